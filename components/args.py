@@ -1,0 +1,171 @@
+"""Arguments of LLMService as callers in every language see them. Generated from modelberth/spec.py by scripts/generate.
+
+No defaults live here: what is left out is left to the spec.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NotRequired, TypedDict
+
+from modelberth.spec import Capacity, EngineName, KvCacheDtype, Profile, Quantization
+
+
+class ModelArgs(TypedDict):
+    """Which model, exactly."""
+
+    id: str
+    """Repository id such as Qwen/Qwen2.5-7B-Instruct; a catalog id or alias."""
+    revision: NotRequired[str]
+    """Commit of the repository (40 hexadecimal digits); required by profile prod."""
+    architecture: NotRequired[dict[str, Any]]
+    """The model's config.json, for a model that the catalog does not know."""
+
+
+class SecretArgs(TypedDict):
+    """A secret by reference, never by value."""
+
+    secret: str
+    """Name of a Kubernetes Secret in the service's namespace."""
+    key: NotRequired[str]
+    """Key inside that Secret."""
+
+
+class BudgetArgs(TypedDict):
+    """What it may cost."""
+
+    usd_per_hour: float
+    """US dollars per hour for all replicas, on-demand list price."""
+
+
+class TrafficArgs(TypedDict):
+    """Load that the service must carry."""
+
+    input_tokens: int
+    """Prompt tokens of one request."""
+    output_tokens: int
+    """Generated tokens of one request."""
+    requests_per_second: NotRequired[float]
+    """Requests per second, sustained."""
+    tokens_per_month: NotRequired[float]
+    """Input and output tokens per month."""
+
+
+class AutoscalingArgs(TypedDict):
+    """Replicas that follow the load."""
+
+    min: int
+    """Fewest replicas."""
+    max: int
+    """Most replicas."""
+    signal: NotRequired[str]
+    """What the load is measured by; never CPU."""
+
+
+class AdapterArgs(TypedDict):
+    """A LoRA adapter."""
+
+    name: str
+    """Name that requests use."""
+    source: str
+    """Repository of the adapter."""
+    revision: str
+    """Commit of that repository."""
+    rank: int
+    """LoRA rank."""
+
+
+class SpeculativeArgs(TypedDict):
+    """Speculative decoding."""
+
+    method: str
+    """draft_model, ngram, eagle3 or mtp."""
+    model: NotRequired[ModelArgs]
+    """Draft model, where the method has one."""
+    tokens: int
+    """Tokens proposed per step."""
+
+
+class SloArgs(TypedDict):
+    """Latency promised to users."""
+
+    ttft_ms: NotRequired[float]
+    """Time to first token, milliseconds."""
+    tpot_ms: NotRequired[float]
+    """Time per output token, milliseconds."""
+
+
+class ExposeArgs(TypedDict):
+    """A door to the service from outside its cluster."""
+
+    kind: str
+    """gateway or ingress."""
+    host: str
+    """DNS name."""
+    tls_secret: str
+    """Secret that holds the certificate."""
+    source_ranges: Sequence[str]
+    """CIDR ranges that may connect."""
+
+
+class ServiceArgs(TypedDict):
+    """One model, served."""
+
+    model: ModelArgs
+    """Repository id, or {id, revision, architecture}."""
+    context: int
+    """Tokens that one request may hold, prompt and answer together."""
+    concurrency: int
+    """Requests held at once by one replica, at typical_tokens each."""
+    typical_tokens: NotRequired[int]
+    """Tokens that a request holds on average; default: context."""
+    engine: NotRequired[EngineName]
+    """Inference engine."""
+    engine_version: NotRequired[str]
+    """Version of the engine; default: the stack's, then the catalog's."""
+    quantization: NotRequired[Quantization]
+    """How the weights are stored."""
+    kv_cache_dtype: NotRequired[KvCacheDtype]
+    """Data type of the KV cache."""
+    replicas: NotRequired[int]
+    """Copies of the service."""
+    accelerators: NotRequired[Sequence[str]]
+    """GPU ids allowed, or cpu; default: all of the pool or the stack."""
+    pool: NotRequired[str]
+    """A pool of modelberth:pools; default: any that fits."""
+    weights: NotRequired[str]
+    """An entry of modelberth:weights; default: a volume of the service's own."""
+    tensor_parallel: NotRequired[int]
+    """GPUs that share one copy of the model; default: the fewest that fit."""
+    pipeline_parallel: NotRequired[int]
+    """Nodes that share one copy of the model."""
+    gpu_memory_utilization: NotRequired[float]
+    """Share of GPU memory that the engine may take; default: the engine's own."""
+    token: NotRequired[SecretArgs]
+    """Hub token, by reference."""
+    api_key: NotRequired[SecretArgs]
+    """API key that clients must send, by reference."""
+    budget: NotRequired[BudgetArgs]
+    """What the service may cost."""
+    image: NotRequired[str]
+    """Container image instead of the engine's own."""
+    image_digest: NotRequired[str]
+    """Digest of the image."""
+    profile: NotRequired[Profile]
+    """dev or prod; default: the stack's."""
+    extra_args: NotRequired[Sequence[str]]
+    """Arguments appended to the engine's own, last."""
+    traffic: NotRequired[TrafficArgs]
+    """Load that the service must carry."""
+    autoscaling: NotRequired[AutoscalingArgs]
+    """Replicas that follow the load."""
+    capacity: NotRequired[Sequence[Capacity]]
+    """Ways to get machines, in order; default: the pool's."""
+    spread: NotRequired[str]
+    """How replicas are spread over nodes and zones."""
+    adapters: NotRequired[Sequence[AdapterArgs]]
+    """LoRA adapters."""
+    speculative: NotRequired[SpeculativeArgs]
+    """Speculative decoding."""
+    slo: NotRequired[SloArgs]
+    """Latency promised to users."""
+    expose: NotRequired[ExposeArgs]
+    """A door from outside the cluster."""

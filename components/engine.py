@@ -1,0 +1,225 @@
+"""EngineDeployment: the only renderer from a plan's launch to Kubernetes."""
+
+from __future__ import annotations
+
+import json
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from modelberth.lock import digest
+from modelberth.plan import Plan
+
+from . import pods
+from .naming import CLIENTS_LABEL, SIZING_ANNOTATION, selector_labels, token
+from .options import child, register
+from .targets.base import Placed, Target
+from .weights import WeightStore
+
+PROBE_PERIOD_S = 10
+AWAIT_MARGIN_S = 300
+"""Beyond the start-up budget: scheduling, node start and the awaiter's own polling."""
+
+core, meta = k8s.core.v1, k8s.meta.v1
+
+
+class EngineDeployment(pulumi.ComponentResource):
+    """One engine serving one model: Deployment, Service, ServiceAccount, NetworkPolicy, PodDisruptionBudget."""
+
+    endpoint: pulumi.Output[str]
+    """Base URL of the OpenAI-compatible API, inside the cluster."""
+
+    def __init__(
+        self,
+        name: str,
+        plan: Plan,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        target: Target,
+        placed: Placed,
+        weights: WeightStore,
+    ) -> None:
+        super().__init__(token("EngineDeployment"), name, {}, opts)
+        self._name, self._plan, self._target, self._placed, self._weights = name, plan, target, placed, weights
+        self._selector = selector_labels(name)
+        self._labels = {
+            **target.labels,
+            **self._selector,
+            "app.kubernetes.io/name": plan.decision.engine,
+            "app.kubernetes.io/version": plan.decision.engine_version,
+            "app.kubernetes.io/managed-by": "pulumi",
+        }
+        account = core.ServiceAccount(
+            f"{name}-account",
+            metadata=meta.ObjectMetaArgs(namespace=target.namespace, labels=self._labels),
+            automount_service_account_token=False,
+            opts=child(self, provider=target.provider),
+        )
+        policy = self._network_policy()
+        filled = weights.fill(plan, placed)
+        deployment = self._deployment(account, [policy, *filled])
+        service = self._service(deployment)
+        self._disruption_budget()
+        self.endpoint = pulumi.Output.format(
+            "http://{0}.{1}.svc:{2}/v1", service.metadata.name, target.namespace, plan.launch.port
+        )
+        register(self)
+
+    def _meta(self, annotations: dict[str, str] | None = None, name: str | None = None) -> k8s.meta.v1.ObjectMetaArgs:
+        return meta.ObjectMetaArgs(
+            name=name, namespace=self._target.namespace, labels=self._labels, annotations=annotations
+        )
+
+    def _deployment(self, account: k8s.core.v1.ServiceAccount, after: list[pulumi.Resource]) -> k8s.apps.v1.Deployment:
+        budget_s = self._plan.decision.startup_budget_s
+        await_s = f"{budget_s * self._plan.spec.replicas + AWAIT_MARGIN_S}s"
+        return k8s.apps.v1.Deployment(
+            f"{self._name}-server",
+            metadata=self._meta({SIZING_ANNOTATION: sizing_record(self._plan)}),
+            spec=k8s.apps.v1.DeploymentSpecArgs(
+                replicas=self._plan.spec.replicas,
+                progress_deadline_seconds=budget_s + AWAIT_MARGIN_S // 2,
+                revision_history_limit=3,
+                selector=meta.LabelSelectorArgs(match_labels=self._selector),
+                strategy=k8s.apps.v1.DeploymentStrategyArgs(
+                    type="RollingUpdate",
+                    rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=0, max_unavailable=1),
+                ),
+                template=core.PodTemplateSpecArgs(
+                    metadata=meta.ObjectMetaArgs(
+                        labels=self._labels, annotations=dict(self._target.pod_annotations)
+                    ),
+                    spec=self._pod(account),
+                ),
+            ),
+            opts=child(
+                self,
+                provider=self._target.provider,
+                depends_on=after,
+                custom_timeouts=pulumi.CustomTimeouts(create=await_s, update=await_s),
+            ),
+        )
+
+    def _pod(self, account: k8s.core.v1.ServiceAccount) -> k8s.core.v1.PodSpecArgs:
+        launch, decision = self._plan.launch, self._plan.decision
+        volumes, mounts = pods.scratch(decision.host)
+        if self._weights.kind != "hub":
+            volume, mount = pods.weights_volume(self._weights.claim, read_only=True)
+            volumes, mounts = [*volumes, volume], [*mounts, mount]
+        return core.PodSpecArgs(
+            service_account_name=account.metadata.name,
+            automount_service_account_token=False,
+            enable_service_links=False,
+            termination_grace_period_seconds=launch.grace_s,
+            node_selector=dict(self._placed.node_selector),
+            tolerations=pods.tolerations(self._placed.tolerations),
+            security_context=pods.pod_security(),
+            containers=[
+                core.ContainerArgs(
+                    name="server",
+                    image=launch.image,
+                    image_pull_policy="IfNotPresent",
+                    command=list(launch.command) or None,
+                    args=list(launch.args),
+                    env=pods.environment(launch.env, launch.secret_env),
+                    ports=[core.ContainerPortArgs(name="http", container_port=launch.port)],
+                    resources=pods.resources(decision.host, decision.gpus_per_replica),
+                    startup_probe=self._probe(PROBE_PERIOD_S, -(-decision.startup_budget_s // PROBE_PERIOD_S)),
+                    readiness_probe=self._probe(5, 2),
+                    liveness_probe=self._probe(30, 5),
+                    lifecycle=core.LifecycleArgs(
+                        pre_stop=core.LifecycleHandlerArgs(exec_=core.ExecActionArgs(command=list(launch.pre_stop)))
+                    ),
+                    security_context=pods.container_security(),
+                    volume_mounts=mounts,
+                )
+            ],
+            volumes=volumes,
+        )
+
+    def _probe(self, period_s: int, failures: int) -> k8s.core.v1.ProbeArgs:
+        return core.ProbeArgs(
+            http_get=core.HTTPGetActionArgs(path=self._plan.launch.health_path, port="http"),
+            period_seconds=period_s,
+            timeout_seconds=5,
+            failure_threshold=failures,
+        )
+
+    def _service(self, deployment: k8s.apps.v1.Deployment) -> k8s.core.v1.Service:
+        return core.Service(
+            f"{self._name}-service",
+            metadata=self._meta(name=self._name),
+            spec=core.ServiceSpecArgs(
+                type="ClusterIP",
+                selector=self._selector,
+                ports=[core.ServicePortArgs(name="http", port=self._plan.launch.port, target_port="http")],
+            ),
+            opts=child(self, provider=self._target.provider, depends_on=[deployment]),
+        )
+
+    def _disruption_budget(self) -> None:
+        k8s.policy.v1.PodDisruptionBudget(
+            f"{self._name}-disruption-budget",
+            metadata=self._meta(),
+            spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
+                max_unavailable=1,
+                unhealthy_pod_eviction_policy="AlwaysAllow",
+                selector=meta.LabelSelectorArgs(match_labels=self._selector),
+            ),
+            opts=child(self, provider=self._target.provider),
+        )
+
+    def _network_policy(self) -> k8s.networking.v1.NetworkPolicy:
+        """Callers: this namespace, and namespaces labelled as clients. Egress: DNS, and HTTPS where pods download."""
+        net = k8s.networking.v1
+        clients = [
+            net.NetworkPolicyPeerArgs(pod_selector=meta.LabelSelectorArgs()),
+            net.NetworkPolicyPeerArgs(namespace_selector=meta.LabelSelectorArgs(match_labels={CLIENTS_LABEL: "true"})),
+        ]
+        dns = [net.NetworkPolicyPortArgs(port=53, protocol=protocol) for protocol in ("UDP", "TCP")]
+        egress = [net.NetworkPolicyEgressRuleArgs(ports=dns)]
+        if self._weights.kind == "hub":
+            anywhere = net.IPBlockArgs(cidr="0.0.0.0/0", except_=["169.254.0.0/16"])
+            egress.append(
+                net.NetworkPolicyEgressRuleArgs(
+                    to=[net.NetworkPolicyPeerArgs(ip_block=anywhere)],
+                    ports=[net.NetworkPolicyPortArgs(port=443, protocol="TCP")],
+                )
+            )
+        return net.NetworkPolicy(
+            f"{self._name}-network-policy",
+            metadata=self._meta(),
+            spec=net.NetworkPolicySpecArgs(
+                pod_selector=meta.LabelSelectorArgs(match_labels=self._selector),
+                policy_types=["Ingress", "Egress"],
+                ingress=[
+                    net.NetworkPolicyIngressRuleArgs(
+                        from_=clients, ports=[net.NetworkPolicyPortArgs(port=self._plan.launch.port, protocol="TCP")]
+                    )
+                ],
+                egress=egress,
+            ),
+            opts=child(self, provider=self._target.provider),
+        )
+
+
+def sizing_record(plan: Plan) -> str:
+    """What was sized, as plain JSON: figures and the digest of the decision; no price, date or source."""
+    memory, decision = plan.fit.memory, plan.decision
+    record = {
+        "v": 1,
+        "digest": digest(decision),
+        "model": decision.model,
+        "accelerator": decision.accelerator,
+        "tensor_parallel": decision.tensor_parallel,
+        "context_tokens": decision.context,
+        "concurrency": decision.concurrency,
+    }
+    if memory:
+        record |= {
+            "budget_bytes": memory.budget_bytes,
+            "terms_bytes": {term.name: term.amount_bytes for term in memory.terms},
+            "kv_bytes_per_token": memory.kv_bytes_per_token,
+            "kv_tokens": memory.kv_tokens,
+        }
+    return json.dumps(record, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,26 @@
+"""Type tokens, label and annotation keys: every name that is part of a contract, once."""
+
+from __future__ import annotations
+
+PACKAGE = "modelberth"
+
+SIZING_ANNOTATION = "modelberth.dev/sizing"
+"""The sizing record of a workload, JSON; on the workload, never on its pods."""
+
+CLIENTS_LABEL = "modelberth.dev/clients"
+"""A namespace with this label set to "true" may call the services."""
+
+
+def token(name: str) -> str:
+    """The type token of a component, the same for direct and hosted use."""
+    return f"{PACKAGE}:index:{name}"
+
+
+def selector_labels(service: str) -> dict[str, str]:
+    """Labels that select the serving pods of one service and never change."""
+    return {"app.kubernetes.io/part-of": PACKAGE, "app.kubernetes.io/instance": service, "modelberth.dev/role": "server"}
+
+
+def fetch_labels(service: str) -> dict[str, str]:
+    """Labels of the pods that fill a weights volume."""
+    return {"app.kubernetes.io/part-of": PACKAGE, "app.kubernetes.io/instance": service, "modelberth.dev/role": "fetch"}

@@ -1,0 +1,69 @@
+"""GpuNodePool: nodes for services. On a cluster that exists it creates nothing: it says how pods reach the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
+
+import pulumi
+
+from modelberth.clouds import accelerator_labels, taints
+from modelberth.clouds.base import INSTANCE_TYPE
+from modelberth.decision import Decision
+from modelberth.findings import Finding, Refused
+
+from .naming import token
+from .options import refused, register
+from .targets.base import Placed, Target
+
+
+class GpuNodePoolArgs(TypedDict):
+    """What the nodes are."""
+
+    accelerators: Sequence[str]
+    """GPU ids, or cpu."""
+    machine_types: Sequence[str]
+    """Machine types of the nodes."""
+    max_nodes: int
+    """Most nodes there may be."""
+    node_selector: NotRequired[dict[str, str]]
+    """Labels of the nodes, instead of the ones that the target's dialect implies."""
+
+
+class GpuNodePool(pulumi.ComponentResource):
+    """A pool that outlives the services that use it."""
+
+    machine_types: pulumi.Output[Sequence[str]]
+    """Machine types of the nodes."""
+
+    def __init__(
+        self, name: str, args: GpuNodePoolArgs, opts: pulumi.ResourceOptions | None = None, *, target: Target
+    ) -> None:
+        self._selector = dict(args.get("node_selector", {}))
+        self._target = target
+        for accelerator in args["accelerators"]:
+            refused(lambda accelerator=accelerator: self._labels_of(name, accelerator))
+        super().__init__(token("GpuNodePool"), name, {}, opts)
+        self.machine_types = pulumi.Output.from_input(list(args["machine_types"]))
+        register(self)
+
+    def place(self, decision: Decision) -> Placed:
+        """How pods of a decision reach its nodes."""
+        return placed(self._target, decision, self._selector)
+
+    def _labels_of(self, name: str, accelerator: str) -> None:
+        if self._selector or accelerator == "cpu" or accelerator_labels(accelerator, self._target.node_labels):
+            return
+        message = f"nodes labelled the {self._target.node_labels} way have no label for {accelerator}"
+        raise Refused([Finding("pool", f"pools.{name}.accelerators", message, "set node_selector for this pool")])
+
+
+def placed(target: Target, decision: Decision, selector: dict[str, str] | None = None) -> Placed:
+    """Selector and tolerations for a decision: its machine type and its accelerator, and the taints of such nodes."""
+    implied = {INSTANCE_TYPE: decision.machine_type}
+    if decision.on_gpu:
+        implied |= accelerator_labels(decision.accelerator, target.node_labels)
+    tolerations = tuple(
+        {"key": taint["key"], "operator": "Exists", "effect": taint["effect"]} for taint in taints(decision.machine_type)
+    )
+    return Placed(dict(sorted((selector or implied).items())), tolerations)

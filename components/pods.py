@@ -1,0 +1,95 @@
+"""The parts of a pod that do not depend on the engine: security, volumes, environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pulumi_kubernetes as k8s
+
+from modelberth.decision import Host
+from modelberth.engines.base import CACHE_MOUNT, HUB_TOKEN_MOUNT, WEIGHTS_MOUNT, SecretEnv
+from modelberth.spec import SecretRef
+
+core = k8s.core.v1
+USER_ID = 20000
+
+
+def pod_security() -> k8s.core.v1.PodSecurityContextArgs:
+    """Not root, no profile but the runtime's; volumes belong to the group."""
+    return core.PodSecurityContextArgs(
+        run_as_non_root=True,
+        run_as_user=USER_ID,
+        run_as_group=USER_ID,
+        fs_group=USER_ID,
+        fs_group_change_policy="OnRootMismatch",
+        seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
+    )
+
+
+def container_security() -> k8s.core.v1.SecurityContextArgs:
+    """Read-only root, no capabilities, no way up."""
+    return core.SecurityContextArgs(
+        allow_privilege_escalation=False,
+        privileged=False,
+        read_only_root_filesystem=True,
+        run_as_non_root=True,
+        capabilities=core.CapabilitiesArgs(drop=["ALL"]),
+    )
+
+
+def environment(
+    plain: Iterable[tuple[str, str]], secrets: Iterable[SecretEnv] = ()
+) -> list[k8s.core.v1.EnvVarArgs]:
+    """Plain variables, then the ones that Secrets hold."""
+    found = [core.EnvVarArgs(name=name, value=value) for name, value in plain]
+    for secret in secrets:
+        key = core.SecretKeySelectorArgs(name=secret.ref.secret, key=secret.ref.key)
+        found.append(core.EnvVarArgs(name=secret.name, value_from=core.EnvVarSourceArgs(secret_key_ref=key)))
+    return found
+
+
+def scratch(host: Host) -> tuple[list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.VolumeMountArgs]]:
+    """/tmp, the cache and /dev/shm, each with a limit."""
+    sizes = {"tmp": ("/tmp", "1Gi", None), "cache": (CACHE_MOUNT, f"{host.ephemeral_mib - 1024}Mi", None)}
+    sizes |= {"shm": ("/dev/shm", f"{host.shm_mib}Mi", "Memory")}
+    volumes = [
+        core.VolumeArgs(name=name, empty_dir=core.EmptyDirVolumeSourceArgs(size_limit=size, medium=medium))
+        for name, (_, size, medium) in sizes.items()
+    ]
+    mounts = [core.VolumeMountArgs(name=name, mount_path=path) for name, (path, _, _) in sizes.items()]
+    return volumes, mounts
+
+
+def weights_volume(
+    claim: object, *, read_only: bool
+) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:
+    """The weights claim, mounted where the engine looks for it."""
+    source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=claim, read_only=read_only)
+    return (
+        core.VolumeArgs(name="weights", persistent_volume_claim=source),
+        core.VolumeMountArgs(name="weights", mount_path=WEIGHTS_MOUNT, read_only=read_only),
+    )
+
+
+def token_volume(ref: SecretRef) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:
+    """A hub token as a file: no environment, no argument."""
+    items = [core.KeyToPathArgs(key=ref.key, path=ref.key)]
+    source = core.SecretVolumeSourceArgs(secret_name=ref.secret, items=items, default_mode=0o440)
+    return (
+        core.VolumeArgs(name="hub-token", secret=source),
+        core.VolumeMountArgs(name="hub-token", mount_path=HUB_TOKEN_MOUNT, read_only=True),
+    )
+
+
+def resources(host: Host, gpus: int) -> k8s.core.v1.ResourceRequirementsArgs:
+    """Requests equal limits for memory, ephemeral storage and GPUs; CPU is requested and not throttled below the node."""
+    fixed = {"memory": f"{host.memory_mib}Mi", "ephemeral-storage": f"{host.ephemeral_mib}Mi"}
+    if gpus:
+        fixed["nvidia.com/gpu"] = str(gpus)
+    cpu = {"cpu": f"{host.cpu_millicores}m"}
+    return core.ResourceRequirementsArgs(requests={**cpu, **fixed}, limits={**cpu, **fixed})
+
+
+def tolerations(placed: Iterable[Mapping[str, str]]) -> list[k8s.core.v1.TolerationArgs]:
+    """Tolerations as the SDK wants them."""
+    return [core.TolerationArgs(key=t["key"], operator=t["operator"], effect=t["effect"]) for t in placed]

@@ -1,0 +1,84 @@
+"""A whole stack file as components: target, pools and weights first, services on top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pulumi
+
+from modelberth.lock import Settled
+from modelberth.spec import StackSpec
+
+from .args import ServiceArgs
+from .node_pool import GpuNodePool, GpuNodePoolArgs
+from .service import LLMService
+from .targets import ExistingCluster, Target
+from .targets.existing import ExistingClusterArgs
+from .weights import WeightStore, WeightStoreArgs
+
+
+def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMService]:
+    """Create everything; services by name. ``root`` is where a relative kubeconfig path starts."""
+    target = _target(stack, root)
+    pools = {
+        name: GpuNodePool(
+            f"pool-{name}",
+            cast(GpuNodePoolArgs, pool.model_dump(include={"accelerators", "machine_types", "max_nodes", "node_selector"})),
+            target=target,
+        )
+        for name, pool in sorted(stack.pools.items())
+    }
+    stores = {name: _store(name, stack, settled, target) for name in sorted(stack.weights)}
+    services = {}
+    for plan in settled.plans:
+        services[plan.service] = LLMService(
+            plan.service,
+            cast(ServiceArgs, {}),
+            target=target,
+            pool=pools.get(plan.decision.pool or ""),
+            weights=stores.get(plan.decision.storage.store or ""),
+            planned=plan,
+        )
+    return services
+
+
+def _target(stack: StackSpec, root: Path) -> Target:
+    wanted, defaults = stack.target, stack.defaults
+    labels = dict(defaults.labels) | ({"modelberth.dev/owner": defaults.owner} if defaults.owner else {})
+    args: dict[str, Any] = {
+        "namespace": wanted.namespace,
+        "node_labels": wanted.node_labels.value,
+        "labels": labels,
+        "pod_annotations": dict(wanted.pod_annotations),
+    }
+    if wanted.kubeconfig:
+        args["kubeconfig"] = str(root / Path(wanted.kubeconfig).expanduser())
+    if wanted.context:
+        args["context"] = wanted.context
+    if wanted.storage_class:
+        args["storage_class"] = wanted.storage_class
+    return ExistingCluster("target", cast(ExistingClusterArgs, args))
+
+
+def _store(name: str, stack: StackSpec, settled: Settled, target: Target) -> WeightStore:
+    wanted = stack.weights[name]
+    users = [plan.decision for plan in settled.plans if plan.decision.storage.store == name]
+    args: dict[str, Any] = {"kind": wanted.kind.value, "access_mode": wanted.access_mode}
+    if wanted.claim:
+        args["claim"] = wanted.claim
+    if wanted.storage_class:
+        args["storage_class"] = wanted.storage_class
+    if wanted.kind == "claim":
+        sizes = {use.source.repository: use.storage.size_gib or 0 for use in users}
+        args["size_gib"] = max(1, sum(sizes.values()))
+    return WeightStore(f"weights-{name}", cast(WeightStoreArgs, args), target=target)
+
+
+def log(settled: Settled) -> None:
+    """Warnings and notes of the plan, where the engine prints them."""
+    from modelberth.lock import advice
+
+    for finding in advice(settled):
+        text = f"{finding.path}: {finding.message}" + (f" ({finding.remedy})" if finding.remedy else "")
+        (pulumi.log.warn if finding.level == "warning" else pulumi.log.info)(text)

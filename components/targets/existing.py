@@ -1,0 +1,60 @@
+"""A cluster that exists: reached by a kubeconfig, which may be computed; nodes are selected, never created."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from ..naming import token
+from ..options import child, register
+from .base import Target
+
+
+class ExistingClusterArgs(TypedDict):
+    """How to reach the cluster and what to call things in it."""
+
+    kubeconfig: NotRequired[pulumi.Input[str]]
+    """Path or content of a kubeconfig; may be computed by another resource."""
+    context: NotRequired[str]
+    """Context of the kubeconfig."""
+    namespace: NotRequired[str]
+    """Namespace of the services; it is created."""
+    node_labels: NotRequired[str]
+    """How nodes name their accelerators: gcp, aws or generic."""
+    storage_class: NotRequired[str]
+    """StorageClass of weights volumes."""
+    labels: NotRequired[dict[str, str]]
+    """Labels for every object."""
+    pod_annotations: NotRequired[dict[str, str]]
+    """Annotations for every pod."""
+
+
+class ExistingCluster(Target):
+    """One provider, one namespace with the restricted pod security level."""
+
+    def __init__(self, name: str, args: ExistingClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(token("ExistingCluster"), name, {}, opts)
+        self.node_labels = args.get("node_labels", "generic")
+        self.storage_class = args.get("storage_class")
+        self.labels: Mapping[str, str] = args.get("labels", {})
+        self.pod_annotations: Mapping[str, str] = args.get("pod_annotations", {})
+        self.provider = k8s.Provider(
+            f"{name}-kubernetes",
+            kubeconfig=args.get("kubeconfig"),
+            context=args.get("context"),
+            enable_server_side_apply=True,
+            opts=child(self),
+        )
+        namespace = k8s.core.v1.Namespace(
+            f"{name}-namespace",
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=args.get("namespace", "modelberth"),
+                labels={"pod-security.kubernetes.io/enforce": "restricted", **self.labels},
+            ),
+            opts=child(self, provider=self.provider),
+        )
+        self.namespace = namespace.metadata.name  # type: ignore[reportAttributeAccessIssue]
+        register(self)

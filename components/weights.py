@@ -1,0 +1,129 @@
+"""WeightStore: where weights live. A volume claim filled once by a Job, a claim that is filled already, or the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from modelberth.decision import Decision, Host
+from modelberth.engines import Fetch
+from modelberth.plan import Plan
+from modelberth.units import ceil_to
+
+from . import pods
+from .naming import fetch_labels, token
+from .options import child, register
+from .targets.base import Placed, Target
+
+FETCH_HOST = Host(cpu_millicores=1000, memory_mib=2048, shm_mib=64, ephemeral_mib=2048)
+"""What a download Job asks of its node."""
+
+core, meta = k8s.core.v1, k8s.meta.v1
+
+
+class WeightStoreArgs(TypedDict):
+    """Where weights live."""
+
+    kind: str
+    """hub, claim or existing-claim."""
+    size_gib: NotRequired[int]
+    """Size of the claim, GiB."""
+    claim: NotRequired[str]
+    """Name of the existing claim."""
+    storage_class: NotRequired[str]
+    """StorageClass; default: the target's."""
+    access_mode: NotRequired[str]
+    """Access mode of the claim."""
+    retain: NotRequired[bool]
+    """Keep the volume when the store is deleted; default: no, it can be filled again."""
+
+
+class WeightStore(pulumi.ComponentResource):
+    """Weights that outlive the services that use them."""
+
+    claim: pulumi.Output[str]
+    """Name of the claim; empty when each pod downloads for itself."""
+
+    def __init__(
+        self, name: str, args: WeightStoreArgs, opts: pulumi.ResourceOptions | None = None, *, target: Target
+    ) -> None:
+        super().__init__(token("WeightStore"), name, {}, opts)
+        self.kind = args["kind"]
+        self._name, self._target = name, target
+        self.claim = pulumi.Output.from_input(args.get("claim", ""))
+        if self.kind == "claim":
+            self.claim = self._make_claim(args)
+        register(self)
+
+    def _make_claim(self, args: WeightStoreArgs) -> pulumi.Output[str]:
+        made = core.PersistentVolumeClaim(
+            f"{self._name}-claim",
+            metadata=meta.ObjectMetaArgs(namespace=self._target.namespace, labels=dict(self._target.labels)),
+            spec=core.PersistentVolumeClaimSpecArgs(
+                access_modes=[args.get("access_mode", "ReadWriteOnce")],
+                storage_class_name=args.get("storage_class") or self._target.storage_class,
+                resources=core.VolumeResourceRequirementsArgs(requests={"storage": f"{args.get('size_gib', 1)}Gi"}),
+            ),
+            opts=child(self, provider=self._target.provider, retain_on_delete=args.get("retain", False)),
+        )
+        return made.metadata.name  # type: ignore[reportAttributeAccessIssue]
+
+    def fill(self, plan: Plan, placed: Placed) -> Sequence[pulumi.Resource]:
+        """The Job that downloads a service's weights, on the nodes that will read them so that zonal disks agree.
+
+        Nothing for a claim that is filled already or for the hub. A changed revision is a new Job and a new folder.
+        """
+        fetch = plan.launch.fetch
+        return [self._job(plan, fetch, placed)] if fetch and self.kind == "claim" else []
+
+    def _job(self, plan: Plan, fetch: Fetch, placed: Placed) -> k8s.batch.v1.Job:
+        labels = {**self._target.labels, **fetch_labels(plan.service)}
+        limit_s = ceil_to(4 * plan.fetch_s, 60)
+        return k8s.batch.v1.Job(
+            f"{plan.service}-fetch",
+            metadata=meta.ObjectMetaArgs(namespace=self._target.namespace, labels=labels),
+            spec=k8s.batch.v1.JobSpecArgs(
+                backoff_limit=4,
+                active_deadline_seconds=limit_s,
+                template=core.PodTemplateSpecArgs(
+                    metadata=meta.ObjectMetaArgs(labels=labels, annotations=dict(self._target.pod_annotations)),
+                    spec=self._pod(plan.decision, fetch, plan, placed),
+                ),
+            ),
+            opts=child(
+                self,
+                provider=self._target.provider,
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{limit_s + 60}s"),
+                delete_before_replace=False,
+            ),
+        )
+
+    def _pod(self, decision: Decision, fetch: Fetch, plan: Plan, placed: Placed) -> k8s.core.v1.PodSpecArgs:
+        volumes, mounts = pods.scratch(FETCH_HOST)
+        attached = [pods.weights_volume(self.claim, read_only=False)]
+        if plan.spec.token:
+            attached.append(pods.token_volume(plan.spec.token))
+        return core.PodSpecArgs(
+            restart_policy="OnFailure",
+            automount_service_account_token=False,
+            enable_service_links=False,
+            node_selector=dict(placed.node_selector),
+            tolerations=pods.tolerations(placed.tolerations),
+            security_context=pods.pod_security(),
+            containers=[
+                core.ContainerArgs(
+                    name="fetch",
+                    image=fetch.image,
+                    image_pull_policy="IfNotPresent",
+                    command=["sh", "-c", fetch.script],
+                    env=pods.environment(fetch.env),
+                    resources=pods.resources(FETCH_HOST, 0),
+                    security_context=pods.container_security(),
+                    volume_mounts=[*mounts, *(mount for _, mount in attached)],
+                )
+            ],
+            volumes=[*volumes, *(volume for volume, _ in attached)],
+        )

@@ -1,0 +1,1 @@
+"""Right-sized infrastructure for language models."""

@@ -1,0 +1,186 @@
+"""What is known about models, GPUs, machines, prices and engines: facts in YAML, read when first asked for.
+
+``catalog()`` costs nothing; a look-up parses the one or two small files that can hold the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache, cached_property
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import TypeVar
+
+from modelberth.catalog.loader import CatalogError, index, read_rows
+from modelberth.catalog.schema import (
+    BatchDefault,
+    Capacity,
+    Checkpoint,
+    Engine,
+    Format,
+    Gpu,
+    Machine,
+    Model,
+    Price,
+    Quantization,
+    Row,
+    Since,
+)
+from modelberth.errors import UnknownName, suggest
+
+__all__ = [
+    "BatchDefault",
+    "Capacity",
+    "Catalog",
+    "CatalogError",
+    "Checkpoint",
+    "Engine",
+    "Format",
+    "Gpu",
+    "Machine",
+    "Model",
+    "Price",
+    "Quantization",
+    "Since",
+    "catalog",
+]
+
+AnyEntry = TypeVar("AnyEntry")
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+class Catalog:
+    """Typed look-ups over one folder of YAML files. Every file is parsed at most once, on first need."""
+
+    def __init__(self, root: Traversable) -> None:
+        self._root = root
+        self._models: dict[str, dict[str, Model]] = {}
+        self._checkpoints: dict[str, tuple[Checkpoint, ...]] = {}
+
+    def model(self, id_or_alias: str) -> Model:
+        """The model of this id, or the one that lists it as an alias.
+
+        Raises :class:`~modelberth.errors.UnknownName` with the ids and aliases that look most alike.
+        """
+        found = self._models_of(_org(id_or_alias)).get(id_or_alias) or self._every_model_name().get(id_or_alias)
+        if found is None:
+            raise UnknownName("model", id_or_alias, suggest(id_or_alias, self._every_model_name()))
+        return found
+
+    def models(self) -> tuple[Model, ...]:
+        """Every model, by id. Reads all model files: for searches and reports, not for a look-up."""
+        return tuple(model for name, model in self._every_model_name().items() if name == model.id)
+
+    def checkpoints(self, model_id: str, quantization: str | None = None) -> tuple[Checkpoint, ...]:
+        """Repositories that store this model (by id or alias) in other formats, optionally of one quantization."""
+        model = self.model(model_id)
+        return tuple(
+            row
+            for row in self._checkpoints_of(_org(model.id))
+            if row.model == model.id and quantization in (None, row.quantization)
+        )
+
+    def checkpoint(self, repository: str) -> Checkpoint | None:
+        """The first checkpoint of this repository, None when the catalog has none. Reads all checkpoint files."""
+        every = (row for org in self._names_in("checkpoints") for row in self._checkpoints_of(org))
+        return next((row for row in every if row.repository == repository), None)
+
+    def gpu(self, gpu_id: str) -> Gpu:
+        """The GPU of this id. Raises :class:`~modelberth.errors.UnknownName`."""
+        return _named("GPU", gpu_id, self._gpus)
+
+    def gpus(self) -> tuple[Gpu, ...]:
+        """Every GPU, by id."""
+        return tuple(self._gpus.values())
+
+    def machine(self, machine_id: str) -> Machine:
+        """The machine type of this id. Raises :class:`~modelberth.errors.UnknownName`."""
+        return _named("machine type", machine_id, self._machines)
+
+    def machines(self, gpu: str | None = None, cloud: str | None = None) -> tuple[Machine, ...]:
+        """Machine types, optionally of one GPU id and one cloud."""
+        rows = self._machines.values()
+        return tuple(row for row in rows if gpu in (None, row.gpu) and cloud in (None, row.cloud))
+
+    def price(self, machine_id: str, capacity: str = "on-demand") -> Price | None:
+        """What this machine costs, None when no source states it."""
+        return self._prices.get((machine_id, capacity))
+
+    def prices(self) -> tuple[Price, ...]:
+        """Every price."""
+        return tuple(self._prices.values())
+
+    def engine(self, engine_id: str) -> Engine:
+        """The engine of this id. Raises :class:`~modelberth.errors.UnknownName`."""
+        return _named("engine", engine_id, self._engines)
+
+    def engines(self) -> tuple[Engine, ...]:
+        """Every engine, by id."""
+        return tuple(self._engines.values())
+
+    @cached_property
+    def _gpus(self) -> dict[str, Gpu]:
+        return index(read_rows(self._root / "gpus.yaml", Gpu), lambda row: row.id)
+
+    @cached_property
+    def _engines(self) -> dict[str, Engine]:
+        return index(read_rows(self._root / "engines.yaml", Engine), lambda row: row.id)
+
+    @cached_property
+    def _machines(self) -> dict[str, Machine]:
+        return index(self._rows_in("machines", Machine), lambda row: row.id)
+
+    @cached_property
+    def _prices(self) -> dict[tuple[str, str], Price]:
+        return index(self._rows_in("prices", Price), lambda row: (row.machine, row.capacity))
+
+    def _models_of(self, org: str) -> dict[str, Model]:
+        """The models of one file by id and by alias; empty when there is no such file."""
+        if org not in self._models:
+            file = self._root / "models" / f"{org}.yaml"
+            rows = read_rows(file, Model) if file.is_file() else ()
+            self._models[org] = _by_name(rows)
+        return self._models[org]
+
+    def _every_model_name(self) -> Mapping[str, Model]:
+        return {name: model for org in self._names_in("models") for name, model in self._models_of(org).items()}
+
+    def _checkpoints_of(self, org: str) -> tuple[Checkpoint, ...]:
+        if org not in self._checkpoints:
+            file = self._root / "checkpoints" / f"{org}.yaml"
+            self._checkpoints[org] = read_rows(file, Checkpoint) if file.is_file() else ()
+        return self._checkpoints[org]
+
+    def _rows_in(self, folder: str, kind: type[AnyRow]) -> tuple[AnyRow, ...]:
+        return tuple(
+            row for name in self._names_in(folder) for row in read_rows(self._root / folder / f"{name}.yaml", kind)
+        )
+
+    def _names_in(self, folder: str) -> list[str]:
+        return sorted(file.name.removesuffix(".yaml") for file in (self._root / folder).iterdir())
+
+
+@cache
+def catalog() -> Catalog:
+    """The catalog that comes with the package."""
+    return Catalog(files("modelberth.catalog"))
+
+
+def _org(repository: str) -> str:
+    return repository.partition("/")[0]
+
+
+def _by_name(rows: tuple[Model, ...]) -> dict[str, Model]:
+    names: dict[str, Model] = {}
+    for model in rows:
+        for name in (model.id, *model.aliases):
+            if name in names:
+                raise CatalogError(f"two models are called {name!r}")
+            names[name] = model
+    return names
+
+
+def _named(kind: str, name: str, rows: Mapping[str, AnyEntry]) -> AnyEntry:
+    if name not in rows:
+        raise UnknownName(kind, name, suggest(name, rows))
+    return rows[name]

@@ -1,0 +1,75 @@
+"""Reads the files of the catalog: YAML rows with the fields they share, validated, with errors that name file and row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from importlib.resources.abc import Traversable
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from modelberth.catalog.schema import Row
+from modelberth.errors import ModelberthError
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+_SafeLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class CatalogError(ModelberthError):
+    """A file of the catalog is not what the schema wants."""
+
+
+class _Loader(_SafeLoader):
+    """The safe loader, but a key that appears twice is an error, where YAML would keep the last one in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        mapping = super().construct_mapping(node, deep=deep)
+        if len(mapping) != len(node.value):
+            raise yaml.constructor.ConstructorError(None, None, "a key appears twice", node.start_mark)
+        return mapping
+
+
+def read_rows(file: Traversable, kind: type[AnyRow]) -> tuple[AnyRow, ...]:
+    """The rows of one file, each with the fields under ``shared`` unless it states its own.
+
+    Raises :class:`CatalogError` for bad YAML, a duplicate key, or rows that the schema refuses.
+    """
+    content = _read_mapping(file)
+    if extra := content.keys() - {"shared", "rows"}:
+        raise CatalogError(f"{file.name}: unexpected {', '.join(sorted(map(str, extra)))}; a file has shared and rows")
+    shared = content.get("shared") or {}
+    return tuple(_row(file, kind, shared | fields) for fields in content.get("rows") or ())
+
+
+def index(rows: Iterable[AnyRow], key: Callable[[AnyRow], Any]) -> dict[Any, AnyRow]:
+    """Rows by key. Raises :class:`CatalogError` when two rows have the same."""
+    found: dict[Any, AnyRow] = {}
+    for row in rows:
+        if key(row) in found:
+            raise CatalogError(f"two {type(row).__name__} rows for {key(row)!r}")
+        found[key(row)] = row
+    return found
+
+
+def _read_mapping(file: Traversable) -> Mapping[str, Any]:
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise CatalogError(f"{file.name}: {error}") from None
+    if not isinstance(content, dict):
+        raise CatalogError(f"{file.name}: expected a mapping, found {type(content).__name__}")
+    return content
+
+
+def _row(file: Traversable, kind: type[AnyRow], fields: Mapping[str, Any]) -> AnyRow:
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        name = next(
+            iter(fields.get(key) for key in ("id", "repository", "machine") if key in fields),
+            "a row",
+        )
+        problems = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors())
+        raise CatalogError(f"{file.name}: {name}: {problems}") from None

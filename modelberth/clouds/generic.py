@@ -1,0 +1,21 @@
+"""Any Kubernetes: the labels that NVIDIA's GPU feature discovery puts on a node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from modelberth.clouds.base import accelerator_names
+
+PRODUCT = "nvidia.com/gpu.product"
+
+
+def accelerator_labels(gpu_id: str) -> dict[str, str]:
+    """Node labels that select this GPU, by its usual product name; empty when none is known."""
+    row = accelerator_names().get(gpu_id)
+    return {PRODUCT: row.products[0]} if row and row.products else {}
+
+
+def gpus_from_labels(labels: Mapping[str, str]) -> Iterator[str]:
+    """GPU ids that these labels name. Shared and partitioned GPUs carry other product names and match nothing."""
+    value = labels.get(PRODUCT)
+    yield from (gpu for gpu, row in accelerator_names().items() if value in row.products)

@@ -1,0 +1,92 @@
+"""What a plan decides: everything that shapes pods, nodes and volumes, and nothing that ages by itself.
+
+A decision is what the lock file holds. Prices, dates, sources and explanations are not part of it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Access = Literal["ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Source(_Frozen):
+    """Which bytes are served."""
+
+    repository: str
+    """Repository that holds the weights."""
+    file: str | None = None
+    """File of that repository, for GGUF."""
+    revision: str | None = None
+    """Commit of that repository; None follows its default branch."""
+    stored_bytes: int
+    """Bytes that are downloaded."""
+
+
+class Storage(_Frozen):
+    """Where the weights of one service lie."""
+
+    kind: Literal["hub", "claim", "existing-claim"]
+    """As in modelberth:weights."""
+    store: str | None = None
+    """Name in modelberth:weights; None: a store of the service's own."""
+    size_gib: int | None = None
+    """Size of the claim, GiB; None where there is none or it exists already."""
+    access_mode: Access | None = None
+    """Access mode of the claim."""
+
+
+class Host(_Frozen):
+    """What one pod asks of its node."""
+
+    cpu_millicores: int
+    memory_mib: int
+    shm_mib: int
+    ephemeral_mib: int
+
+
+class Decision(_Frozen):
+    """One service, decided."""
+
+    model: str
+    """Model id as the spec names it."""
+    engine: str
+    engine_version: str
+    quantization: str
+    kv_cache_dtype: str
+    source: Source
+    accelerator: str
+    """GPU id, or cpu."""
+    machine_type: str
+    pool: str | None = None
+    """Pool of modelberth:pools; None: no pool was named."""
+    tensor_parallel: int
+    pipeline_parallel: int
+    context: int
+    """Tokens that one request may hold."""
+    concurrency: int
+    """Requests held at once (max_num_seqs, slots)."""
+    gpu_memory_utilization: float | None = None
+    max_num_batched_tokens: int | None = None
+    storage: Storage
+    host: Host
+    load_s: int
+    """Estimated seconds from the start of a pod to ready."""
+    startup_budget_s: int
+    """Seconds after which a pod that is not ready is given up."""
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on GPUs."""
+        return self.accelerator != "cpu"
+
+    @property
+    def gpus_per_replica(self) -> int:
+        """GPUs that one replica requests; 0 on CPU nodes."""
+        return self.tensor_parallel * self.pipeline_parallel if self.on_gpu else 0

@@ -1,0 +1,21 @@
+"""The engines that a plan can choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelberth.engines.base import Accelerator, Engine, Fetch, Launch, SecretEnv, Sizing, Wishes
+from modelberth.engines.llamacpp import LlamaCpp
+from modelberth.engines.vllm import Vllm
+from modelberth.observed import Observed
+
+ENGINES: dict[str, Engine] = {"vllm": Vllm(), "llamacpp": LlamaCpp()}
+
+
+def read(container: Mapping[str, Any]) -> Observed | None:
+    """What a container serves, asked of every engine in turn; None when no engine recognises it."""
+    return next((seen for engine in ENGINES.values() if (seen := engine.read(container))), None)
+
+
+__all__ = ["ENGINES", "Accelerator", "Engine", "Fetch", "Launch", "SecretEnv", "Sizing", "Wishes", "read"]

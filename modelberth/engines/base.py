@@ -1,0 +1,161 @@
+"""What an engine is to the rest of the package: a codec between a decision and a container, and a memory model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from modelberth.catalog import Gpu, Model
+from modelberth.decision import Decision
+from modelberth.findings import Finding
+from modelberth.memory import Memory
+from modelberth.observed import Observed
+from modelberth.spec import SecretRef
+
+WEIGHTS_MOUNT = "/weights"
+CACHE_MOUNT = "/cache"
+HUB_TOKEN_MOUNT = "/var/run/secrets/modelberth/hub"
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """Where the model is held: GPUs of one kind, or the memory that pods of a CPU node may use."""
+
+    gpu: Gpu | None
+    memory_bytes: int
+
+    @property
+    def id(self) -> str:
+        """Catalog id of the GPU, or cpu."""
+        return self.gpu.id if self.gpu else "cpu"
+
+    @property
+    def name(self) -> str:
+        """How people call it."""
+        return self.gpu.name if self.gpu else "CPU"
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """Everything that memory depends on. None means the engine's default."""
+
+    model: Model
+    engine_version: str
+    quantization: str
+    accelerator: Accelerator
+    context: int
+    concurrency: int | None = None
+    tensor_parallel: int = 1
+    kv_cache_dtype: str = "auto"
+    gpu_memory_utilization: float | None = None
+    max_num_batched_tokens: int | None = None
+    enforce_eager: bool = False
+    stored_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class SecretEnv:
+    """An environment variable whose value lies in a Secret."""
+
+    name: str
+    ref: SecretRef
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """The container that fills a weights volume once. ``script`` runs in ``sh``; everything variable is in ``env``."""
+
+    image: str
+    script: str
+    env: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How one engine is started: only what differs between engines. Lengths of time in seconds."""
+
+    image: str
+    args: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    port: int
+    health_path: str
+    metrics_path: str
+    pre_stop: tuple[str, ...]
+    grace_s: int
+    secret_env: tuple[SecretEnv, ...] = ()
+    command: tuple[str, ...] = ()
+    fetch: Fetch | None = None
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person set that shapes the container but not the plan."""
+
+    service: str
+    api_key: SecretRef | None = None
+    token: SecretRef | None = None
+    image: str | None = None
+    image_digest: str | None = None
+    registry: str | None = None
+    hub_endpoint: str | None = None
+    weights_path: str = ""
+    extra_args: tuple[str, ...] = field(default=())
+
+
+class Engine(Protocol):
+    """One inference engine."""
+
+    name: str
+    reserves_context: bool
+    """Whether every request holds a full context (slots) rather than the tokens it uses (pages)."""
+
+    def objections(self, sizing: Sizing) -> list[Finding]:
+        """What it cannot do, in words; errors and warnings. Paths are field names of a service."""
+        ...
+
+    def memory(self, sizing: Sizing) -> Memory:
+        """The sum for one accelerator. Raises :class:`modelberth.memory.Unsized`."""
+        ...
+
+    def defaults(self, sizing: Sizing) -> dict[str, Any]:
+        """The decision's engine arguments that nobody stated: gpu_memory_utilization, max_num_batched_tokens."""
+        ...
+
+    def launch(self, decision: Decision, wishes: Wishes) -> Launch:
+        """The container of a decision, with every default that matters to sizing written out."""
+        ...
+
+    def managed_flags(self, args: tuple[str, ...]) -> list[str]:
+        """Those of ``args`` that the package sets itself, in the spelling used."""
+        ...
+
+    def read(self, container: Mapping[str, Any]) -> Observed | None:
+        """The inverse of launch, for any container; None when it is not this engine's."""
+        ...
+
+    def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
+        """What a live container's memory depends on, the engine's defaults filled in."""
+        ...
+
+
+def image_reference(default: str, wishes: Wishes) -> str:
+    """The image with registry prefix and digest applied."""
+    image = wishes.image or default
+    if wishes.registry:
+        image = f"{wishes.registry.rstrip('/')}/{image}"
+    return f"{image}@{wishes.image_digest}" if wishes.image_digest else image
+
+
+def weights_folder(decision: Decision) -> str:
+    """Folder of a repository's revision inside a weights volume: no two revisions ever share one."""
+    return f"{decision.source.repository.replace('/', '--')}/{decision.source.revision or 'default'}"
+
+
+def image_parts(image: str) -> tuple[str, str | None, bool]:
+    """(repository, tag, pinned by digest) of an image reference."""
+    name, at, _ = image.partition("@")
+    head, colon, tag = name.rpartition(":")
+    if not colon or "/" in tag:
+        head, tag = name, ""
+    return head, tag or None, bool(at)

@@ -1,0 +1,56 @@
+"""How weights get into a volume: once, resumable, never half-written, the token read from a file and printed nowhere."""
+
+from __future__ import annotations
+
+from modelberth.decision import Decision
+from modelberth.engines.base import HUB_TOKEN_MOUNT, WEIGHTS_MOUNT, Fetch, Wishes, weights_folder
+
+HUB_ENDPOINT = "https://huggingface.co"
+
+_FRAME = """set -eu
+target="{mount}/$FOLDER"
+if [ -f "$target/.complete" ]; then echo "already complete: $FOLDER"; exit 0; fi
+mkdir -p "$target.incomplete"
+{download}
+touch "$target.incomplete/.complete"
+rm -rf "$target"
+mv "$target.incomplete" "$target"
+echo "complete: $FOLDER"
+"""
+
+_SNAPSHOT = """hf download "$REPOSITORY" ${REVISION:+--revision "$REVISION"} --local-dir "$target.incomplete" \\
+  --include '*.safetensors' '*.json' '*.txt' '*.model' '*.jinja' --exclude 'original/*' 'metal/*' 'consolidated*'"""
+
+_FILE = """header=/tmp/header; : > "$header"; chmod 600 "$header"
+if [ -f "$TOKEN_FILE" ]; then printf 'Authorization: Bearer %s' "$(cat "$TOKEN_FILE")" > "$header"; fi
+curl --fail --location --silent --show-error --retry 8 --retry-all-errors --continue-at - --header "@$header" \\
+  --output "$target.incomplete/$FILE" "$HF_ENDPOINT/$REPOSITORY/resolve/${REVISION:-main}/$FILE\""""
+
+
+def _common(decision: Decision, wishes: Wishes) -> list[tuple[str, str]]:
+    source = decision.source
+    env = [
+        ("FOLDER", weights_folder(decision)),
+        ("REPOSITORY", source.repository),
+        ("HF_ENDPOINT", (wishes.hub_endpoint or HUB_ENDPOINT).rstrip("/")),
+        ("HOME", "/tmp"),
+    ]
+    return env + ([("REVISION", source.revision)] if source.revision else [])
+
+
+def snapshot(image: str, decision: Decision, wishes: Wishes) -> Fetch:
+    """All safetensors and configuration files of a repository, by the hub's own client in the engine's image."""
+    env = _common(decision, wishes) + [("HF_HOME", "/tmp/hub")]
+    if wishes.token:
+        env.append(("HF_TOKEN_PATH", f"{HUB_TOKEN_MOUNT}/{wishes.token.key}"))
+    return Fetch(image, _FRAME.format(mount=WEIGHTS_MOUNT, download=_SNAPSHOT), tuple(sorted(env)))
+
+
+def single_file(image: str, decision: Decision, wishes: Wishes) -> Fetch:
+    """One file of a repository, by curl (part of llama.cpp's server image)."""
+    key = wishes.token.key if wishes.token else "none"
+    env = _common(decision, wishes) + [
+        ("FILE", decision.source.file or ""),
+        ("TOKEN_FILE", f"{HUB_TOKEN_MOUNT}/{key}"),
+    ]
+    return Fetch(image, _FRAME.format(mount=WEIGHTS_MOUNT, download=_FILE), tuple(sorted(env)))

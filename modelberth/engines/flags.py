@@ -1,0 +1,182 @@
+"""Reads command lines as the engines do, with flag tables dumped from their own parsers.
+
+``=`` forms, unambiguous abbreviations, ``$(VAR)`` references to the container's environment and simple shell wrappers are
+understood. What is not legible is reported, never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from modelberth.observed import UNKNOWN
+
+Word = Any
+"""A command-line word: text, or UNKNOWN."""
+
+_REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
+_SHELL_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+_SHELLS = {"sh", "bash", "dash", "ash"}
+
+
+@dataclass(frozen=True)
+class FlagTable:
+    """Spellings of one engine version: flag -> (name, what it takes: none, one, optional or many)."""
+
+    version: str
+    flags: Mapping[str, tuple[str, str]]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def find(self, spelling: str, *, abbreviations: bool) -> tuple[str, str] | None:
+        """The flag behind a spelling: exact, with ``_`` for ``-``, or an abbreviation that only one name has."""
+        for candidate in (spelling, spelling.replace("_", "-")):
+            if candidate in self.flags:
+                return self.flags[candidate]
+        if abbreviations and spelling.startswith("--"):
+            dashed = spelling.replace("_", "-")
+            matches = {entry for flag, entry in self.flags.items() if flag.startswith(dashed)}
+            if len(matches) == 1:
+                return matches.pop()
+        return None
+
+
+@cache
+def table(engine: str, version: str) -> FlagTable:
+    """The flag table of one engine version. Raises FileNotFoundError when there is none."""
+    file = files("modelberth.catalog") / "flags" / f"{engine}-{version}.json"
+    document = json.loads(file.read_text(encoding="utf-8"))
+    flags = {name: (entry[0], entry[1]) for name, entry in document["flags"].items()}
+    return FlagTable(document["version"], flags, document.get("env", {}))
+
+
+@dataclass
+class Parsed:
+    """A command line taken apart: name -> value (text, True for a switch, UNKNOWN), and what was odd."""
+
+    values: dict[str, Word] = field(default_factory=dict)
+    positional: list[Word] = field(default_factory=list)
+    unknown_flags: list[str] = field(default_factory=list)
+    opaque: bool = False
+    """A word that could be any flag is unknown."""
+
+
+def parse(words: Sequence[Word], flags: FlagTable, *, abbreviations: bool) -> Parsed:
+    """Take a command line apart. The last mention of a flag wins, as in argparse and llama.cpp."""
+    parsed, index = Parsed(), 0
+    while index < len(words):
+        word = words[index]
+        index += 1
+        if word is UNKNOWN:
+            parsed.opaque = True
+        elif not _is_flag(word):
+            parsed.positional.append(word)
+        else:
+            index = _take_flag(parsed, words, index, str(word), flags, abbreviations)
+    return parsed
+
+
+def _is_flag(word: Word) -> bool:
+    text = str(word)
+    return text.startswith("-") and len(text) > 1 and not re.fullmatch(r"-\d+(\.\d+)?", text)
+
+
+def _take_flag(
+    parsed: Parsed, words: Sequence[Word], index: int, word: str, flags: FlagTable, abbreviations: bool
+) -> int:
+    spelling, equals, value = word.partition("=")
+    found = flags.find(spelling, abbreviations=abbreviations)
+    if found is None:
+        parsed.unknown_flags.append(spelling)
+        return index
+    name, takes = found
+    if equals:
+        parsed.values[name] = value
+        return index
+    if takes == "none":
+        parsed.values[name] = not spelling.startswith("--no-")
+        return index
+    if index >= len(words) or (words[index] is not UNKNOWN and _is_flag(words[index])):
+        parsed.values[name] = True
+        return index
+    parsed.values[name] = words[index]
+    index += 1
+    while takes == "many" and index < len(words) and words[index] is not UNKNOWN and not _is_flag(words[index]):
+        index += 1
+    return index
+
+
+def environment(container: Mapping[str, Any]) -> dict[str, Word]:
+    """Environment of a container: name -> text, or UNKNOWN for what comes from elsewhere (Secret, ConfigMap, a resource)."""
+    found: dict[str, Word] = {}
+    entries = container.get("env")
+    for entry in entries if isinstance(entries, Sequence) and not isinstance(entries, str) else ():
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+            continue
+        value = entry.get("value")
+        known = isinstance(value, str) and "valueFrom" not in entry
+        found[entry["name"]] = value if known else "" if value is None and "valueFrom" not in entry else UNKNOWN
+    return found
+
+
+def command_line(container: Mapping[str, Any]) -> list[Word]:
+    """``command`` and ``args`` of a container as one list, references resolved and a simple shell wrapper unwrapped."""
+    env = environment(container)
+    words = [_resolved(word, env) for key in ("command", "args") for word in _words(container.get(key))]
+    if len(words) >= 3 and isinstance(words[0], str) and words[0].rsplit("/", 1)[-1] in _SHELLS:
+        script = next((w for w in words[1:] if w is UNKNOWN or not str(w).startswith("-")), UNKNOWN)
+        return _shell_words(script, env)
+    return words
+
+
+def _words(value: Any) -> Iterable[Word]:
+    if value is UNKNOWN:
+        return [UNKNOWN]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return value
+    return []
+
+
+def _resolved(word: Word, env: Mapping[str, Word]) -> Word:
+    if not isinstance(word, str):
+        return word if word is UNKNOWN else str(word)
+    names = _REFERENCE.findall(word)
+    if any(env.get(name) is UNKNOWN for name in names):
+        return UNKNOWN
+    return _REFERENCE.sub(lambda match: str(env.get(match[1], match[0])), word)
+
+
+def _shell_words(script: Word, env: Mapping[str, Word]) -> list[Word]:
+    """The words of the last command of a script; a word with an expansion that cannot be followed is UNKNOWN."""
+    if script is UNKNOWN:
+        return [UNKNOWN]
+    lexer = shlex.shlex(str(script).replace("\\\n", " "), posix=True, punctuation_chars=";&|")
+    lexer.whitespace_split, lexer.commenters = True, "#"
+    try:
+        words = list(lexer)
+    except ValueError:
+        return [UNKNOWN]
+    commands: list[list[str]] = [[]]
+    for word in words:
+        if set(word) <= set(";&|"):
+            commands.append([])
+        else:
+            commands[-1].append(word)
+    last = [word for word in commands[-1] or commands[-2:-1] or [] if isinstance(word, str)]
+    if last[:1] == ["exec"]:
+        last = last[1:]
+    return [_shell_resolved(word, env) for word in last]
+
+
+def _shell_resolved(word: str, env: Mapping[str, Word]) -> Word:
+    if "`" in word or "$(" in word:
+        return UNKNOWN
+    names = _SHELL_VARIABLE.findall(word)
+    if any(not isinstance(env.get(name), str) for name in names):
+        return UNKNOWN
+    return _SHELL_VARIABLE.sub(lambda match: str(env[match[1]]), word)

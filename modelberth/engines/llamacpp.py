@@ -1,0 +1,198 @@
+"""llama.cpp: decision -> `llama-server` and back. Flags as of build b11434, checked against its own --help and binary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from modelberth.catalog import Model, catalog
+from modelberth.decision import Decision
+from modelberth.engines import fetch, flags
+from modelberth.engines.base import (
+    CACHE_MOUNT,
+    WEIGHTS_MOUNT,
+    Accelerator,
+    Launch,
+    SecretEnv,
+    Sizing,
+    Wishes,
+    image_parts,
+    image_reference,
+    weights_folder,
+)
+from modelberth.findings import Finding
+from modelberth.memory import Memory, shape_of
+from modelberth.memory import llamacpp as model_of_memory
+from modelberth.observed import UNKNOWN, Observed
+
+LEAVE_ENDPOINTS_S = 10
+DRAIN_S = 120
+GGUF = re.compile(r"f16|q[2-8]_[0-9k](_[sml])?")
+_MANAGED = frozenset(
+    "model alias host port ctx_size parallel n_gpu_layers cache_type_k cache_type_v hf_repo hf_file metrics api_key threads".split()
+)
+_KV_TYPES = {"auto": "f16", "fp16": "f16", "bf16": "bf16", "q8_0": "q8_0", "q4_0": "q4_0"}
+
+
+class LlamaCpp:
+    """For CPU nodes and single GPUs, from GGUF files."""
+
+    name = "llamacpp"
+    reserves_context = True
+
+    @property
+    def _facts(self):
+        return catalog().engine("llamacpp")
+
+    def objections(self, sizing: Sizing) -> list[Finding]:
+        """What llama.cpp cannot do with this model and format."""
+        found = []
+        if not GGUF.fullmatch(sizing.quantization):
+            message = f"llama.cpp reads GGUF files, not {sizing.quantization}"
+            found.append(Finding("quantization", "quantization", message, "use q4_k_m, q5_k_m or q8_0"))
+        if sizing.tensor_parallel > 1:
+            message = "llama.cpp is planned on one GPU"
+            found.append(Finding("tensor-parallel", "tensor_parallel", message, "use engine vllm for several GPUs"))
+        if sizing.kv_cache_dtype not in _KV_TYPES:
+            message = f"llama.cpp has no {sizing.kv_cache_dtype} KV cache"
+            found.append(Finding("kv-dtype", "kv_cache_dtype", message, f"one of {', '.join(_KV_TYPES)}"))
+        if sizing.context > sizing.model.max_position:
+            message = f"{sizing.context} is more than the {sizing.model.max_position} tokens {sizing.model.id} was made for"
+            found.append(Finding("context", "context", message, f"at most {sizing.model.max_position}"))
+        return found
+
+    def defaults(self, sizing: Sizing) -> dict[str, Any]:
+        """Nothing that a decision would have to state."""
+        return {"gpu_memory_utilization": None, "max_num_batched_tokens": None}
+
+    def memory(self, sizing: Sizing) -> Memory:
+        """The whole model and every slot's KV cache."""
+        settings = model_of_memory.Settings(sizing.quantization, sizing.stored_bytes, sizing.kv_cache_dtype)
+        capacity = sizing.accelerator.memory_bytes
+        on_gpu = sizing.accelerator.gpu is not None
+        return model_of_memory.memory(shape_of(sizing.model), capacity, settings, on_gpu=on_gpu)
+
+    def launch(self, decision: Decision, wishes: Wishes) -> Launch:
+        """`llama-server`: --ctx-size is the total of all slots."""
+        image = image_reference(self._facts.image("cuda" if decision.on_gpu else "cpu", decision.engine_version), wishes)
+        local = decision.storage.kind != "hub"
+        kv = _KV_TYPES[decision.kv_cache_dtype]
+        args = [*_model_arguments(decision, wishes), "--alias", decision.model, "--host", "0.0.0.0"]
+        args += ["--port", str(self._facts.port), "--ctx-size", str(decision.context * decision.concurrency)]
+        args += ["--parallel", str(decision.concurrency), "--n-gpu-layers", "all" if decision.on_gpu else "0"]
+        args += ["--cache-type-k", kv, "--cache-type-v", kv, "--flash-attn", "auto" if kv in ("f16", "bf16") else "on"]
+        if not decision.on_gpu:
+            args += ["--threads", str(max(1, decision.host.cpu_millicores // 1000))]
+        args += ["--metrics", *wishes.extra_args]
+        env = {"HOME": "/tmp", "LLAMA_CACHE": f"{CACHE_MOUNT}/llama.cpp"}
+        if wishes.hub_endpoint and not local:
+            env["MODEL_ENDPOINT"] = wishes.hub_endpoint
+        secrets = [SecretEnv("LLAMA_API_KEY", wishes.api_key)] if wishes.api_key else []
+        if wishes.token and not local:
+            secrets.append(SecretEnv("HF_TOKEN", wishes.token))
+        return Launch(
+            image=image,
+            args=tuple(args),
+            env=tuple(sorted(env.items())),
+            secret_env=tuple(secrets),
+            port=self._facts.port,
+            health_path="/health",
+            metrics_path="/metrics",
+            pre_stop=("sh", "-c", _drain(self._facts.port, bool(wishes.api_key))),
+            grace_s=LEAVE_ENDPOINTS_S + DRAIN_S + 15,
+            fetch=fetch.single_file(image, decision, wishes) if decision.storage.kind == "claim" else None,
+        )
+
+    def managed_flags(self, args: tuple[str, ...]) -> list[str]:
+        """Flags of ``args`` that launch sets itself."""
+        known = flags.table("llamacpp", self._facts.default_version)
+        spelled = [arg.partition("=")[0] for arg in args if arg.startswith("-")]
+        found = [(word, known.find(word, abbreviations=False)) for word in spelled]
+        return [word for word, entry in found if entry and entry[0] in _MANAGED]
+
+    def read(self, container: Mapping[str, Any]) -> Observed | None:
+        """What a container serves, when it is a llama-server."""
+        words = flags.command_line(container)
+        image = container.get("image") if isinstance(container.get("image"), str) else ""
+        server = next((i for i, w in enumerate(words) if isinstance(w, str) and w.rsplit("/", 1)[-1] == "llama-server"), None)
+        repository, tag, _ = image_parts(str(image))
+        if server is None and not repository.endswith("ggml-org/llama.cpp"):
+            return None
+        build = re.search(r"b\d+", tag or "")
+        table = flags.table("llamacpp", self._facts.default_version)
+        parsed = flags.parse(words[server + 1 :] if server is not None else words, table, abbreviations=False)
+        for name, value in flags.environment(container).items():
+            if name in table.env:
+                parsed.values.setdefault(table.env[name], value)
+        return _observe(parsed, build[0] if build else self._facts.default_version, build is None)
+
+    def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
+        """What memory depends on, from what was read."""
+        slots = observed.slots or 1
+        total = observed.context or model.max_position * slots
+        return Sizing(
+            model=model,
+            engine_version=observed.engine_version,
+            quantization=observed.quantization or "",
+            accelerator=accelerator,
+            context=total // slots,
+            concurrency=slots,
+            kv_cache_dtype=observed.kv_cache_dtype or "auto",
+        )
+
+
+def _model_arguments(decision: Decision, wishes: Wishes) -> list[str]:
+    source = decision.source
+    match decision.storage.kind:
+        case "hub":
+            return ["--hf-repo", source.repository, "--hf-file", source.file or ""]
+        case "existing-claim":
+            return ["--model", f"{WEIGHTS_MOUNT}/{wishes.weights_path}".rstrip("/")]
+        case _:
+            return ["--model", f"{WEIGHTS_MOUNT}/{weights_folder(decision)}/{source.file}"]
+
+
+def _drain(port: int, with_key: bool) -> str:
+    """Leave the endpoints, then wait until nothing is processed: a busy llama-server never exits on SIGTERM."""
+    key = ' -H "Authorization: Bearer $LLAMA_API_KEY"' if with_key else ""
+    busy = f"curl -fsS{key} http://127.0.0.1:{port}/metrics | grep -q '^llamacpp:requests_processing [1-9]'"
+    return f"sleep {LEAVE_ENDPOINTS_S}; i=0; while [ $i -lt {DRAIN_S} ] && {busy}; do sleep 1; i=$((i+1)); done"
+
+
+def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
+    undecided: list[tuple[str, str]] = []
+
+    def said(name: str) -> Any:
+        value = parsed.values.get(name)
+        if value is UNKNOWN or (value is None and parsed.opaque):
+            undecided.append((name, "it is only known after apply or comes from a Secret, ConfigMap or shell expansion"))
+            return None
+        return value
+
+    def whole(name: str) -> int | None:
+        value = said(name)
+        if value is None:
+            return None
+        if re.fullmatch(r"\d+", str(value)):
+            return int(value)
+        undecided.append((name, "its value is not a whole number"))
+        return None
+
+    file, alias = said("model") or said("hf_file") or said("hf_repo"), said("alias")
+    kind = re.search(rf"(?<![a-z0-9])({GGUF.pattern})(?![a-z0-9])", str(file or "").lower())
+    kv = {kv: name for name, kv in _KV_TYPES.items() if name != "auto"}.get(str(said("cache_type_k") or "f16"))
+    if kv is None:
+        undecided.append(("cache_type_k", "it is not a type that can be sized"))
+    return Observed(
+        engine="llamacpp",
+        engine_version=version,
+        version_assumed=assumed,
+        model=alias if isinstance(alias, str) and "/" in alias else None,
+        quantization=kind[1] if kind else None,
+        context=whole("ctx_size") or None,
+        slots=whole("parallel"),
+        kv_cache_dtype=kv,
+        gpu_layers=str(said("n_gpu_layers")) if said("n_gpu_layers") is not None else None,
+        undecided=tuple(undecided),
+    )

@@ -1,0 +1,335 @@
+"""vLLM: decision -> `vllm serve` and back. Flags as of 0.28 to 0.33, checked against its own argument parser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from modelberth.catalog import Gpu, Model, catalog
+from modelberth.decision import Decision
+from modelberth.engines import fetch, flags
+from modelberth.engines.base import (
+    CACHE_MOUNT,
+    WEIGHTS_MOUNT,
+    Accelerator,
+    Launch,
+    SecretEnv,
+    Sizing,
+    Wishes,
+    image_parts,
+    image_reference,
+    weights_folder,
+)
+from modelberth.findings import Finding, Level
+from modelberth.memory import Memory, shape_of
+from modelberth.memory import vllm as model_of_memory
+from modelberth.observed import UNKNOWN, Observed
+from modelberth.versions import key
+
+LEAVE_ENDPOINTS_S = 15
+DRAIN_S = 120
+LOADS = frozenset({"bf16", "fp16", "fp8", "int8", "awq", "gptq", "nvfp4", "mxfp4"})
+"""Formats of the stock image: GGUF left core in 0.24, bitsandbytes in 0.28 (vLLM release notes; PRs 39612, 43529)."""
+_WEIGHT_ONLY_BELOW = {"fp8": (8, 9), "nvfp4": (10, 0), "mxfp4": (10, 0)}
+"""Compute capability from which a format also computes natively; below, weights are only stored that way.
+Source: vLLM docs, features/quantization (v0.32.0)."""
+
+_MANAGED = frozenset(
+    """model served_model_name host port tensor_parallel_size pipeline_parallel_size max_model_len max_num_seqs api_key
+    max_num_batched_tokens gpu_memory_utilization kv_cache_dtype dtype revision quantization shutdown_timeout""".split()
+)
+_SPELLED_QUANTIZATIONS = {
+    "awq": "awq",
+    "awq_marlin": "awq",
+    "gptq": "gptq",
+    "gptq_marlin": "gptq",
+    "fp8": "fp8",
+    "fp8_per_tensor": "fp8",
+    "fp8_per_block": "fp8",
+    "fp8_per_channel": "fp8",
+    "mxfp4": "mxfp4",
+}
+_KV_DTYPES = {"auto": "auto", "bfloat16": "bf16", "float16": "fp16", "fp8": "fp8", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8"}
+
+
+class Vllm:
+    """The default for GPUs."""
+
+    name = "vllm"
+    reserves_context = False
+
+    @property
+    def _facts(self):
+        return catalog().engine("vllm")
+
+    def objections(self, sizing: Sizing) -> list[Finding]:
+        """What vLLM cannot do with this model, format and GPU."""
+        found, gpu = [], sizing.accelerator.gpu
+        if gpu is None:
+            found.append(Finding("engine", "accelerators", "vLLM is planned on GPUs only", "use engine llamacpp on cpu"))
+            return found
+        if sizing.quantization not in LOADS:
+            found.append(_cannot_load(sizing.quantization))
+        heads, tp = sizing.model.num_attention_heads, sizing.tensor_parallel
+        if heads % tp:
+            divisors = ", ".join(str(n) for n in range(1, 17) if heads % n == 0)
+            message = f"{tp} does not divide the {heads} attention heads of {sizing.model.id}"
+            found.append(Finding("tensor-parallel", "tensor_parallel", message, f"one of {divisors}"))
+        if sizing.context > sizing.model.max_position:
+            message = f"{sizing.context} is more than the {sizing.model.max_position} tokens {sizing.model.id} was made for"
+            found.append(Finding("context", "context", message, f"at most {sizing.model.max_position}"))
+        found.extend(_by_compute_capability(sizing, gpu))
+        return found
+
+    def defaults(self, sizing: Sizing) -> dict[str, Any]:
+        """Utilization by version and batch limits by GPU, as vLLM chooses them itself."""
+        stated = sizing.gpu_memory_utilization
+        gpu = _gpu(sizing)
+        batch = model_of_memory.batch_defaults(self._facts, gpu)
+        tokens = sizing.max_num_batched_tokens or max(batch.max_num_batched_tokens, sizing.concurrency or 0)
+        return {
+            "gpu_memory_utilization": stated or model_of_memory.default_utilization(self._facts, sizing.engine_version),
+            "max_num_batched_tokens": tokens,
+        }
+
+    def memory(self, sizing: Sizing) -> Memory:
+        """Budget, terms and KV cache of one GPU."""
+        defaults = self.defaults(sizing)
+        seqs = sizing.concurrency or model_of_memory.batch_defaults(self._facts, _gpu(sizing)).max_num_seqs
+        settings = model_of_memory.Settings(
+            version=sizing.engine_version,
+            quantization=sizing.quantization,
+            tensor_parallel=sizing.tensor_parallel,
+            gpu_memory_utilization=defaults["gpu_memory_utilization"],
+            max_num_seqs=seqs,
+            max_num_batched_tokens=defaults["max_num_batched_tokens"],
+            kv_cache_dtype=sizing.kv_cache_dtype,
+            enforce_eager=sizing.enforce_eager,
+        )
+        return model_of_memory.memory(self._facts, shape_of(sizing.model), _gpu(sizing), settings)
+
+    def launch(self, decision: Decision, wishes: Wishes) -> Launch:
+        """`vllm serve` with every flag that sizing depends on."""
+        image = image_reference(self._facts.image("cuda", decision.engine_version), wishes)
+        local = decision.storage.kind != "hub"
+        args = [_model_argument(decision, wishes)]
+        if not local and decision.source.revision:
+            args += ["--revision", decision.source.revision]
+        args += ["--served-model-name", decision.model, "--host", "0.0.0.0", "--port", str(self._facts.port)]
+        args += ["--tensor-parallel-size", str(decision.tensor_parallel)]
+        args += ["--max-model-len", str(decision.context), "--max-num-seqs", str(decision.concurrency)]
+        args += ["--max-num-batched-tokens", str(decision.max_num_batched_tokens)]
+        args += ["--gpu-memory-utilization", f"{decision.gpu_memory_utilization:g}"]
+        args += ["--kv-cache-dtype", _spelled_kv(decision.kv_cache_dtype), "--dtype", _dtype(decision)]
+        if decision.quantization == "fp8" and decision.source.repository == decision.model:
+            args += ["--quantization", "fp8"]
+        args += ["--enable-prefix-caching", "--shutdown-timeout", str(DRAIN_S), *wishes.extra_args]
+        env = {
+            "DO_NOT_TRACK": "1",
+            "HF_HOME": f"{CACHE_MOUNT}/hub",
+            "HF_HUB_OFFLINE": "1" if local else "0",
+            "HOME": "/tmp",
+            "TORCHINDUCTOR_CACHE_DIR": f"{CACHE_MOUNT}/inductor",
+            "TRITON_CACHE_DIR": f"{CACHE_MOUNT}/triton",
+            "USER": "modelberth",
+            "VLLM_CACHE_ROOT": f"{CACHE_MOUNT}/vllm",
+            "VLLM_NO_USAGE_STATS": "1",
+            "XDG_CACHE_HOME": CACHE_MOUNT,
+        }
+        if wishes.hub_endpoint and not local:
+            env["HF_ENDPOINT"] = wishes.hub_endpoint
+        secrets = [SecretEnv("VLLM_API_KEY", wishes.api_key)] if wishes.api_key else []
+        if wishes.token and not local:
+            secrets.append(SecretEnv("HF_TOKEN", wishes.token))
+        return Launch(
+            image=image,
+            args=tuple(args),
+            env=tuple(sorted(env.items())),
+            secret_env=tuple(secrets),
+            port=self._facts.port,
+            health_path="/health",
+            metrics_path="/metrics",
+            pre_stop=("sleep", str(LEAVE_ENDPOINTS_S)),
+            grace_s=LEAVE_ENDPOINTS_S + DRAIN_S + 15,
+            fetch=fetch.snapshot(image, decision, wishes) if decision.storage.kind == "claim" else None,
+        )
+
+    def managed_flags(self, args: tuple[str, ...]) -> list[str]:
+        """Flags of ``args`` that launch sets itself."""
+        known = flags.table("vllm", self._facts.default_version)
+        spelled = [arg.partition("=")[0] for arg in args if arg.startswith("-")]
+        found = [(word, known.find(word, abbreviations=True)) for word in spelled]
+        return [word for word, entry in found if entry and entry[0] in _MANAGED]
+
+    def read(self, container: Mapping[str, Any]) -> Observed | None:
+        """What a container serves, when it is vLLM's."""
+        words = flags.command_line(container)
+        image = container.get("image")
+        argv = _serve_arguments(words, image if isinstance(image, str) else "")
+        if argv is None:
+            return None
+        version, assumed = self._version(image)
+        parsed = flags.parse(argv, flags.table("vllm", self._table_version(version)), abbreviations=True)
+        return _observe(parsed, version, assumed)
+
+    def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
+        """What memory depends on, from what was read."""
+        return Sizing(
+            model=model,
+            engine_version=observed.engine_version,
+            quantization=observed.quantization or stored_quantization(model, observed.dtype),
+            accelerator=accelerator,
+            context=observed.context or model.max_position,
+            concurrency=observed.max_num_seqs,
+            tensor_parallel=observed.tensor_parallel,
+            kv_cache_dtype=observed.kv_cache_dtype or "auto",
+            gpu_memory_utilization=observed.gpu_memory_utilization,
+            max_num_batched_tokens=observed.max_num_batched_tokens,
+            enforce_eager=observed.enforce_eager,
+        )
+
+    def _version(self, image: Any) -> tuple[str, bool]:
+        _, tag, _ = image_parts(image) if isinstance(image, str) else ("", None, False)
+        match = re.match(r"v?(\d+\.\d+(\.\d+)?)", tag or "")
+        return (match[1], False) if match else (self._facts.default_version, True)
+
+    def _table_version(self, version: str) -> str:
+        not_newer = [known for known in self._facts.versions if key(known) <= key(version)]
+        return max(not_newer, key=key) if not_newer else min(self._facts.versions, key=key)
+
+
+def stored_quantization(model: Model, dtype: str | None = None) -> str:
+    """The format of a repository's own weights; 16 bit where the catalog only knows a wider or no type."""
+    if dtype in ("half", "float16"):
+        return "fp16"
+    return model.quantization.value if model.quantization else "bf16"
+
+
+def _gpu(sizing: Sizing) -> Gpu:
+    if sizing.accelerator.gpu is None:
+        raise ValueError("vLLM is planned on GPUs only")
+    return sizing.accelerator.gpu
+
+
+def _cannot_load(quantization: str) -> Finding:
+    why = {"nf4": "bitsandbytes left vLLM's stock image in 0.28"}.get(quantization, "GGUF left vLLM's stock image in 0.24")
+    out = "use awq, gptq or fp8" if quantization == "nf4" else "use engine llamacpp for GGUF"
+    return Finding("quantization", "quantization", f"vLLM does not load {quantization}: {why}", out)
+
+
+def _by_compute_capability(sizing: Sizing, gpu: Gpu) -> list[Finding]:
+    found = []
+    if gpu.cc is None:
+        return found
+    if sizing.quantization == "bf16" and gpu.cc < (8, 0):
+        message = f"{gpu.name} (compute capability {gpu.compute_capability}) has no bfloat16"
+        found.append(Finding("dtype", "quantization", message, "use quantization fp16"))
+    if sizing.kv_cache_dtype == "fp8" and gpu.cc < (8, 0):
+        message = f"an fp8 KV cache needs compute capability 8.0; {gpu.name} has {gpu.compute_capability}"
+        found.append(Finding("kv-dtype", "kv_cache_dtype", message, "leave kv_cache_dtype auto"))
+    native = _WEIGHT_ONLY_BELOW.get(sizing.quantization)
+    if native and gpu.cc < native:
+        message = f"{sizing.quantization} on {gpu.name} is weight-only: it saves memory but computes in 16 bit"
+        found.append(Finding("weight-only", "quantization", message, level=Level.NOTE))
+    if sizing.quantization == "int8" and gpu.cc >= (10, 0):
+        found.append(Finding("quantization", "quantization", f"vLLM has no int8 kernels for {gpu.name}", "use fp8"))
+    return found
+
+
+def _model_argument(decision: Decision, wishes: Wishes) -> str:
+    match decision.storage.kind:
+        case "hub":
+            return decision.source.repository
+        case "existing-claim":
+            return f"{WEIGHTS_MOUNT}/{wishes.weights_path}".rstrip("/")
+        case _:
+            return f"{WEIGHTS_MOUNT}/{weights_folder(decision)}"
+
+
+def _dtype(decision: Decision) -> str:
+    return {"bf16": "bfloat16", "fp16": "float16"}.get(decision.quantization, "auto")
+
+
+def _spelled_kv(kv_cache_dtype: str) -> str:
+    return {"bf16": "bfloat16", "fp16": "float16"}.get(kv_cache_dtype, kv_cache_dtype)
+
+
+def _serve_arguments(words: list[Any], image: str) -> list[Any] | None:
+    """What follows `vllm serve` (or the api_server module), None when this is not a vLLM server."""
+    for index, word in enumerate(words):
+        if word == "vllm.entrypoints.openai.api_server":
+            return words[index + 1 :]
+        following = words[index + 1 : index + 2]
+        if isinstance(word, str) and word.rsplit("/", 1)[-1] == "vllm" and following == ["serve"]:
+            return words[index + 2 :]
+    repository, _, _ = image_parts(image)
+    if re.search(r"(^|/)vllm-openai(-cpu|-rocm)?$", repository):
+        return words[1:] if words[:1] == ["serve"] else words
+    return None
+
+
+def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
+    undecided: list[tuple[str, str]] = []
+
+    def said(name: str) -> Any:
+        value = parsed.values.get(name)
+        if value is UNKNOWN or (value is None and parsed.opaque):
+            undecided.append((name, "it is only known after apply or comes from a Secret, ConfigMap or shell expansion"))
+            return None
+        return value
+
+    def number(name: str, kind: type[int] | type[float]) -> Any:
+        value = said(name)
+        if value is None:
+            return None
+        amount = human_number(str(value), kind)
+        if amount is None:
+            undecided.append((name, "its value is not a number"))
+        return amount
+
+    positional = parsed.positional[:1]
+    model = positional[0] if positional else said("model")
+    served = parsed.values.get("served_model_name")
+    if isinstance(model, str) and model.startswith(("/", "./", "s3://", "gs://", "az://")):
+        model = served if isinstance(served, str) and "/" in served else None
+    quantization = said("quantization")
+    if isinstance(quantization, str) and quantization not in _SPELLED_QUANTIZATIONS:
+        undecided.append(("quantization", f"{quantization!r} is not a format that can be sized"))
+    kv = said("kv_cache_dtype")
+    if isinstance(kv, str) and kv not in _KV_DTYPES:
+        undecided.append(("kv_cache_dtype", f"{kv!r} is not a type that can be sized"))
+    for name in ("cpu_offload_gb", "kv_cache_memory_bytes", "enable_lora", "speculative_config", "config"):
+        if parsed.values.get(name):
+            undecided.append((name, "it changes memory in a way that cannot be sized yet"))
+    if parsed.values.get("data_parallel_size") not in (None, "1"):
+        undecided.append(("data_parallel_size", "data parallel ranks cannot be sized yet"))
+    context = None if parsed.values.get("max_model_len") == "auto" else number("max_model_len", int)
+    if parsed.values.get("max_model_len") == "auto":
+        undecided.append(("max_model_len", "auto lets the engine shrink the context to what fits"))
+    return Observed(
+        engine="vllm",
+        engine_version=version,
+        version_assumed=assumed,
+        model=model if isinstance(model, str) else None,
+        quantization=_SPELLED_QUANTIZATIONS.get(str(quantization)),
+        dtype=said("dtype"),
+        context=context,
+        tensor_parallel=number("tensor_parallel_size", int) or 1,
+        pipeline_parallel=number("pipeline_parallel_size", int) or 1,
+        gpu_memory_utilization=number("gpu_memory_utilization", float),
+        max_num_seqs=number("max_num_seqs", int),
+        max_num_batched_tokens=number("max_num_batched_tokens", int),
+        kv_cache_dtype=_KV_DTYPES.get(str(kv)),
+        enforce_eager=bool(parsed.values.get("enforce_eager")),
+        undecided=tuple(undecided),
+    )
+
+
+def human_number(text: str, kind: type[int] | type[float]) -> int | float | None:
+    """Numbers as vLLM reads them: 8k is 8,000 and 8K is 8,192 (utils/argparse_utils.py, human_readable_int)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmMgG]?)", text.strip())
+    if not match:
+        return None
+    factor = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}[match[2]]
+    return kind(float(match[1]) * factor)

@@ -1,0 +1,80 @@
+"""Field types of the spec: numbers that are numbers, names that are DNS labels, secrets that are references."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def plain_number(value: Any) -> Any:
+    """Numbers only: callers in other languages send 2.0 for 2, nobody may send "2" or true."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not a boolean")
+    if isinstance(value, str):
+        raise ValueError("must be a number, not text")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return value
+
+
+def plain_whole(value: Any) -> Any:
+    """Integers, or floats that are integers."""
+    number = plain_number(value)
+    if isinstance(number, float):
+        if not number.is_integer():
+            raise ValueError("must be a whole number")
+        return int(number)
+    return number
+
+
+def dns_label(value: str) -> str:
+    """A Kubernetes name (RFC 1123 label, at most 50 characters so that suffixes still fit)."""
+    if len(value) <= 50 and DNS_LABEL.fullmatch(value):
+        return value
+    tidy = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:50].strip("-")
+    hint = f"; {tidy!r} would do" if tidy else ""
+    raise ValueError(f"must be lower-case letters, digits and '-', at most 50 characters{hint}")
+
+
+def printable(value: str) -> str:
+    """Text without control characters and of sane length."""
+    if CONTROL.search(value):
+        raise ValueError("must not contain control characters")
+    if len(value) > 1000:
+        raise ValueError("must be at most 1000 characters")
+    return value
+
+
+def commit(value: str) -> str:
+    """A pinned revision: the 40 hexadecimal digits of a commit."""
+    if COMMIT.fullmatch(value):
+        return value
+    raise ValueError("must be a commit of 40 hexadecimal digits; branches and tags move")
+
+
+def digest(value: str) -> str:
+    """An image digest as registries print it."""
+    if DIGEST.fullmatch(value):
+        return value
+    raise ValueError("must be 'sha256:' and 64 hexadecimal digits")
+
+
+Whole = Annotated[int, BeforeValidator(plain_whole), Field(ge=1, le=10**12)]
+Number = Annotated[float, BeforeValidator(plain_number), Field(gt=0, le=10**12)]
+Share = Annotated[
+    float,
+    BeforeValidator(plain_number),
+    Field(gt=0, le=0.97, description="A share between 0 and 0.97, not a percentage."),
+]
+Text = Annotated[str, AfterValidator(printable), Field(min_length=1)]
+Name = Annotated[str, AfterValidator(dns_label), WithJsonSchema({"type": "string", "pattern": f"^{DNS_LABEL.pattern}$"})]
+Commit = Annotated[str, AfterValidator(commit), WithJsonSchema({"type": "string", "pattern": f"^{COMMIT.pattern}$"})]
+Digest = Annotated[str, AfterValidator(digest), WithJsonSchema({"type": "string", "pattern": f"^{DIGEST.pattern}$"})]

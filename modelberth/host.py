@@ -1,0 +1,89 @@
+"""What a pod asks of its node beside accelerators, and how long it takes to become ready."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from modelberth.catalog import Machine
+from modelberth.clouds import NodeProfile, node_profile
+from modelberth.decision import Host
+from modelberth.documents import mapping
+from modelberth.units import GIB, MIB, ceil_to
+
+SYSTEM_CPU_MILLICORES = 500
+SYSTEM_MEMORY_MIB = 768
+"""Left on each node for daemon sets (logging, metrics, device plugin, CSI): a rounded-up allowance."""
+
+SHM_MIB_PER_RANK = 2048
+"""/dev/shm per tensor parallel rank; vLLM's multiprocess workers exchange tensors through it."""
+
+CACHE_MIB = 10 * 1024
+"""Compile caches, tokenizer files and temporary files of an engine."""
+
+
+@cache
+def _assumptions() -> dict[str, float]:
+    file = files("modelberth.catalog") / "assumptions.yaml"
+    document = mapping(file.read_text(encoding="utf-8"), file.name)
+    return {name: float(entry["value"]) for name, entry in document.items()}
+
+
+def usable_memory_bytes(profile: NodeProfile) -> int:
+    """Memory of a node that serving pods may use, after system pods."""
+    return profile.allocatable_memory_bytes - SYSTEM_MEMORY_MIB * MIB
+
+
+def gpu_host(machine: Machine, gpus: int, download_bytes: int) -> Host:
+    """Requests of a pod with ``gpus`` of the machine's GPUs: its share of the node, at most what the engine can use.
+
+    ``download_bytes`` is what the pod itself downloads to its ephemeral storage (0 when weights come from a volume).
+    """
+    profile = node_profile(machine.id)
+    share = gpus / machine.gpu_count
+    cpu = min(2000 + 2000 * gpus, int((profile.allocatable_cpu_millicores - SYSTEM_CPU_MILLICORES) * share))
+    shm = SHM_MIB_PER_RANK * gpus
+    wanted = 8 * 1024 + 4 * 1024 * gpus + shm
+    memory = min(wanted, int(usable_memory_bytes(profile) * share) // MIB)
+    return Host(
+        cpu_millicores=cpu // 100 * 100,
+        memory_mib=memory // 256 * 256,
+        shm_mib=min(shm, memory // 4),
+        ephemeral_mib=CACHE_MIB + ceil_to(download_bytes / MIB, 1024),
+    )
+
+
+def cpu_host(machine: Machine, needed_bytes: int, download_bytes: int) -> Host:
+    """Requests of a pod that computes on CPUs: every core of the node but the system's, and the memory it was sized with."""
+    profile = node_profile(machine.id)
+    return Host(
+        cpu_millicores=(profile.allocatable_cpu_millicores - SYSTEM_CPU_MILLICORES) // 1000 * 1000,
+        memory_mib=ceil_to(needed_bytes / MIB, 256),
+        shm_mib=64,
+        ephemeral_mib=2 * 1024 + ceil_to(download_bytes / MIB, 1024),
+    )
+
+
+def load_seconds(weights_bytes: int, *, on_gpu: bool, from_volume: bool) -> int:
+    """Estimated seconds from the start of a pod on a fresh node to ready: image, weights, engine start."""
+    known = _assumptions()
+    rate = known["volume_mib_per_s"] if from_volume else known["download_mib_per_s"]
+    reading = weights_bytes / MIB / rate
+    start = known["gpu_engine_start_s"] if on_gpu else known["cpu_engine_start_s"]
+    return ceil_to(known["image_pull_s"] + reading + start, 5)
+
+
+def fetch_seconds(weights_bytes: int) -> int:
+    """Estimated seconds of the download Job."""
+    known = _assumptions()
+    return ceil_to(known["image_pull_s"] + weights_bytes / MIB / known["download_mib_per_s"], 5)
+
+
+def startup_budget_seconds(load_s: int) -> int:
+    """Seconds until a pod that is not ready is given up."""
+    return ceil_to(load_s * _assumptions()["startup_budget_factor"], 60)
+
+
+def claim_gib(stored_bytes: int) -> int:
+    """Size of a weights claim: the files, the same again while a new revision arrives, and ten percent."""
+    return ceil_to(2.1 * stored_bytes / GIB, 5)

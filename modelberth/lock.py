@@ -1,0 +1,236 @@
+"""Plans are locked: what was decided is a committed file beside the stack, and it holds while spec and rules allow.
+
+A newer catalog, price or constant never changes a locked decision. ``satisfies`` says what a spec asks beyond it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import yaml
+from pydantic import ValidationError
+
+from modelberth.decision import Decision
+from modelberth.documents import mapping
+from modelberth.errors import ModelberthError
+from modelberth.findings import Finding, Level, Refused, errors
+from modelberth.plan import SCHEMA_VERSION, Plan, plan, replay
+from modelberth.spec import EngineName, Profile, Quantization, ServiceSpec, StackSpec, WeightsKind
+
+HEADER = """# What was decided for each service. Committed and reviewed like a lock file; changed by `modelberth plan --update`.
+"""
+
+Lock = Mapping[str, Decision]
+
+
+def digest(decision: Decision) -> str:
+    """SHA-256 of a decision, 64 hexadecimal digits. Prices, dates and sources are no part of it."""
+    canonical = json.dumps(decision.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def dump(lock: Lock) -> str:
+    """A lock as the text of its file."""
+    services = {name: lock[name].model_dump(mode="json", exclude_none=True) for name in sorted(lock)}
+    body = {"schema_version": SCHEMA_VERSION, "services": services}
+    return HEADER + yaml.safe_dump(body, sort_keys=False, width=120)
+
+
+def load(text: str, name: str) -> dict[str, Decision]:
+    """The text of a lock file. Raises :class:`ModelberthError` when it is not one."""
+    document = mapping(text, name)
+    version = document.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ModelberthError(f"{name}: schema_version {version!r} is not {SCHEMA_VERSION}; write it anew with --update")
+    services = document.get("services")
+    if not isinstance(services, dict):
+        raise ModelberthError(f"{name}: services must be a mapping")
+    found = {}
+    for service, fields in services.items():
+        try:
+            found[str(service)] = Decision.model_validate(fields)
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise ModelberthError(f"{name}: services.{service}.{where}: {error.errors()[0]['msg']}") from None
+    return found
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field that differs between two decisions."""
+
+    service: str
+    field: str
+    before: str
+    after: str
+
+    @property
+    def replaces_machines(self) -> bool:
+        """Whether nodes are replaced, not only pods."""
+        return self.field in ("machine_type", "accelerator", "pool")
+
+    def __str__(self) -> str:
+        return f"{self.service}: {self.field} {self.before} -> {self.after}"
+
+
+def changes(before: Lock, after: Lock) -> tuple[Change, ...]:
+    """Every difference, machine replacements first."""
+    found = [change for name in sorted({*before, *after}) for change in _changes(name, before.get(name), after.get(name))]
+    return tuple(sorted(found, key=lambda change: (not change.replaces_machines, change.service, change.field)))
+
+
+def _changes(name: str, before: Decision | None, after: Decision | None) -> Iterator[Change]:
+    if before is None or after is None:
+        yield Change(name, "service", "absent" if before is None else "planned", "absent" if after is None else "planned")
+        return
+    old, new = _flat(before.model_dump(mode="json")), _flat(after.model_dump(mode="json"))
+    for field in sorted({*old, *new}):
+        if old.get(field) != new.get(field):
+            yield Change(name, field, str(old.get(field)), str(new.get(field)))
+
+
+def _flat(fields: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def outgrown(name: str, stack: StackSpec, decision: Decision) -> tuple[str, ...]:
+    """What the spec asks that the decision does not give; empty while the decision satisfies it."""
+    return tuple(_outgrown(stack.services[name], stack, decision))
+
+
+def _outgrown(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterator[str]:
+    if spec.model.id != decision.model:
+        yield f"model is {spec.model.id}, locked {decision.model}"
+    if spec.model.revision not in (None, decision.source.revision):
+        yield f"model.revision is {spec.model.revision}, locked {decision.source.revision}"
+    if spec.context > decision.context:
+        yield f"context is {spec.context}, locked {decision.context}"
+    if spec.concurrency > decision.concurrency:
+        yield f"concurrency is {spec.concurrency}, locked {decision.concurrency}"
+    stated = {
+        "engine": (spec.engine, EngineName.AUTO, decision.engine),
+        "quantization": (spec.quantization, Quantization.AUTO, decision.quantization),
+        "engine_version": (spec.engine_version, None, decision.engine_version),
+        "tensor_parallel": (spec.tensor_parallel, None, decision.tensor_parallel),
+        "gpu_memory_utilization": (spec.gpu_memory_utilization, None, decision.gpu_memory_utilization),
+        "pool": (spec.pool, None, decision.pool),
+    }
+    for field, (wanted, free, locked) in stated.items():
+        if wanted not in (free, locked):
+            yield f"{field} is {wanted}, locked {locked}"
+    if spec.kv_cache_dtype.value != decision.kv_cache_dtype:
+        yield f"kv_cache_dtype is {spec.kv_cache_dtype}, locked {decision.kv_cache_dtype}"
+    if spec.accelerators and decision.accelerator not in spec.accelerators:
+        yield f"accelerators are {', '.join(spec.accelerators)}, locked {decision.accelerator}"
+    yield from _moved(spec, stack, decision)
+
+
+def _moved(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterator[str]:
+    pool = stack.pools.get(decision.pool or "")
+    if decision.pool and (pool is None or decision.machine_type not in pool.machine_types):
+        yield f"pool {decision.pool} no longer has {decision.machine_type}"
+    if stack.pools and decision.pool is None:
+        yield "pools are defined, locked without one"
+    store = stack.weights.get(spec.weights or "")
+    kind = (store.kind if store else WeightsKind.CLAIM).value
+    if spec.weights != decision.storage.store or kind != decision.storage.kind:
+        yield f"weights are {spec.weights or 'of its own'} ({kind}), locked {decision.storage.store or 'of its own'}"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The plans of a stack and the lock they stand for. ``better`` names what a fresh plan would change."""
+
+    plans: tuple[Plan, ...]
+    lock: Lock
+    better: tuple[Change, ...]
+    new: tuple[str, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings of all plans."""
+        return tuple(finding for each in self.plans for finding in each.findings)
+
+
+def settle(stack: StackSpec, lock: Lock, *, stack_name: str = "STACK", update: bool = False) -> Settled:
+    """Plan every service, locked decisions first. Raises :class:`Refused` with the problems of all services at once.
+
+    Without a lock entry profile ``dev`` plans anew, ``prod`` refuses. With ``update`` everything is planned anew.
+    """
+    plans: list[Plan] = []
+    better: list[Change] = []
+    new: list[str] = []
+    problems: list[Finding] = []
+    command = f"modelberth plan --update {stack_name}"
+    for name in sorted(stack.services):
+        try:
+            chosen, fresher = _settle_one(name, stack, None if update else lock.get(name), command, update)
+        except Refused as refused:
+            problems.extend(refused.findings)
+            continue
+        plans.append(chosen)
+        better.extend(fresher)
+        if name not in lock:
+            new.append(name)
+    problems.extend(_pool_limits(stack, plans))
+    problems.extend(finding for each in plans for finding in errors(each.findings))
+    if problems:
+        raise Refused(dict.fromkeys(problems))
+    decided = {each.service: each.decision for each in plans}
+    return Settled(tuple(plans), decided, tuple(better), tuple(new))
+
+
+def _settle_one(
+    name: str, stack: StackSpec, locked: Decision | None, command: str, update: bool
+) -> tuple[Plan, tuple[Change, ...]]:
+    if locked is None:
+        if not update and stack.profile_of(name) is Profile.PROD:
+            message = "profile prod needs a committed plan lock, and there is none for this service"
+            raise Refused([Finding("unlocked", f"services.{name}", message, f"run: {command}")])
+        return plan(name, stack), ()
+    beyond = outgrown(name, stack, locked)
+    if beyond:
+        message = f"the spec asks more than the locked plan gives: {'; '.join(beyond)}"
+        raise Refused([Finding("outgrown", f"services.{name}", message, f"run: {command}")])
+    kept = replay(name, stack, locked)
+    try:
+        fresh = plan(name, stack)
+    except Refused:
+        return kept, ()
+    return kept, changes({name: locked}, {name: _as_locked(fresh.decision, locked)})
+
+
+def _as_locked(fresh: Decision, locked: Decision) -> Decision:
+    """A fresh decision with the headroom that the lock keeps on purpose: it is no improvement to shrink it."""
+    return fresh.model_copy(update={"context": locked.context, "concurrency": locked.concurrency})
+
+
+def _pool_limits(stack: StackSpec, plans: list[Plan]) -> Iterator[Finding]:
+    for name, pool in sorted(stack.pools.items()):
+        users = [each for each in plans if each.decision.pool == name]
+        needed = sum(each.nodes for each in users)
+        if needed > pool.max_nodes and users:
+            listed = ", ".join(f"{each.service} {each.nodes}" for each in users)
+            message = f"services need {needed} nodes ({listed}), the pool may have {pool.max_nodes}"
+            yield Finding("pool-limit", f"pools.{name}.max_nodes", message, f"max_nodes: {needed}, or fewer replicas")
+
+
+def advice(settled: Settled) -> tuple[Finding, ...]:
+    """Warnings and notes, the one about a better plan included."""
+    found = [finding for finding in settled.findings if finding.level is not Level.ERROR]
+    for change in settled.better:
+        found.append(Finding("better-plan", f"services.{change.service}", f"a fresh plan would change {change.field}: "
+                             f"{change.before} -> {change.after}", "modelberth plan --update", Level.NOTE))
+    return tuple(found)
+
+
+__all__ = ["Change", "Lock", "Settled", "advice", "changes", "digest", "dump", "load", "outgrown", "settle"]

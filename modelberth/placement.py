@@ -1,0 +1,134 @@
+"""Which machines could hold a service, which one is cheapest, and why each other one lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from modelberth.catalog import Machine, catalog
+from modelberth.clouds import node_profile
+from modelberth.engines import Accelerator, Engine, Sizing
+from modelberth.fit import Fit, Verdict, fit
+from modelberth.host import usable_memory_bytes
+from modelberth.units import GIB
+
+TENSOR_PARALLEL_SIZES = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A kind of node that may be used: a machine type, the pool it belongs to, and how many there may be."""
+
+    machine: Machine
+    pool: str | None = None
+    max_nodes: int | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to hold one replica."""
+
+    site: Site
+    sizing: Sizing
+    fit: Fit
+    nodes: int
+    usd_per_hour: float | None
+
+    @property
+    def label(self) -> str:
+        """Machine type and GPUs used, as the plan prints them."""
+        gpu = self.sizing.accelerator.gpu
+        if gpu is None:
+            return f"{self.site.machine.id} (cpu)"
+        return f"{self.site.machine.id} ({self.sizing.tensor_parallel} x {gpu.name})"
+
+
+@dataclass(frozen=True)
+class Loser:
+    """What was not chosen, and why."""
+
+    label: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The outcome: the best candidate (None: nothing fits), the ones that also fit, and the losers with reasons."""
+
+    best: Candidate | None
+    others: tuple[Candidate, ...]
+    losers: tuple[Loser, ...]
+    unknown: str | None = None
+
+
+def nodes_needed(replicas: int, gpus_per_replica: int, machine: Machine) -> int:
+    """Nodes for all replicas: as many as fit on one node share it; a CPU replica takes a node of its own."""
+    per_node = machine.gpu_count // gpus_per_replica if gpus_per_replica else 1
+    return -(-replicas // max(1, per_node))
+
+
+def accelerator_of(machine: Machine) -> Accelerator:
+    """What a model may use on this machine: one of its GPUs, or the memory left for pods."""
+    if machine.gpu:
+        gpu = catalog().gpu(machine.gpu)
+        return Accelerator(gpu, int(gpu.visible_memory_gib * GIB))
+    return Accelerator(None, usable_memory_bytes(node_profile(machine.id)))
+
+
+def choose(
+    engine: Engine,
+    wanted: Sizing,
+    sites: tuple[Site, ...],
+    *,
+    typical_tokens: int,
+    replicas: int,
+    tensor_parallel: int | None,
+) -> Choice:
+    """Try every site and tensor parallel size; cheapest first, then fewest GPUs, then least memory."""
+    fitting: list[Candidate] = []
+    losers: list[Loser] = []
+    for site in sites:
+        candidates = list(_candidates(engine, wanted, site, typical_tokens, replicas, tensor_parallel))
+        if not candidates:
+            losers.append(Loser(site.machine.id, _no_candidate(site.machine, tensor_parallel)))
+        best_here = next((c for c in candidates if c.fit.verdict is Verdict.FITS and not _too_many(c)), None)
+        if best_here:
+            fitting.append(best_here)
+        elif candidates:
+            last = candidates[-1]
+            losers.append(Loser(last.label, _too_many(last) if last.fit.verdict is Verdict.FITS else last.fit.why))
+            if last.fit.verdict is Verdict.UNKNOWN:
+                return Choice(None, (), tuple(losers), unknown=last.fit.why)
+    ranked = sorted(fitting, key=_rank)
+    return Choice(ranked[0] if ranked else None, tuple(ranked[1:]), tuple(losers))
+
+
+def _candidates(
+    engine: Engine, wanted: Sizing, site: Site, typical_tokens: int, replicas: int, tensor_parallel: int | None
+) -> Iterator[Candidate]:
+    accelerator = accelerator_of(site.machine)
+    price = catalog().price(site.machine.id)
+    for size in (tensor_parallel,) if tensor_parallel else TENSOR_PARALLEL_SIZES:
+        if size > max(1, site.machine.gpu_count):
+            continue
+        sizing = replace(wanted, accelerator=accelerator, tensor_parallel=size)
+        nodes = nodes_needed(replicas, size if site.machine.gpu else 0, site.machine)
+        cost = nodes * price.usd_per_hour if price else None
+        yield Candidate(site, sizing, fit(engine, sizing, typical_tokens), nodes, cost)
+
+
+def _no_candidate(machine: Machine, tensor_parallel: int | None) -> str:
+    return f"has {machine.gpu_count} GPUs in a node, tensor_parallel {tensor_parallel} needs as many"
+
+
+def _too_many(candidate: Candidate) -> str:
+    site = candidate.site
+    if site.max_nodes is None or candidate.nodes <= site.max_nodes:
+        return ""
+    return f"needs {candidate.nodes} nodes, pool {site.pool} may have {site.max_nodes}"
+
+
+def _rank(candidate: Candidate) -> tuple[bool, float, int, float, str]:
+    memory = candidate.sizing.accelerator.memory_bytes * candidate.sizing.tensor_parallel
+    price = candidate.usd_per_hour
+    return (price is None, price or 0.0, candidate.sizing.tensor_parallel, memory, candidate.site.machine.id)

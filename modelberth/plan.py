@@ -1,0 +1,292 @@
+"""From a spec to a plan: a decision, the arithmetic behind it, the container it means, and the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modelberth.catalog import Model, catalog
+from modelberth.decision import Decision, Host, Source, Storage
+from modelberth.engines import ENGINES, Launch, Sizing, Wishes
+from modelberth.errors import UnknownName
+from modelberth.findings import Finding, Level, Refused, errors
+from modelberth.fit import Fit, Verdict, fit
+from modelberth.host import claim_gib, cpu_host, fetch_seconds, gpu_host, load_seconds, startup_budget_seconds
+from modelberth.placement import Candidate, Choice, Loser, Site, accelerator_of, choose, nodes_needed
+from modelberth.resolve import Reason, Resolved, resolve
+from modelberth.spec import Profile, ServiceSpec, StackSpec, WeightsKind
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One service, planned. ``usd_per_hour`` is the on-demand list price of all replicas' nodes, None when unknown."""
+
+    service: str
+    spec: ServiceSpec
+    decision: Decision
+    model: Model
+    fit: Fit
+    launch: Launch
+    nodes: int
+    usd_per_hour: float | None
+    price_as_of: str | None
+    fetch_s: int
+    reasons: tuple[Reason, ...]
+    losers: tuple[Loser, ...]
+    findings: tuple[Finding, ...]
+    locked: bool = False
+
+
+def plan(name: str, stack: StackSpec) -> Plan:
+    """Plan one service of a stack from scratch. Raises :class:`Refused` with everything that stands in the way."""
+    spec, path = stack.services[name], f"services.{name}"
+    resolved, problems = resolve(name, stack)
+    if resolved is None or errors(problems):
+        raise Refused(problems)
+    sizing = _wanted(spec, resolved)
+    engine = ENGINES[resolved.engine]
+    sites = tuple(_sites(spec, stack, resolved))
+    choice = choose(
+        engine,
+        sizing,
+        sites,
+        typical_tokens=spec.tokens_per_request,
+        replicas=spec.replicas,
+        tensor_parallel=spec.tensor_parallel,
+    )
+    if choice.best is None:
+        raise Refused([_nothing_fits(path, spec, stack, resolved, choice)])
+    best = choice.best
+    decision = _decision(spec, stack, resolved, best)
+    reasons = (*resolved.reasons, *_reasons(spec, best, choice))
+    losers = (*(_also_fits(best, other) for other in choice.others), *choice.losers)
+    return assemble(name, stack, decision, resolved, best.fit, reasons, losers)
+
+
+def replay(name: str, stack: StackSpec, decision: Decision) -> Plan:
+    """The plan of a decision that was made before: same machine, same arguments, today's arithmetic."""
+    resolved, problems = resolve(name, stack)
+    if resolved is None or errors(problems):
+        raise Refused(problems)
+    answer = fit(ENGINES[decision.engine], sizing_of(decision, resolved.model), stack.services[name].tokens_per_request)
+    reasons = (Reason("decision", "locked", "decided before and written in the plan lock"),)
+    return assemble(name, stack, decision, resolved, answer, reasons, (), locked=True)
+
+
+def assemble(
+    name: str,
+    stack: StackSpec,
+    decision: Decision,
+    resolved: Resolved,
+    answer: Fit,
+    reasons: tuple[Reason, ...],
+    losers: tuple[Loser, ...],
+    *,
+    locked: bool = False,
+) -> Plan:
+    """Everything that follows from a decision."""
+    spec = stack.services[name]
+    machine = catalog().machine(decision.machine_type)
+    price = catalog().price(machine.id)
+    nodes = nodes_needed(spec.replicas, decision.gpus_per_replica, machine)
+    launch = ENGINES[decision.engine].launch(decision, wishes(name, stack))
+    return Plan(
+        service=name,
+        spec=spec,
+        decision=decision,
+        model=resolved.model,
+        fit=answer,
+        launch=launch,
+        nodes=nodes,
+        usd_per_hour=nodes * price.usd_per_hour if price else None,
+        price_as_of=price.as_of.isoformat() if price else None,
+        fetch_s=fetch_seconds(decision.source.stored_bytes),
+        reasons=reasons,
+        losers=losers,
+        findings=tuple(_advice(name, stack, decision, answer, nodes * price.usd_per_hour if price else None)),
+        locked=locked,
+    )
+
+
+def wishes(name: str, stack: StackSpec) -> Wishes:
+    """What shapes the container but not the plan."""
+    spec, defaults = stack.services[name], stack.defaults
+    store = stack.weights.get(spec.weights or "")
+    return Wishes(
+        service=name,
+        api_key=spec.api_key,
+        token=spec.token,
+        image=spec.image,
+        image_digest=spec.image_digest,
+        registry=defaults.registry,
+        hub_endpoint=defaults.hub_endpoint,
+        weights_path=store.path if store else "",
+        extra_args=spec.extra_args,
+    )
+
+
+def sizing_of(decision: Decision, model: Model) -> Sizing:
+    """The memory question that a decision answers."""
+    return Sizing(
+        model=model,
+        engine_version=decision.engine_version,
+        quantization=decision.quantization,
+        accelerator=accelerator_of(catalog().machine(decision.machine_type)),
+        context=decision.context,
+        concurrency=decision.concurrency,
+        tensor_parallel=decision.tensor_parallel,
+        kv_cache_dtype=decision.kv_cache_dtype,
+        gpu_memory_utilization=decision.gpu_memory_utilization,
+        max_num_batched_tokens=decision.max_num_batched_tokens,
+        stored_bytes=decision.source.stored_bytes if decision.source.file else None,
+    )
+
+
+def _wanted(spec: ServiceSpec, resolved: Resolved) -> Sizing:
+    return Sizing(
+        model=resolved.model,
+        engine_version=resolved.engine_version,
+        quantization=resolved.quantization,
+        accelerator=accelerator_of(resolved.machines[0]),
+        context=spec.context,
+        concurrency=spec.concurrency,
+        kv_cache_dtype=spec.kv_cache_dtype.value,
+        gpu_memory_utilization=spec.gpu_memory_utilization,
+        stored_bytes=resolved.source.stored_bytes if resolved.source.file else None,
+    )
+
+
+def _sites(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Iterator[Site]:
+    if not stack.pools:
+        yield from (Site(machine) for machine in resolved.machines)
+        return
+    for name in sorted(stack.pools):
+        if spec.pool in (None, name):
+            pool = stack.pools[name]
+            for machine in resolved.machines:
+                if machine.id in pool.machine_types and (machine.gpu or "cpu") in pool.accelerators:
+                    yield Site(machine, name, pool.max_nodes)
+
+
+def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Candidate) -> Decision:
+    store = stack.weights.get(spec.weights or "")
+    kind = store.kind if store else WeightsKind.CLAIM
+    stored, machine = resolved.source.stored_bytes, best.site.machine
+    downloads = stored if kind is WeightsKind.HUB else 0
+    gpus = best.sizing.tensor_parallel if best.sizing.accelerator.gpu else 0
+    memory = best.fit.memory
+    needed = memory.used_bytes + spec.concurrency * memory.kv_bytes_for(spec.context) if memory else 0
+    host: Host = gpu_host(machine, gpus, downloads) if gpus else cpu_host(machine, needed, downloads)
+    load_s = load_seconds(stored, on_gpu=bool(gpus), from_volume=kind is not WeightsKind.HUB)
+    return Decision(
+        model=spec.model.id,
+        engine=resolved.engine,
+        engine_version=resolved.engine_version,
+        quantization=resolved.quantization,
+        kv_cache_dtype=spec.kv_cache_dtype.value,
+        source=resolved.source,
+        accelerator=best.sizing.accelerator.id,
+        machine_type=machine.id,
+        pool=best.site.pool,
+        tensor_parallel=best.sizing.tensor_parallel,
+        pipeline_parallel=1,
+        context=spec.context,
+        concurrency=spec.concurrency,
+        storage=Storage(
+            kind=kind.value,
+            store=spec.weights,
+            size_gib=claim_gib(stored) if kind is WeightsKind.CLAIM else None,
+            access_mode=(store.access_mode if store else "ReadWriteOnce") if kind is not WeightsKind.HUB else None,
+        ),
+        host=host,
+        load_s=load_s,
+        startup_budget_s=startup_budget_seconds(load_s),
+        **ENGINES[resolved.engine].defaults(best.sizing),
+    )
+
+
+def _nothing_fits(path: str, spec: ServiceSpec, stack: StackSpec, resolved: Resolved, choice: Choice) -> Finding:
+    if choice.unknown:
+        return Finding("unknown", f"{path}.model", f"cannot be sized: {choice.unknown}", "choose a dense model")
+    if not choice.losers:
+        allowed = ", ".join(spec.accelerators) or "any"
+        return Finding("no-machine", path, f"no machine type offers the accelerators allowed ({allowed})", _pools(stack))
+    tried = "; ".join(f"{loser.label}: {loser.why}" for loser in choice.losers[:6])
+    return Finding("does-not-fit", path, f"fits nothing that is allowed: {tried}", _nearest(spec, stack, resolved))
+
+
+def _pools(stack: StackSpec) -> str:
+    offered = "; ".join(f"{name}: {', '.join(pool.accelerators)}" for name, pool in sorted(stack.pools.items()))
+    return f"pools offer {offered}" if offered else ""
+
+
+def _nearest(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> str:
+    """The cheapest machine of the whole catalog that would do, and smaller wishes that would fit."""
+    engine = ENGINES[resolved.engine]
+    everywhere = tuple(Site(m) for m in catalog().machines() if bool(m.gpu) == bool(resolved.machines[0].gpu))
+    outcome = choose(
+        engine,
+        _wanted(spec, resolved),
+        everywhere,
+        typical_tokens=spec.tokens_per_request,
+        replicas=spec.replicas,
+        tensor_parallel=spec.tensor_parallel,
+    )
+    if outcome.best is None:
+        return "no machine type of the catalog would hold it: lower context or concurrency, or quantize"
+    best = outcome.best
+    price = f", {best.usd_per_hour:.2f} USD per hour" if best.usd_per_hour is not None else ""
+    return f"the nearest that would do: {best.label}{price}; or lower context or concurrency, or quantize"
+
+
+def _reasons(spec: ServiceSpec, best: Candidate, choice: Choice) -> Iterator[Reason]:
+    if best.usd_per_hour is None:
+        why = "smallest that fits; no price is known"
+    elif choice.others:
+        why = f"cheapest of {len(choice.others) + 1} that fit, {best.usd_per_hour:.2f} USD per hour on demand"
+    else:
+        why = f"the only one that fits, {best.usd_per_hour:.2f} USD per hour on demand"
+    yield Reason("machine type", best.site.machine.id, why)
+    if best.sizing.accelerator.gpu:
+        size = best.sizing.tensor_parallel
+        stated = "as stated" if spec.tensor_parallel else "the fewest GPUs that hold the model, its KV cache and the rest"
+        yield Reason("tensor parallel size", str(size), stated)
+
+
+def _also_fits(best: Candidate, other: Candidate) -> Loser:
+    if other.usd_per_hour is None:
+        return Loser(other.label, "fits, but no price is known")
+    if best.usd_per_hour is not None and other.usd_per_hour > best.usd_per_hour:
+        more = other.usd_per_hour - best.usd_per_hour
+        return Loser(other.label, f"fits, but costs {more:.2f} USD per hour more")
+    return Loser(other.label, "fits for the same price with more than is needed")
+
+
+def _advice(name: str, stack: StackSpec, decision: Decision, answer: Fit, usd: float | None) -> Iterator[Finding]:
+    """Findings about a decision that holds: budget, pins, what the engine only half does."""
+    spec, path = stack.services[name], f"services.{name}"
+    if answer.verdict is not Verdict.FITS:
+        yield Finding("does-not-fit", path, answer.why, f"run: modelberth plan --update {name}")
+    if spec.budget and usd is None:
+        message = f"no price is known for {decision.machine_type}, so the budget cannot be checked"
+        yield Finding("budget-unknown", f"{path}.budget", message, "name a machine type with a price, or drop the budget")
+    elif spec.budget and usd is not None and usd > spec.budget.usd_per_hour:
+        message = f"{usd:.2f} USD per hour is over the budget of {spec.budget.usd_per_hour:.2f}"
+        yield Finding("budget", f"{path}.budget", message, "raise the budget, lower replicas, context or concurrency")
+    if decision.source.revision is None and decision.storage.kind != "existing-claim":
+        prod = stack.profile_of(name) is Profile.PROD
+        yield Finding(
+            "revision",
+            f"{path}.model.revision",
+            f"{decision.source.repository} is not pinned: what is served changes when its default branch moves",
+            "set model: {id: ..., revision: the 40-digit commit}",
+            Level.ERROR if prod else Level.WARNING,
+        )
+    for note in answer.notes:
+        if note.level is not Level.ERROR:
+            yield Finding(note.code, f"{path}.{note.path}", note.message, note.remedy, note.level)
+
+
+__all__ = ["SCHEMA_VERSION", "Plan", "Reason", "Refused", "UnknownName", "plan", "replay", "sizing_of", "wishes"]

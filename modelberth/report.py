@@ -1,0 +1,205 @@
+"""A plan as people and machines read it: an aligned text table, Markdown, JSON. Figures only, no judgement of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from modelberth.fit import Fit
+from modelberth.lock import Settled, advice, digest
+from modelberth.placement import Loser
+from modelberth.plan import SCHEMA_VERSION, Plan
+from modelberth.units import GIB, duration, gib, tokens
+
+Row = tuple[str, str, str]
+
+
+def as_json(settled: Settled) -> dict[str, Any]:
+    """Every figure of every plan, with a schema version. Units are in the names."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "services": {plan.service: _service_json(plan) for plan in settled.plans},
+        "usd_per_hour": total_usd_per_hour(settled.plans),
+        "better_plan": [str(change) for change in settled.better],
+        "findings": [
+            {"code": f.code, "level": f.level.value, "path": f.path, "message": f.message, "remedy": f.remedy}
+            for f in advice(settled)
+        ],
+    }
+
+
+def total_usd_per_hour(plans: Iterable[Plan]) -> float | None:
+    """The sum over services; None as soon as one is unknown."""
+    prices = [plan.usd_per_hour for plan in plans]
+    return round(sum(p for p in prices if p is not None), 4) if None not in prices else None
+
+
+def _service_json(plan: Plan) -> dict[str, Any]:
+    return {
+        "decision": plan.decision.model_dump(mode="json"),
+        "digest": digest(plan.decision),
+        "locked": plan.locked,
+        "replicas": plan.spec.replicas,
+        "nodes": plan.nodes,
+        "usd_per_hour": plan.usd_per_hour,
+        "price_as_of": plan.price_as_of,
+        "fit": fit_json(plan.fit),
+        "image": plan.launch.image,
+        "args": list(plan.launch.args),
+        "reasons": [{"subject": r.subject, "choice": r.choice, "why": r.why} for r in plan.reasons],
+        "losers": [{"option": loser.label, "why": loser.why} for loser in plan.losers],
+    }
+
+
+def fit_json(fit: Fit) -> dict[str, Any]:
+    """One fit, per accelerator."""
+    memory = fit.memory
+    return {
+        "verdict": fit.verdict.value,
+        "why": fit.why,
+        "largest_context_tokens": fit.largest_context,
+        "requests": fit.requests,
+        "request_tokens": fit.request_tokens,
+        "spare_bytes": fit.spare_bytes,
+        "memory": memory
+        and {
+            "capacity_bytes": memory.capacity_bytes,
+            "budget_bytes": memory.budget_bytes,
+            "terms": [
+                {"name": t.name, "bytes": t.amount_bytes, "why": t.why, "source": t.source} for t in memory.terms
+            ],
+            "kv_bytes_per_token": memory.kv_bytes_per_token,
+            "kv_budget_bytes": memory.kv_budget_bytes,
+            "kv_tokens": memory.kv_tokens,
+        },
+    }
+
+
+def as_text(settled: Settled) -> str:
+    """Aligned tables: per service what was decided, the memory of one accelerator, why, and what lost."""
+    return "\n".join(_lines(settled, table, heading="{}"))
+
+
+def as_markdown(settled: Settled) -> str:
+    """The same for pull requests."""
+    return "\n".join(_lines(settled, _markdown_table, heading="### {}"))
+
+
+def _lines(settled: Settled, draw: Any, heading: str) -> Iterator[str]:
+    for plan in settled.plans:
+        yield heading.format(title(plan))
+        yield ""
+        yield from draw(("", "decided", "why"), decided(plan))
+        yield ""
+        yield from draw(("memory of one " + _unit(plan), "GiB", "arithmetic"), memory_rows(plan.fit))
+        yield ""
+        if plan.losers:
+            yield from draw(("instead of", "", "because"), [(option, "", why) for option, why in _losers(plan.losers)])
+            yield ""
+    for finding in advice(settled):
+        yield f"{finding.level}: {finding.path}: {finding.message}" + (f" ({finding.remedy})" if finding.remedy else "")
+    cost = total_usd_per_hour(settled.plans)
+    yield "total: " + (f"{cost:.2f} USD per hour on demand" if cost is not None else "no price is known for every machine")
+
+
+def title(plan: Plan) -> str:
+    """One line: what is served and on what."""
+    decision = plan.decision
+    hardware = f"{plan.nodes} x {decision.machine_type}"
+    return f"{plan.service}: {decision.model} on {hardware} with {decision.engine} {decision.engine_version}"
+
+
+def decided(plan: Plan) -> list[Row]:
+    """The decisions of a plan with their reasons."""
+    decision, why = plan.decision, {reason.subject: reason.why for reason in plan.reasons}
+    locked = "locked" if plan.locked else ""
+    rows = [
+        ("engine", f"{decision.engine} {decision.engine_version}", why.get("engine", locked)),
+        ("weights", f"{decision.quantization}, {gib(decision.source.stored_bytes)}", _source(plan)),
+        ("machine type", f"{plan.nodes} x {decision.machine_type}", why.get("machine type", locked)),
+    ]
+    if decision.on_gpu:
+        size = f"{decision.tensor_parallel}"
+        rows.append(("tensor parallel size", size, why.get("tensor parallel size", locked)))
+    rows += [
+        ("context", f"{tokens(decision.context)} tokens", "one request may hold"),
+        ("concurrency", f"{decision.concurrency} requests", plan.fit.why),
+        ("storage", _storage(plan), f"filled once in about {duration(plan.fetch_s)}" if plan.launch.fetch else ""),
+        ("ready after", duration(decision.load_s), f"given up after {duration(decision.startup_budget_s)}"),
+        ("cost", _cost(plan), f"list price of {plan.price_as_of}" if plan.price_as_of else "unknown"),
+    ]
+    return rows
+
+
+def _source(plan: Plan) -> str:
+    source = plan.decision.source
+    name = f"{source.repository}/{source.file}" if source.file else source.repository
+    return f"{name} @ {source.revision[:12]}" if source.revision else name
+
+
+def _storage(plan: Plan) -> str:
+    storage = plan.decision.storage
+    size = f" of {storage.size_gib} GiB" if storage.size_gib else ""
+    return f"{storage.kind}{size}" + (f" ({storage.store})" if storage.store else "")
+
+
+def _cost(plan: Plan) -> str:
+    return f"{plan.usd_per_hour:.2f} USD per hour" if plan.usd_per_hour is not None else "unknown"
+
+
+def memory_rows(fit: Fit) -> list[Row]:
+    """The memory of one accelerator, term by term."""
+    memory = fit.memory
+    if memory is None:
+        return [("unknown", "", fit.why)]
+    share = f"{memory.budget_bytes / memory.capacity_bytes:.2f} of {memory.capacity_bytes / GIB:,.2f} GiB visible"
+    rows: list[Row] = [("budget", f"{memory.budget_bytes / GIB:,.2f}", share)]
+    rows += [(f"- {term.name}", f"{term.amount_bytes / GIB:,.2f}", term.why) for term in memory.terms]
+    rows.append(
+        (
+            "= KV cache",
+            f"{memory.kv_budget_bytes / GIB:,.2f}",
+            f"{tokens(memory.kv_tokens)} tokens at {memory.kv_bytes_per_token:,} B each: {memory.kv_why}",
+        )
+    )
+    if fit.spare_bytes is not None:
+        rows.append(("  left over", f"{fit.spare_bytes / GIB:,.2f}", "when all requests are held"))
+    return rows
+
+
+def _unit(plan: Plan) -> str:
+    return "GPU" if plan.decision.on_gpu else "node"
+
+
+def _losers(losers: Sequence[Loser]) -> Iterator[tuple[str, str]]:
+    """Losers grouped by their reason, at most eight groups; labels of one group share a line."""
+    grouped: dict[str, list[str]] = {}
+    for loser in losers:
+        grouped.setdefault(loser.why, []).append(loser.label)
+    for why, labels in list(grouped.items())[:8]:
+        shown = ", ".join(labels[:2]) + (f" and {len(labels) - 2} more" if len(labels) > 2 else "")
+        yield shown, why
+    if len(grouped) > 8:
+        yield f"{len(grouped) - 8} more kinds of machine", "see --json"
+
+
+def table(head: Row, rows: Sequence[Row]) -> Iterator[str]:
+    """An aligned text table; a middle column of figures is right-aligned."""
+    columns = [head, *rows]
+    first = max(len(row[0]) for row in columns)
+    second = max(len(row[1]) for row in columns)
+    number = all(_is_figure(row[1]) for row in rows)
+    for row in columns:
+        middle = row[1].rjust(second) if number else row[1].ljust(second)
+        yield f"  {row[0].ljust(first)}  {middle}  {row[2]}".rstrip()
+
+
+def _is_figure(text: str) -> bool:
+    return text.replace(",", "").replace(".", "").replace("-", "").isdigit()
+
+
+def _markdown_table(head: Row, rows: Sequence[Row]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|---|---|---|"
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"

@@ -1,0 +1,257 @@
+"""Names into facts: which model, which engine and version, which bytes, which machines are allowed. All problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modelberth.catalog import Checkpoint, Machine, Model, catalog
+from modelberth.decision import Source
+from modelberth.engines import ENGINES, Sizing
+from modelberth.errors import UnknownName, suggest
+from modelberth.findings import Finding, Level
+from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of
+from modelberth.placement import accelerator_of
+from modelberth.spec import EngineName, Quantization, ServiceSpec, StackSpec, WeightsKind
+
+AUTO_GGUF = Quantization.Q4_K_M
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something was chosen."""
+
+    subject: str
+    choice: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """One service with every name looked up."""
+
+    model: Model
+    engine: str
+    engine_version: str
+    quantization: str
+    source: Source
+    machines: tuple[Machine, ...]
+    reasons: tuple[Reason, ...]
+
+
+def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]]:
+    """Look everything up. The first part is None when there are errors; findings may hold warnings too."""
+    spec, path = stack.services[name], f"services.{name}"
+    problems = [*_names(spec, stack, path)]
+    model, checkpoint = _model(spec, path, problems)
+    machines = tuple(_machines(spec, stack))
+    if problems or model is None:
+        return None, problems
+    engine, engine_reason = _engine(spec, machines, checkpoint)
+    version = _version(spec, stack, engine, path, problems)
+    quantization, quantization_reason = _quantization(spec, engine, model, checkpoint)
+    source = _source(spec, path, engine, model, checkpoint, quantization, problems)
+    if engine == "vllm":
+        machines = tuple(machine for machine in machines if machine.gpu)
+    if not machines:
+        allowed = ", ".join(spec.accelerators) or "what the pools offer"
+        problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", _offers(stack)))
+    problems.extend(_storage(spec, stack, path))
+    problems.extend(_extra_args(spec, engine, path))
+    if problems or source is None:
+        return None, problems
+    resolved = Resolved(model, engine, version, quantization, source, machines, (engine_reason, quantization_reason))
+    problems.extend(_objections(spec, resolved, path))
+    return resolved, problems
+
+
+def _names(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
+    for field, known in (("pool", stack.pools), ("weights", stack.weights)):
+        wanted = getattr(spec, field)
+        if wanted is not None and wanted not in known:
+            hint = _did_you_mean(suggest(wanted, known))
+            listed = ", ".join(sorted(known)) or "none are defined"
+            yield Finding("name", f"{path}.{field}", f"no {field} is called {wanted!r}{hint}", f"modelberth:{field}s: {listed}"
+                          if field == "pool" else f"modelberth:weights: {listed}")
+    gpus = [gpu.id for gpu in catalog().gpus()]
+    for accelerator in spec.accelerators:
+        if accelerator != "cpu" and accelerator not in gpus:
+            hint = _did_you_mean(suggest(accelerator, gpus))
+            yield Finding("accelerator", f"{path}.accelerators", f"unknown accelerator {accelerator!r}{hint}", "cpu, or " + ", ".join(gpus))
+    for pool_name, pool in stack.pools.items():
+        if spec.pool in (None, pool_name):
+            yield from _pool_names(pool_name, pool.machine_types, pool.accelerators, gpus)
+
+
+def _pool_names(
+    name: str, machine_types: tuple[str, ...], accelerators: tuple[str, ...], gpus: list[str]
+) -> Iterator[Finding]:
+    path = f"pools.{name}"
+    if not machine_types:
+        out = "machine_types: [g2-standard-8], for example"
+        yield Finding("pool", f"{path}.machine_types", "is required: the cluster exists, say what its nodes are", out)
+    for accelerator in accelerators:
+        if accelerator != "cpu" and accelerator not in gpus:
+            hint = _did_you_mean(suggest(accelerator, gpus))
+            yield Finding("accelerator", f"{path}.accelerators", f"unknown accelerator {accelerator!r}{hint}", "cpu, or " + ", ".join(gpus))
+    for machine_id in machine_types:
+        try:
+            machine = catalog().machine(machine_id)
+        except UnknownName as unknown:
+            yield Finding("machine", f"{path}.machine_types", str(unknown), "a machine type of the catalog")
+            continue
+        if (machine.gpu or "cpu") not in accelerators:
+            message = f"{machine_id} has {machine.gpu or 'no GPU'}, the pool's accelerators are {', '.join(accelerators)}"
+            yield Finding("machine", f"{path}.machine_types", message, "make the two agree")
+
+
+def _model(spec: ServiceSpec, path: str, problems: list[Finding]) -> tuple[Model | None, Checkpoint | None]:
+    try:
+        return catalog().model(spec.model.id), None
+    except UnknownName as unknown:
+        checkpoint = catalog().checkpoint(spec.model.id)
+        if checkpoint:
+            return catalog().model(checkpoint.model), checkpoint
+        out = "a model id of the catalog (modelberth models lists them)"
+        problems.append(Finding("model", f"{path}.model", str(unknown), out))
+        return None, None
+
+
+def _machines(spec: ServiceSpec, stack: StackSpec) -> Iterator[Machine]:
+    named = {m for name, pool in stack.pools.items() if spec.pool in (None, name) for m in pool.machine_types}
+    for machine in catalog().machines():
+        in_pools = machine.id in named if stack.pools else True
+        if in_pools and (not spec.accelerators or (machine.gpu or "cpu") in spec.accelerators):
+            yield machine
+
+
+def _engine(
+    spec: ServiceSpec, machines: tuple[Machine, ...], checkpoint: Checkpoint | None
+) -> tuple[str, Reason]:
+    if spec.engine is not EngineName.AUTO:
+        return spec.engine.value, Reason("engine", spec.engine.value, "as stated")
+    if (checkpoint and checkpoint.format == "gguf") or spec.quantization.is_gguf:
+        return "llamacpp", Reason("engine", "llamacpp", "GGUF files are read by llama.cpp")
+    if machines and not any(machine.gpu for machine in machines):
+        return "llamacpp", Reason("engine", "llamacpp", "only CPU nodes are allowed")
+    return "vllm", Reason("engine", "vllm", "the default for production serving on GPUs")
+
+
+def _version(spec: ServiceSpec, stack: StackSpec, engine: str, path: str, problems: list[Finding]) -> str:
+    facts = catalog().engine(engine)
+    default = stack.defaults.engine_versions.get(EngineName(engine), facts.default_version)
+    version = spec.engine_version or default
+    if version not in facts.versions:
+        where = f"{path}.engine_version" if spec.engine_version else f"defaults.engine_versions.{engine}"
+        message = f"flags and defaults of {facts.name} {version!r} are not known"
+        problems.append(Finding("engine-version", where, message, f"one of {', '.join(facts.versions)}"))
+    return version
+
+
+def _quantization(
+    spec: ServiceSpec, engine: str, model: Model, checkpoint: Checkpoint | None
+) -> tuple[str, Reason]:
+    if checkpoint:
+        stored = checkpoint.quantization.value
+        return stored, Reason("quantization", stored, f"what {checkpoint.repository} stores")
+    if spec.quantization is not Quantization.AUTO:
+        return spec.quantization.value, Reason("quantization", spec.quantization.value, "as stated")
+    if engine == "llamacpp":
+        return AUTO_GGUF.value, Reason("quantization", AUTO_GGUF.value, "the usual compromise for GGUF on CPUs and small GPUs")
+    native = model.quantization.value if model.quantization else "bf16"
+    return native, Reason("quantization", native, "what the model's own repository stores")
+
+
+def _source(
+    spec: ServiceSpec,
+    path: str,
+    engine: str,
+    model: Model,
+    checkpoint: Checkpoint | None,
+    quantization: str,
+    problems: list[Finding],
+) -> Source | None:
+    """The repository (and file) that holds the model in this format."""
+    native = model.quantization.value if model.quantization else "bf16"
+    sixteen_bit = {"bf16", "fp16"}
+    own = quantization == native or {quantization, native} <= sixteen_bit
+    if checkpoint and spec.quantization not in (Quantization.AUTO, Quantization(quantization)):
+        message = f"{checkpoint.repository} stores {quantization}"
+        problems.append(Finding("quantization", f"{path}.quantization", message, f"quantization: {quantization}, or auto"))
+        return None
+    rows = (checkpoint,) if checkpoint else () if own else catalog().checkpoints(spec.model.id, quantization)
+    row = next(iter(rows), None)
+    try:
+        shape = shape_of(model)
+        computed = gguf_bytes(shape, quantization) if Quantization(quantization).is_gguf else safetensors_bytes(shape, quantization)
+    except Unsized as reason:
+        out = "sized today: dense models with full attention; nothing is guessed for the others"
+        problems.append(Finding("unknown", f"{path}.model", f"verdict unknown: {reason}", out))
+        return None
+    if row is not None:
+        return Source(
+            repository=row.repository,
+            file=row.file,
+            revision=spec.model.revision if checkpoint and spec.model.revision else row.revision,
+            stored_bytes=row.bytes or computed,
+        )
+    if own or (engine == "vllm" and quantization == "fp8" and native in sixteen_bit):
+        native_bytes = model.weights_bytes or safetensors_bytes(shape, native)
+        revision = spec.model.revision or (model.revision if spec.model.id == model.id else None)
+        return Source(repository=spec.model.id, revision=revision, stored_bytes=native_bytes)
+    if engine not in ENGINES or not _readable(engine, quantization):
+        return Source(repository=spec.model.id, revision=spec.model.revision, stored_bytes=computed)
+    known = sorted({row.quantization.value for row in catalog().checkpoints(spec.model.id)})
+    message = f"no {quantization} checkpoint of {spec.model.id} is known"
+    out = f"known: {', '.join(known)}" if known else "name a repository that holds it as model"
+    problems.append(Finding("checkpoint", f"{path}.quantization", message, out))
+    return None
+
+
+def _readable(engine: str, quantization: str) -> bool:
+    return Quantization(quantization).is_gguf == (engine == "llamacpp")
+
+
+def _storage(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
+    store = stack.weights.get(spec.weights or "")
+    kind = store.kind if store else WeightsKind.CLAIM
+    mode = store.access_mode if store else "ReadWriteOnce"
+    if kind is not WeightsKind.HUB and spec.replicas > 1 and mode == "ReadWriteOnce":
+        message = f"{spec.replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
+        out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"
+        yield Finding("storage", f"{path}.weights", message, out)
+
+
+def _extra_args(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
+    for word in ENGINES[engine].managed_flags(spec.extra_args):
+        message = f"{word} is set from the spec itself"
+        yield Finding("extra-args", f"{path}.extra_args", message, "remove it and set the field of the spec")
+
+
+def _objections(spec: ServiceSpec, resolved: Resolved, path: str) -> Iterator[Finding]:
+    """Errors that the engine raises on every machine allowed: they belong to a field, not to a machine."""
+    engine, common = ENGINES[resolved.engine], None
+    for machine in resolved.machines:
+        sizing = Sizing(
+            model=resolved.model,
+            engine_version=resolved.engine_version,
+            quantization=resolved.quantization,
+            accelerator=accelerator_of(machine),
+            context=spec.context,
+            concurrency=spec.concurrency,
+            tensor_parallel=spec.tensor_parallel or 1,
+            kv_cache_dtype=spec.kv_cache_dtype.value,
+        )
+        found = {(f.path, f.message): f for f in engine.objections(sizing) if f.level is Level.ERROR}
+        common = found if common is None else {key: f for key, f in common.items() if key in found}
+    for finding in (common or {}).values():
+        yield Finding(finding.code, f"{path}.{finding.path}", finding.message, finding.remedy)
+
+
+def _offers(stack: StackSpec) -> str:
+    offered = "; ".join(f"{name}: {', '.join(pool.accelerators)}" for name, pool in sorted(stack.pools.items()))
+    return f"pools offer {offered}" if offered else "accelerators of the catalog"
+
+
+def _did_you_mean(names: tuple[str, ...]) -> str:
+    return f"; did you mean {names[0]!r}?" if names else ""

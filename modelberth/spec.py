@@ -1,0 +1,408 @@
+"""What a person asks for: one frozen schema for the five keys of a stack file.
+
+Every number that shapes a plan is a plain value known before anything is registered. Unknown keys are refused; keys that
+nothing implements yet are refused too, never ignored (:data:`NOT_YET`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from modelberth.fields import Commit, Digest, Name, Number, Share, Text, Whole
+
+
+class EngineName(StrEnum):
+    """Inference engines; ``auto`` lets the plan choose."""
+
+    AUTO = "auto"
+    VLLM = "vllm"
+    SGLANG = "sglang"
+    TGI = "tgi"
+    OLLAMA = "ollama"
+    LLAMACPP = "llamacpp"
+    TENSORRT_LLM = "tensorrt_llm"
+
+
+class Quantization(StrEnum):
+    """How the weights are stored; ``auto`` lets the plan choose."""
+
+    AUTO = "auto"
+    BF16 = "bf16"
+    FP16 = "fp16"
+    FP8 = "fp8"
+    INT8 = "int8"
+    MXFP4 = "mxfp4"
+    NVFP4 = "nvfp4"
+    AWQ = "awq"
+    GPTQ = "gptq"
+    NF4 = "nf4"
+    F16 = "f16"
+    Q2_K = "q2_k"
+    Q3_K_S = "q3_k_s"
+    Q3_K_M = "q3_k_m"
+    Q3_K_L = "q3_k_l"
+    Q4_0 = "q4_0"
+    Q4_1 = "q4_1"
+    Q4_K_S = "q4_k_s"
+    Q4_K_M = "q4_k_m"
+    Q5_0 = "q5_0"
+    Q5_1 = "q5_1"
+    Q5_K_S = "q5_k_s"
+    Q5_K_M = "q5_k_m"
+    Q6_K = "q6_k"
+    Q8_0 = "q8_0"
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether llama.cpp and Ollama read it, and nobody else."""
+        return self.value == "f16" or (self.value[0] == "q" and self.value[1].isdigit())
+
+
+class KvCacheDtype(StrEnum):
+    """Data type of the KV cache; ``auto`` means 16 bit, as the engines do."""
+
+    AUTO = "auto"
+    BF16 = "bf16"
+    FP16 = "fp16"
+    FP8 = "fp8"
+    INT8 = "int8"
+    Q8_0 = "q8_0"
+    Q4_0 = "q4_0"
+
+
+class Profile(StrEnum):
+    """How strict: ``dev`` plans and locks by itself, ``prod`` refuses what is not locked and pinned."""
+
+    DEV = "dev"
+    PROD = "prod"
+
+
+class Capacity(StrEnum):
+    """Ways to get a machine."""
+
+    RESERVATION = "reservation"
+    ON_DEMAND = "on-demand"
+    FLEX_START = "flex-start"
+    SPOT = "spot"
+
+
+class NodeLabels(StrEnum):
+    """How the nodes of an existing cluster name their accelerators."""
+
+    GCP = "gcp"
+    AWS = "aws"
+    GENERIC = "generic"
+
+
+class Part(BaseModel):
+    """Base of all parts: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class SecretRef(Part):
+    """A secret by reference, never by value."""
+
+    secret: Name
+    """Name of a Kubernetes Secret in the service's namespace."""
+    key: Text = "token"
+    """Key inside that Secret."""
+
+
+def _secret_by_reference(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError("must be a reference {secret: NAME, key: KEY} to a Kubernetes Secret, never the secret itself")
+    return value
+
+
+Secret = Annotated[SecretRef, BeforeValidator(_secret_by_reference)]
+
+
+class ModelRef(Part):
+    """Which model, exactly."""
+
+    id: Text
+    """Repository id such as Qwen/Qwen2.5-7B-Instruct; a catalog id or alias."""
+    revision: Commit | None = None
+    """Commit of the repository (40 hexadecimal digits); required by profile prod."""
+    architecture: dict[str, Any] | None = None
+    """The model's config.json, for a model that the catalog does not know."""
+
+
+def _model_by_id(value: Any) -> Any:
+    return {"id": value} if isinstance(value, str) else value
+
+
+class Traffic(Part):
+    """Load that the service must carry."""
+
+    input_tokens: Whole
+    """Prompt tokens of one request."""
+    output_tokens: Whole
+    """Generated tokens of one request."""
+    requests_per_second: Number | None = None
+    """Requests per second, sustained."""
+    tokens_per_month: Number | None = None
+    """Input and output tokens per month."""
+
+
+class Autoscaling(Part):
+    """Replicas that follow the load."""
+
+    min: Whole
+    """Fewest replicas."""
+    max: Whole
+    """Most replicas."""
+    signal: Text = "queue"
+    """What the load is measured by; never CPU."""
+
+
+class Adapter(Part):
+    """A LoRA adapter."""
+
+    name: Name
+    """Name that requests use."""
+    source: Text
+    """Repository of the adapter."""
+    revision: Commit
+    """Commit of that repository."""
+    rank: Whole
+    """LoRA rank."""
+
+
+class Speculative(Part):
+    """Speculative decoding."""
+
+    method: Text
+    """draft_model, ngram, eagle3 or mtp."""
+    model: ModelRef | None = None
+    """Draft model, where the method has one."""
+    tokens: Whole
+    """Tokens proposed per step."""
+
+
+class Slo(Part):
+    """Latency promised to users."""
+
+    ttft_ms: Number | None = None
+    """Time to first token, milliseconds."""
+    tpot_ms: Number | None = None
+    """Time per output token, milliseconds."""
+
+
+class Budget(Part):
+    """What it may cost."""
+
+    usd_per_hour: Number
+    """US dollars per hour for all replicas, on-demand list price."""
+
+
+class Expose(Part):
+    """A door to the service from outside its cluster."""
+
+    kind: Text
+    """gateway or ingress."""
+    host: Text
+    """DNS name."""
+    tls_secret: Name
+    """Secret that holds the certificate."""
+    source_ranges: tuple[Text, ...]
+    """CIDR ranges that may connect."""
+
+
+class ServiceSpec(Part):
+    """One model, served."""
+
+    model: Annotated[ModelRef, BeforeValidator(_model_by_id, json_schema_input_type=str | ModelRef)]
+    """Repository id, or {id, revision, architecture}."""
+    context: Whole
+    """Tokens that one request may hold, prompt and answer together."""
+    concurrency: Whole
+    """Requests held at once by one replica, at typical_tokens each."""
+    typical_tokens: Whole | None = None
+    """Tokens that a request holds on average; default: context."""
+    engine: EngineName = EngineName.AUTO
+    """Inference engine."""
+    engine_version: Text | None = None
+    """Version of the engine; default: the stack's, then the catalog's."""
+    quantization: Quantization = Quantization.AUTO
+    """How the weights are stored."""
+    kv_cache_dtype: KvCacheDtype = KvCacheDtype.AUTO
+    """Data type of the KV cache."""
+    replicas: Whole = 1
+    """Copies of the service."""
+    accelerators: tuple[Text, ...] = ()
+    """GPU ids allowed, or cpu; default: all of the pool or the stack."""
+    pool: Name | None = None
+    """A pool of modelberth:pools; default: any that fits."""
+    weights: Name | None = None
+    """An entry of modelberth:weights; default: a volume of the service's own."""
+    tensor_parallel: Whole | None = None
+    """GPUs that share one copy of the model; default: the fewest that fit."""
+    pipeline_parallel: Whole | None = None
+    """Nodes that share one copy of the model."""
+    gpu_memory_utilization: Share | None = None
+    """Share of GPU memory that the engine may take; default: the engine's own."""
+    token: Secret | None = None
+    """Hub token, by reference."""
+    api_key: Secret | None = None
+    """API key that clients must send, by reference."""
+    budget: Budget | None = None
+    """What the service may cost."""
+    image: Text | None = None
+    """Container image instead of the engine's own."""
+    image_digest: Digest | None = None
+    """Digest of the image."""
+    profile: Profile | None = None
+    """dev or prod; default: the stack's."""
+    extra_args: tuple[Text, ...] = ()
+    """Arguments appended to the engine's own, last."""
+    traffic: Traffic | None = None
+    """Load that the service must carry."""
+    autoscaling: Autoscaling | None = None
+    """Replicas that follow the load."""
+    capacity: tuple[Capacity, ...] = ()
+    """Ways to get machines, in order; default: the pool's."""
+    spread: Text | None = None
+    """How replicas are spread over nodes and zones."""
+    adapters: tuple[Adapter, ...] = ()
+    """LoRA adapters."""
+    speculative: Speculative | None = None
+    """Speculative decoding."""
+    slo: Slo | None = None
+    """Latency promised to users."""
+    expose: Expose | None = None
+    """A door from outside the cluster."""
+
+    @model_validator(mode="after")
+    def _typical_within_context(self) -> ServiceSpec:
+        if self.typical_tokens is not None and self.typical_tokens > self.context:
+            raise ValueError(f"typical_tokens {self.typical_tokens} is more than context {self.context}")
+        return self
+
+    @property
+    def tokens_per_request(self) -> int:
+        """Tokens that one request is counted with when concurrency is sized."""
+        return self.typical_tokens or self.context
+
+
+class Target(Part):
+    """Where services run."""
+
+    kind: Literal["existing", "gke", "eks"]
+    """existing: a cluster that is there, reached by a kubeconfig."""
+    kubeconfig: Text | None = None
+    """Path of the kubeconfig, relative to the project; default: the usual places."""
+    context: Text | None = None
+    """Context of the kubeconfig."""
+    namespace: Name = "modelberth"
+    """Namespace of the services; it is created."""
+    node_labels: NodeLabels = NodeLabels.GENERIC
+    """How the cluster's nodes name their accelerators."""
+    storage_class: Name | None = None
+    """StorageClass of weights volumes; default: the cluster's default class."""
+    pod_annotations: dict[str, Text] = Field(default_factory=dict)
+    """Annotations for every pod."""
+
+
+class Defaults(Part):
+    """What every service of the stack starts from."""
+
+    profile: Profile = Profile.DEV
+    """dev or prod."""
+    engine_versions: dict[EngineName, Text] = Field(default_factory=dict)
+    """Engine -> version."""
+    registry: Text | None = None
+    """Prefix put before every image, for closed networks."""
+    hub_endpoint: Text | None = None
+    """Base URL of a model hub mirror."""
+    owner: Text | None = None
+    """Who answers for the stack; a label on every object."""
+    labels: dict[str, Text] = Field(default_factory=dict)
+    """Labels for every object."""
+
+
+class PoolSpec(Part):
+    """A node pool; it outlives the services that use it."""
+
+    accelerators: tuple[Text, ...] = Field(min_length=1)
+    """GPU ids, or cpu."""
+    machine_types: tuple[Text, ...] = ()
+    """Machine types of its nodes; on an existing cluster, what the nodes are."""
+    zones: tuple[Text, ...] = ()
+    """Zones of its nodes."""
+    capacity: tuple[Capacity, ...] = (Capacity.ON_DEMAND,)
+    """Ways to get machines, in order."""
+    max_nodes: Whole
+    """Most nodes it may have."""
+    node_selector: dict[str, Text] = Field(default_factory=dict)
+    """Labels of its nodes, instead of the ones that node_labels implies."""
+
+
+class WeightsKind(StrEnum):
+    """Where weights live."""
+
+    HUB = "hub"
+    CLAIM = "claim"
+    EXISTING_CLAIM = "existing-claim"
+
+
+class WeightsSpec(Part):
+    """Where weights live; it outlives the services that use it."""
+
+    kind: WeightsKind
+    """hub: each pod downloads; claim: a volume filled once by a Job; existing-claim: a volume that is filled already."""
+    claim: Name | None = None
+    """Name of the existing claim."""
+    path: Text = ""
+    """Folder of the model inside the existing claim."""
+    storage_class: Name | None = None
+    """StorageClass; default: the target's."""
+    access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany"] = "ReadWriteOnce"
+    """Access mode of the claim."""
+
+    @model_validator(mode="after")
+    def _claim_where_it_belongs(self) -> WeightsSpec:
+        if self.kind is WeightsKind.EXISTING_CLAIM and not self.claim:
+            raise ValueError("kind existing-claim needs claim, the name of the PersistentVolumeClaim")
+        if self.kind is not WeightsKind.EXISTING_CLAIM and (self.claim or self.path):
+            raise ValueError("claim and path belong to kind existing-claim only")
+        return self
+
+
+NOT_YET: dict[type[Part], frozenset[str]] = {
+    ServiceSpec: frozenset(
+        {"traffic", "autoscaling", "capacity", "spread", "adapters", "speculative", "slo", "expose", "pipeline_parallel"}
+    ),
+    ModelRef: frozenset({"architecture"}),
+    PoolSpec: frozenset(),
+}
+"""Fields of the frozen schema that nothing implements yet; setting one is an error."""
+
+ENGINES_NOT_YET = frozenset({EngineName.SGLANG, EngineName.TGI, EngineName.OLLAMA, EngineName.TENSORRT_LLM})
+"""Engines of the frozen schema without a codec yet."""
+
+TARGETS_NOT_YET = frozenset({"gke", "eks"})
+"""Targets of the frozen schema without an implementation yet."""
+
+
+class StackSpec(Part):
+    """The five keys of a stack file."""
+
+    target: Target
+    """Where services run."""
+    defaults: Defaults = Field(default_factory=Defaults)
+    """What every service starts from."""
+    pools: dict[Name, PoolSpec] = Field(default_factory=dict)
+    """Node pools by name."""
+    weights: dict[Name, WeightsSpec] = Field(default_factory=dict)
+    """Weights by name."""
+    services: dict[Name, ServiceSpec] = Field(min_length=1)
+    """Services by name."""
+
+    def profile_of(self, service: str) -> Profile:
+        """dev or prod, for one service."""
+        return self.services[service].profile or self.defaults.profile

@@ -1,0 +1,67 @@
+"""Where stack files and their plan locks lie. Reads and writes files; the planning itself does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelberth import lock, parse
+from modelberth.decision import Decision
+from modelberth.documents import mapping
+from modelberth.errors import ModelberthError
+from modelberth.spec import ServiceSpec, StackSpec, Target
+
+
+@dataclass(frozen=True)
+class StackFile:
+    """A stack and the lock beside it. ``lock_path`` is None for a bare spec."""
+
+    name: str
+    path: Path
+    spec: StackSpec
+    lock_path: Path | None
+    locked: dict[str, Decision]
+
+
+def lock_path_of(stack: str, folder: Path) -> Path:
+    """The lock of a stack: ``stacks/<stack>.plan.yaml``."""
+    return folder / f"{stack}.plan.yaml"
+
+
+def find(name_or_path: str, root: Path) -> Path:
+    """``local`` or ``stacks/Pulumi.local.yaml`` -> the file. Raises :class:`ModelberthError` naming what was tried."""
+    tried = [Path(name_or_path), root / "stacks" / f"Pulumi.{name_or_path}.yaml"]
+    for path in tried:
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(p.name.split(".")[1] for p in (root / "stacks").glob("Pulumi.*.yaml"))) or "none"
+    raise ModelberthError(f"no such file or stack: {name_or_path}; stacks here: {known}")
+
+
+def read(path: Path) -> StackFile:
+    """A stack file with its lock, or a bare spec (YAML or JSON). Raises :class:`ModelberthError` with all problems."""
+    document = mapping(_text(path), path.name)
+    if not parse.is_stack(document):
+        name = path.stem.lower().replace("_", "-").replace(".", "-")[:50].strip("-") or "service"
+        return StackFile(name, path, _alone(name, parse.service(document)), None, {})
+    spec = parse.stack(document)
+    name = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    lock_path = lock_path_of(name, path.parent)
+    return StackFile(name, path, spec, lock_path, read_lock(lock_path))
+
+
+def read_lock(path: Path) -> dict[str, Decision]:
+    """The decisions of a lock file; empty when there is none."""
+    return lock.load(_text(path), path.name) if path.is_file() else {}
+
+
+def _alone(name: str, service: ServiceSpec) -> StackSpec:
+    return StackSpec(target=Target(kind="existing"), services={name: service})
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ModelberthError(f"{path}: {reason}") from None

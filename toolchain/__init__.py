@@ -1,0 +1,1 @@
+"""What modelberth needs to run the Pulumi engine and a Kubernetes control plane on this machine."""

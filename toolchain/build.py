@@ -1,0 +1,338 @@
+"""Build the binaries of the toolchain from the Go modules pinned under modules/.
+
+`python -m toolchain.build [PART ...]` builds what is missing: all parts, less those that an installed `pulumi` makes
+unnecessary. Each part lands in its own directory of the cache, named after a digest of everything that shapes it, so a
+second clone finds it there and an interrupted build goes on with the part it was at.
+
+The standard library is enough for this module; it is imported before dependencies are installed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MODULES = Path(__file__).resolve().parent / "modules"
+MINIMUM_PULUMI = (3, 231, 0)
+STAMP = "stamp.json"
+GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOWORK": "off"}
+GO_FLAGS = ("-mod=readonly", "-trimpath")
+LINKER_FLAGS = "-s -w"
+
+
+class BuildError(Exception):
+    """A part cannot be built; the message is the whole story, the way out included."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One Go module of ours and the binaries that come out of it."""
+
+    name: str
+    version: str
+    """Version of what is built, without the `v`."""
+    minutes: int
+    """Expected minutes of a cold build on two cores."""
+    binaries: Mapping[str, str]
+    """Binary name -> Go package."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Go string variable -> value, set by the linker."""
+    sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """File the build needs beside main.go -> (Go module, path within it)."""
+    extras: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """File that belongs beside the binaries -> (Go module, path within it)."""
+    scripts: tuple[str, ...] = ()
+    """Files of the module that belong beside the binaries, to be run."""
+    modules: Path = MODULES
+
+    @property
+    def module(self) -> Path:
+        return self.modules / self.name
+
+    @property
+    def go_version(self) -> str:
+        """The oldest Go that builds this part, as its go.mod says."""
+        found = re.search(r"^go\s+(\S+)", (self.module / "go.mod").read_text(), re.MULTILINE)
+        if found is None:
+            raise BuildError(f"{self.module / 'go.mod'}: no `go` line, so it is unknown which Go builds it.")
+        return found[1]
+
+    def digest(self) -> str:
+        """Digest of all that shapes the binaries except the version of Go."""
+        hasher = hashlib.sha256()
+        shape = (self.name, self.version, self.binaries, self.variables, self.sources, self.extras, self.scripts)
+        flags = (GO_ENVIRONMENT, GO_FLAGS, LINKER_FLAGS, os.uname().sysname, os.uname().machine)
+        hasher.update(json.dumps([shape, flags], sort_keys=True).encode())
+        for file in sorted(self.module.iterdir()):
+            content = file.read_bytes()
+            hasher.update(f"\n{file.name} {len(content)}\n".encode() + content)
+        return hasher.hexdigest()[:16]
+
+    def directory(self) -> Path:
+        return cache() / f"{self.name}-{self.digest()}"
+
+
+def _kubernetes_version_variables(version: str) -> dict[str, str]:
+    """Without these, clients misread the server's version."""
+    major, minor, _ = version.split(".")
+    values = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
+    values |= {"gitCommit": "unknown", "gitTreeState": "archive"}
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    return {f"{package}.{name}": value for package in packages for name, value in values.items()}
+
+
+def _pinned(part: str, module: str) -> str:
+    """Version, without the `v`, that the part's go.mod pins for a module."""
+    found = re.search(rf"^\s*{re.escape(module)} v(\S+)", (MODULES / part / "go.mod").read_text(), re.MULTILINE)
+    if found is None:
+        raise BuildError(f"{MODULES / part / 'go.mod'}: {module} is not pinned there.")
+    return found[1]
+
+
+_ENGINE = _pinned("engine", "github.com/pulumi/pulumi/pkg/v3")
+_KUBERNETES = _pinned("control-plane", "k8s.io/kubernetes")
+_PROVIDER = "4.25.0"
+_PROVIDER_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+
+PARTS: dict[str, Part] = {
+    part.name: part
+    for part in (
+        Part(
+            name="engine",
+            version=_ENGINE,
+            minutes=6,
+            binaries={"pulumi": "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"},
+            variables={"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": f"v{_ENGINE}"},
+            scripts=("pulumi-language-python",),
+            extras={
+                "pulumi-language-python-exec": (
+                    "github.com/pulumi/pulumi/sdk/v3",
+                    "python/cmd/pulumi-language-python-exec",
+                )
+            },
+        ),
+        Part(
+            name="kubernetes-provider",
+            version=_PROVIDER,
+            minutes=10,
+            binaries={"pulumi-resource-kubernetes": "."},
+            variables={"main.version": _PROVIDER},
+            sources={
+                name: (_PROVIDER_MODULE, f"cmd/pulumi-resource-kubernetes/{name}")
+                for name in ("schema.json", "terraform-mapping.json")
+            },
+        ),
+        Part(
+            name="control-plane",
+            version=_KUBERNETES,
+            minutes=10,
+            binaries={
+                name: f"k8s.io/kubernetes/cmd/{name}"
+                for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+            },
+            variables=_kubernetes_version_variables(_KUBERNETES),
+        ),
+        Part(
+            name="etcd",
+            version=_pinned("etcd", "go.etcd.io/etcd/server/v3"),
+            minutes=2,
+            binaries={"etcd": "go.etcd.io/etcd/server/v3"},
+        ),
+        Part(
+            name="kwok",
+            version=_pinned("kwok", "sigs.k8s.io/kwok"),
+            minutes=2,
+            binaries={"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
+        ),
+    )
+}
+
+REPLACED_BY_PULUMI = frozenset({"engine", "kubernetes-provider"})
+"""Parts that an installed `pulumi` makes unnecessary: it brings its language host and fetches providers itself."""
+
+
+def cache() -> Path:
+    """Directory of all built parts: $MODELBERTH_TOOLCHAIN, or modelberth/toolchain below the user's cache."""
+    if chosen := os.environ.get("MODELBERTH_TOOLCHAIN"):
+        return Path(chosen).expanduser().absolute()
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(user_cache) / "modelberth" / "toolchain"
+
+
+def require(*names: str) -> dict[str, Path]:
+    """Directories of the named parts; builds what is missing.
+
+    Raises BuildError when a part cannot be built.
+    """
+    if unknown := [name for name in names if name not in PARTS]:
+        raise BuildError(f"No such part: {', '.join(unknown)}. Parts: {', '.join(PARTS)}.")
+    return {
+        name: populate(PARTS[name].directory(), lambda into, name=name: _build(PARTS[name], into)) for name in names
+    }
+
+
+def binary(part: str, name: str) -> Path:
+    """Path of one binary; builds its part if that is missing."""
+    return require(part)[part] / name
+
+
+def populate(directory: Path, fill: Callable[[Path], None]) -> Path:
+    """`directory`, complete: if it is not there yet, `fill` gets an empty one to fill, which is then renamed.
+
+    A lock makes other processes that want the same directory wait for it instead of filling it a second time.
+    """
+    if (directory / STAMP).exists():
+        return directory
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(directory.with_name(f".{directory.name}.lock"), directory.name):
+        if (directory / STAMP).exists():
+            return directory
+        partial = directory.with_name(f".{directory.name}.partial")
+        for leftover in (partial, directory):
+            shutil.rmtree(leftover, ignore_errors=True)
+        partial.mkdir()
+        started = time.monotonic()
+        try:
+            fill(partial)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        (partial / STAMP).write_text(json.dumps({"seconds": round(time.monotonic() - started)}) + "\n")
+        partial.rename(directory)
+    return directory
+
+
+@contextmanager
+def _lock(path: Path, what: str) -> Iterator[None]:
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say(f"waiting for another process that is building {what} ...")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def installed_pulumi() -> Path | None:
+    """The `pulumi` on PATH if it is new enough, else None. One of our own cache does not count."""
+    found = shutil.which("pulumi")
+    if found is None or Path(found).resolve().is_relative_to(cache().resolve()):
+        return None
+    import subprocess
+
+    environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    try:
+        answer = subprocess.run(
+            [found, "version"], check=False, env=environment, capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    version = re.match(r"v?(\d+)\.(\d+)\.(\d+)", answer.stdout.strip())
+    if answer.returncode or version is None or tuple(map(int, version.groups())) < MINIMUM_PULUMI:
+        return None
+    return Path(found)
+
+
+def needed_parts() -> list[str]:
+    """All parts, less those that an installed `pulumi` makes unnecessary."""
+    if installed_pulumi() is None:
+        return list(PARTS)
+    return [name for name in PARTS if name not in REPLACED_BY_PULUMI]
+
+
+def _build(part: Part, into: Path) -> None:
+    if shutil.which("go") is None:
+        raise BuildError(_no_go(part, "Go is not installed"))
+    work = into / "module"
+    shutil.copytree(part.module, work)
+    go_version = _go(part, work, "env", "GOVERSION").strip()
+    binaries = ", ".join(part.binaries)
+    _say(f"building {part.name} {part.version} ({binaries}) with {go_version}: about {part.minutes} min if cold ...")
+    started = time.monotonic()
+    for name, source in part.sources.items():
+        _take(part, work, source, work / name)
+    for name, source in part.extras.items():
+        _take(part, work, source, into / name)
+    for name in part.scripts:
+        shutil.copyfile(work / name, into / name)
+        (into / name).chmod(0o755)
+    linker = " ".join([LINKER_FLAGS, *(f"-X {name}={value}" for name, value in part.variables.items())])
+    for name, package in part.binaries.items():
+        _go(part, work, "build", *GO_FLAGS, "-ldflags", linker, "-o", str(into / name), package)
+    shutil.rmtree(work)
+    _say(f"built {part.name} in {_duration(time.monotonic() - started)}")
+
+
+def _take(part: Part, work: Path, source: tuple[str, str], target: Path) -> None:
+    """Copy a file out of a Go module, which is fetched if it is not in the module cache."""
+    module, path = source
+    directory = json.loads(_go(part, work, "mod", "download", "-json", module))["Dir"]
+    shutil.copy(Path(directory, path), target)
+    target.chmod(target.stat().st_mode | 0o200)
+
+
+def _go(part: Part, work: Path, *arguments: str) -> str:
+    import subprocess
+
+    environment = {**os.environ, **GO_ENVIRONMENT}
+    done = subprocess.run(["go", *arguments], cwd=work, env=environment, check=False, capture_output=True, text=True)
+    if done.returncode == 0:
+        return done.stdout
+    said = (done.stderr or done.stdout).strip()
+    if re.search(r"requires go >= |download go1\.", said):
+        raise BuildError(_no_go(part, f"the installed Go is too old ({said.splitlines()[-1]})"))
+    last = "\n".join(f"  {line}" for line in said.splitlines()[-12:])
+    raise BuildError(
+        f"{part.name}: `go {arguments[0]}` failed:\n{last}\n"
+        "Set right what these lines name (network, module proxy, disk space) and run it again: "
+        "finished parts and compiled packages are kept."
+    )
+
+
+def _no_go(part: Part, why: str) -> str:
+    pulumi = ".".join(map(str, MINIMUM_PULUMI))
+    also = (
+        "it replaces this part"
+        if part.name in REPLACED_BY_PULUMI
+        else "and use a Kubernetes cluster of your own: this part belongs to the embedded one"
+    )
+    return (
+        f"{part.name} {part.version} is not built yet, and {why}. Two ways out:\n"
+        f"  - install Go {part.go_version} or newer: every part is built with it;\n"
+        f"  - install pulumi {pulumi} or newer: {also}."
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _say(line: str) -> None:
+    print(f"toolchain: {line}", file=sys.stderr, flush=True)
+
+
+def main(names: list[str]) -> int:
+    try:
+        require(*(names or needed_parts()))
+    except BuildError as error:
+        _say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        _say("stopped; run it again to go on, finished parts are kept")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
