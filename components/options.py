@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, get_type_hints
+from inspect import get_annotations
+from typing import Any, TypeVar
 
 import pulumi
 
@@ -19,9 +20,9 @@ def child(parent: pulumi.Resource, **options: Any) -> pulumi.ResourceOptions:
 
 def register(component: pulumi.ComponentResource) -> None:
     """Register every annotated output of a component, once, from its annotations."""
-    hints = get_type_hints(type(component))
-    outputs = {name: getattr(component, name) for name, kind in hints.items() if "Output" in str(kind)}
-    component.register_outputs(outputs)
+    annotated = [kind for kind in type(component).__mro__ if kind.__module__.startswith(__package__ or "modelberth")]
+    names = [name for kind in annotated for name, hint in get_annotations(kind).items() if "Output" in str(hint)]
+    component.register_outputs({name: getattr(component, name) for name in names})
 
 
 def refused(work: Callable[[], T]) -> T:

@@ -5,8 +5,8 @@ from typing import Any, Optional
 
 import pulumi
 
-from modelberth import parse, report
-from modelberth.lock import Settled, settle
+from modelberth import parse
+from modelberth.lock import digest, settle
 from modelberth.plan import Plan
 from modelberth.spec import StackSpec
 from modelberth.spec import Target as TargetSpec
@@ -76,5 +76,21 @@ def _own_store(plan: Plan) -> Any:
     return store
 
 
+_SHOWN = (
+    "model",
+    "engine",
+    "engine_version",
+    "quantization",
+    "accelerator",
+    "machine_type",
+    "tensor_parallel",
+    "context",
+    "concurrency",
+)
+
+
 def _figures(plan: Plan) -> dict[str, Any]:
-    return report.as_json(Settled((plan,), {plan.service: plan.decision}, (), ()))["services"][plan.service]
+    """The plan as an output: what was decided and its digest. `modelberth plan` prints the arithmetic."""
+    return {"digest": digest(plan.decision), "holds": plan.fit.why} | {
+        name: getattr(plan.decision, name) for name in _SHOWN
+    }

@@ -8,8 +8,9 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
-from modelberth.decision import Decision, Host
+from modelberth.decision import Decision
 from modelberth.engines import Fetch
+from modelberth.host import FETCH_HOST
 from modelberth.plan import Plan
 from modelberth.units import ceil_to
 
@@ -17,9 +18,6 @@ from . import pods
 from .naming import fetch_labels, token
 from .options import child, register
 from .targets.base import Placed, Target
-
-FETCH_HOST = Host(cpu_millicores=1000, memory_mib=2048, shm_mib=64, ephemeral_mib=2048)
-"""What a download Job asks of its node."""
 
 core, meta = k8s.core.v1, k8s.meta.v1
 

@@ -22,6 +22,10 @@ CACHE_MIB = 10 * 1024
 """Compile caches, tokenizer files and temporary files of an engine."""
 
 
+FETCH_HOST = Host(cpu_millicores=1000, memory_mib=2048, shm_mib=64, ephemeral_mib=2048)
+"""What a download Job asks of its node; it runs beside the server when a new revision arrives."""
+
+
 @cache
 def _assumptions() -> dict[str, float]:
     file = files("modelberth.catalog") / "assumptions.yaml"
@@ -30,8 +34,8 @@ def _assumptions() -> dict[str, float]:
 
 
 def usable_memory_bytes(profile: NodeProfile) -> int:
-    """Memory of a node that serving pods may use, after system pods."""
-    return profile.allocatable_memory_bytes - SYSTEM_MEMORY_MIB * MIB
+    """Memory of a node that serving pods may use, after system pods and a download."""
+    return profile.allocatable_memory_bytes - (SYSTEM_MEMORY_MIB + FETCH_HOST.memory_mib) * MIB
 
 
 def gpu_host(machine: Machine, gpus: int, download_bytes: int) -> Host:
@@ -54,10 +58,12 @@ def gpu_host(machine: Machine, gpus: int, download_bytes: int) -> Host:
 
 
 def cpu_host(machine: Machine, needed_bytes: int, download_bytes: int) -> Host:
-    """Requests of a pod that computes on CPUs: every core of the node but the system's, and the memory it was sized with."""
+    """Requests of a pod that computes on CPUs: every core of the node but the ones of the system and of a download,
+    and the memory it was sized with."""
     profile = node_profile(machine.id)
+    free = profile.allocatable_cpu_millicores - SYSTEM_CPU_MILLICORES - FETCH_HOST.cpu_millicores
     return Host(
-        cpu_millicores=(profile.allocatable_cpu_millicores - SYSTEM_CPU_MILLICORES) // 1000 * 1000,
+        cpu_millicores=max(1000, free // 1000 * 1000),
         memory_mib=ceil_to(needed_bytes / MIB, 256),
         shm_mib=64,
         ephemeral_mib=2 * 1024 + ceil_to(download_bytes / MIB, 1024),

@@ -1,10 +1,10 @@
-"""Reads the files of the catalog: YAML rows with the fields they share, validated, with errors that name file and row."""
+"""Reads the files of the catalog: YAML rows and the fields they share, validated; errors name the file and the row."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from importlib.resources.abc import Traversable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import yaml
 from pydantic import ValidationError
@@ -14,7 +14,10 @@ from modelberth.errors import ModelberthError
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 
-_SafeLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+if TYPE_CHECKING:
+    _SafeLoader = yaml.SafeLoader
+else:
+    _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class CatalogError(ModelberthError):
@@ -39,7 +42,7 @@ def read_rows(file: Traversable, kind: type[AnyRow]) -> tuple[AnyRow, ...]:
     content = _read_mapping(file)
     if extra := content.keys() - {"shared", "rows"}:
         raise CatalogError(f"{file.name}: unexpected {', '.join(sorted(map(str, extra)))}; a file has shared and rows")
-    shared = content.get("shared") or {}
+    shared: dict[str, Any] = content.get("shared") or {}
     return tuple(_row(file, kind, shared | fields) for fields in content.get("rows") or ())
 
 
@@ -60,7 +63,7 @@ def _read_mapping(file: Traversable) -> Mapping[str, Any]:
         raise CatalogError(f"{file.name}: {error}") from None
     if not isinstance(content, dict):
         raise CatalogError(f"{file.name}: expected a mapping, found {type(content).__name__}")
-    return content
+    return cast("dict[str, Any]", content)
 
 
 def _row(file: Traversable, kind: type[AnyRow], fields: Mapping[str, Any]) -> AnyRow:

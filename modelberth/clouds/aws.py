@@ -66,7 +66,7 @@ def node_profile(machine: Machine, boot_disk_gib: int = DEFAULT_BOOT_DISK_GIB) -
         taints=taints(machine),
         max_pods=machine.max_pods,
         memory_bytes=_memory_bytes(machine),
-        reserved_memory_bytes=(255 + 12 * machine.max_pods) * MIB,
+        reserved_memory_bytes=(255 + 11 * machine.max_pods) * MIB,
         disk_bytes=gib(boot_disk_gib),
         reserved_disk_bytes=GIB,
     )

@@ -42,7 +42,7 @@ def test_a_near_miss_is_answered_with_what_was_probably_meant() -> None:
 
 def test_the_case_of_a_name_is_no_obstacle_to_the_suggestion() -> None:
     with pytest.raises(UnknownName, match=r"did you mean 'meta-llama/Llama-3\.1-8B-Instruct'"):
-        catalog().model("Meta-Llama/llama-3.1-8b-instruct")
+        catalog().model("META-LLAMA/LLAMA-3.1-8B-INSTRUCT")
 
 
 def test_a_name_like_nothing_gets_no_suggestion() -> None:

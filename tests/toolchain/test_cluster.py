@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from toolchain import build
-from toolchain.cluster import Cluster, ClusterError, down, processes, status, up
+from toolchain.cluster import Cluster, ClusterError, certificates, down, processes, status, up
 from toolchain.cluster.parts import BINARIES
 from toolchain.cluster.processes import Process
 from toolchain.cluster.state import State
@@ -60,6 +61,14 @@ def claim(name: str, namespace: str, **spec: Any) -> Manifest:
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "30Gi"}}, **spec},
     }
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    """The state directory of a cluster of one test's own."""
+    own = State(tmp_path / "cluster")
+    yield own
+    down(own.root, purge=True)
 
 
 def state_of(cluster: Cluster) -> State:
@@ -277,28 +286,23 @@ def test_status_counts_gpus_and_says_that_nodes_and_pods_are_simulated(
     assert str(cluster.kubeconfig) in found.text()
 
 
-def test_two_ups_at_once_start_one_cluster_and_down_leaves_no_process(tmp_path: Path) -> None:
-    state = State(tmp_path / "cluster")
+def test_two_ups_at_once_start_one_cluster_and_down_leaves_no_process(state: State) -> None:
     arguments = [sys.executable, "-m", "toolchain.cluster", "up", "--state", str(state.root)]
-    try:
-        racing = [subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-        outputs = [each.communicate(timeout=120)[0] for each in racing]
-        assert [each.returncode for each in racing] == [0, 0]
-        assert all(f"kubeconfig: {state.kubeconfig}" in output for output in outputs)
-        started = set(processes.marked(state.root))
-        assert {process.pid for process in started} == set(pids(state).values())
+    racing = [subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [each.communicate(timeout=120)[0] for each in racing]
+    assert [each.returncode for each in racing] == [0, 0]
+    assert all(f"kubeconfig: {state.kubeconfig}" in output for output in outputs)
+    started = set(processes.marked(state.root))
+    assert {process.pid for process in started} == set(pids(state).values())
 
-        assert down(state.root) == len(started)
-        assert not [process for process in started if process.alive()]
-        assert state.ports_file.exists()
-        assert down(state.root) == 0
-    finally:
-        down(state.root, purge=True)
+    assert down(state.root) == len(started)
+    assert not [process for process in started if process.alive()]
+    assert state.ports_file.exists()
+    assert down(state.root, purge=True) == 0
     assert not state.root.exists()
 
 
-def test_down_also_ends_children_that_have_a_session_of_their_own(tmp_path: Path) -> None:
-    state = State(tmp_path)
+def test_down_also_ends_children_that_have_a_session_of_their_own(state: State) -> None:
     state.create()
     shell = ["/bin/sh", "-c", "setsid sleep 300 & exec sleep 300"]
     processes.start(shell, marker=state.root, log=state.log("kwok"), pid_file=state.pid_file("kwok"))
@@ -309,8 +313,7 @@ def test_down_also_ends_children_that_have_a_session_of_their_own(tmp_path: Path
     assert not [process for process in family if process.alive()]
 
 
-def test_a_stale_pid_file_that_names_a_stranger_harms_nobody(tmp_path: Path) -> None:
-    state = State(tmp_path)
+def test_a_stale_pid_file_that_names_a_stranger_harms_nobody(state: State) -> None:
     state.create()
     stranger = subprocess.Popen(["sleep", "300"])
     try:
@@ -326,11 +329,10 @@ def test_a_stale_pid_file_that_names_a_stranger_harms_nobody(tmp_path: Path) -> 
         stranger.wait()
 
 
-def test_a_damaged_ports_file_is_told_and_purged(tmp_path: Path) -> None:
-    state = State(tmp_path / "cluster")
+def test_a_damaged_ports_file_is_told_and_purged(state: State) -> None:
     state.create()
     state.ports_file.write_text("{}")
-    with pytest.raises(ClusterError, match="ports.json is damaged .* down --purge"):
+    with pytest.raises(ClusterError, match=r"ports.json is damaged .* down --purge"):
         up(state.root, NODES)
 
     down(state.root, purge=True)
@@ -366,8 +368,7 @@ def test_every_problem_of_the_nodes_file_is_told_at_once_and_nothing_is_started(
     assert not (tmp_path / "cluster").exists()
 
 
-def test_a_port_that_another_program_took_is_named_with_the_way_out(tmp_path: Path) -> None:
-    state = State(tmp_path / "cluster")
+def test_a_port_that_another_program_took_is_named_with_the_way_out(state: State) -> None:
     state.create()
     port = state.ports()["scheduler"]
     with socket.create_server(("127.0.0.1", port)):
@@ -401,13 +402,14 @@ def test_neither_binaries_nor_go_is_told_without_a_stack_trace(tmp_path: Path) -
     assert "Traceback" not in done.stderr
 
 
-def test_a_part_that_ends_at_once_stops_the_others_and_is_named(tmp_path: Path) -> None:
-    state = State(tmp_path / "cluster")
+def test_a_part_that_ends_at_once_is_named_and_the_others_are_stopped(state: State) -> None:
     state.create()
-    state.etcd_data.write_text("no directory")
+    certificates.make(state.certificates)
+    (state.certificates / "service-account.pub").write_text("no key")
     done = command("up", "--state", state.root)
 
     assert done.returncode == 1
-    assert "etcd ended right after its start" in done.stderr
+    assert "kube-apiserver ended right after its start" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert (state.root / "etcd").exists()
     assert not list(processes.marked(state.root))
