@@ -86,9 +86,7 @@ class EngineDeployment(pulumi.ComponentResource):
                     rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=0, max_unavailable=1),
                 ),
                 template=core.PodTemplateSpecArgs(
-                    metadata=meta.ObjectMetaArgs(
-                        labels=self._labels, annotations=dict(self._target.pod_annotations)
-                    ),
+                    metadata=meta.ObjectMetaArgs(labels=self._labels, annotations=dict(self._target.pod_annotations)),
                     spec=self._pod(account),
                 ),
             ),

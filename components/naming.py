@@ -18,7 +18,11 @@ def token(name: str) -> str:
 
 def selector_labels(service: str) -> dict[str, str]:
     """Labels that select the serving pods of one service and never change."""
-    return {"app.kubernetes.io/part-of": PACKAGE, "app.kubernetes.io/instance": service, "modelberth.dev/role": "server"}
+    return {
+        "app.kubernetes.io/part-of": PACKAGE,
+        "app.kubernetes.io/instance": service,
+        "modelberth.dev/role": "server",
+    }
 
 
 def fetch_labels(service: str) -> dict[str, str]:

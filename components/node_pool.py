@@ -64,6 +64,7 @@ def placed(target: Target, decision: Decision, selector: dict[str, str] | None =
     if decision.on_gpu:
         implied |= accelerator_labels(decision.accelerator, target.node_labels)
     tolerations = tuple(
-        {"key": taint["key"], "operator": "Exists", "effect": taint["effect"]} for taint in taints(decision.machine_type)
+        {"key": taint["key"], "operator": "Exists", "effect": taint["effect"]}
+        for taint in taints(decision.machine_type)
     )
     return Placed(dict(sorted((selector or implied).items())), tolerations)

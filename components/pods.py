@@ -37,9 +37,7 @@ def container_security() -> k8s.core.v1.SecurityContextArgs:
     )
 
 
-def environment(
-    plain: Iterable[tuple[str, str]], secrets: Iterable[SecretEnv] = ()
-) -> list[k8s.core.v1.EnvVarArgs]:
+def environment(plain: Iterable[tuple[str, str]], secrets: Iterable[SecretEnv] = ()) -> list[k8s.core.v1.EnvVarArgs]:
     """Plain variables, then the ones that Secrets hold."""
     found = [core.EnvVarArgs(name=name, value=value) for name, value in plain]
     for secret in secrets:
@@ -60,9 +58,7 @@ def scratch(host: Host) -> tuple[list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.
     return volumes, mounts
 
 
-def weights_volume(
-    claim: object, *, read_only: bool
-) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:
+def weights_volume(claim: object, *, read_only: bool) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:
     """The weights claim, mounted where the engine looks for it."""
     source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=claim, read_only=read_only)
     return (

@@ -47,9 +47,7 @@ class LLMService(pulumi.ComponentResource):
         super().__init__(token("LLMService"), name, {}, opts)
         where = target or ExistingCluster(f"{name}-target", {}, opts=child(self))
         storage = chosen.decision.storage
-        store = weights or WeightStore(
-            f"{name}-weights", _own_store(chosen), opts=child(self), target=where
-        )
+        store = weights or WeightStore(f"{name}-weights", _own_store(chosen), opts=child(self), target=where)
         reached = pool.place(chosen.decision) if pool else placed(where, chosen.decision)
         if store.kind != storage.kind:
             raise pulumi.RunError(f"{name}: planned with weights of kind {storage.kind}, given {store.kind}")

@@ -24,7 +24,10 @@ def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMServi
     pools = {
         name: GpuNodePool(
             f"pool-{name}",
-            cast(GpuNodePoolArgs, pool.model_dump(include={"accelerators", "machine_types", "max_nodes", "node_selector"})),
+            cast(
+                GpuNodePoolArgs,
+                pool.model_dump(include={"accelerators", "machine_types", "max_nodes", "node_selector"}),
+            ),
             target=target,
         )
         for name, pool in sorted(stack.pools.items())

@@ -34,7 +34,9 @@ def plan(
     file: Annotated[str, typer.Argument(help="A stack file, the name of a stack, or a bare spec.")],
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
-    update: Annotated[bool, typer.Option("--update", help="Plan anew, print what changes, write the plan lock.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Plan anew, print what changes, write the plan lock.")
+    ] = False,
 ) -> None:
     """Plan every service: what is needed, what is chosen, what it costs, and why."""
     stack = stackfiles.read(stackfiles.find(file, Path.cwd()))
@@ -58,7 +60,8 @@ def fit_command(
     model: Annotated[str, typer.Argument(help="Model id.")],
     gpu: Annotated[str, typer.Option("--gpu", help="GPU id.")],
     tensor_parallel: Annotated[
-        int | None, typer.Option("--tensor-parallel", "--tp", min=1, help="GPUs per replica; default: the fewest that fit.")
+        int | None,
+        typer.Option("--tensor-parallel", "--tp", min=1, help="GPUs per replica; default: the fewest that fit."),
     ] = None,
     context: Annotated[
         int | None, typer.Option(min=1, help="Tokens one request may hold; default: the model's maximum.")

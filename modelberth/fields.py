@@ -75,6 +75,8 @@ Share = Annotated[
     Field(gt=0, le=0.97, description="A share between 0 and 0.97, not a percentage."),
 ]
 Text = Annotated[str, AfterValidator(printable), Field(min_length=1)]
-Name = Annotated[str, AfterValidator(dns_label), WithJsonSchema({"type": "string", "pattern": f"^{DNS_LABEL.pattern}$"})]
+Name = Annotated[
+    str, AfterValidator(dns_label), WithJsonSchema({"type": "string", "pattern": f"^{DNS_LABEL.pattern}$"})
+]
 Commit = Annotated[str, AfterValidator(commit), WithJsonSchema({"type": "string", "pattern": f"^{COMMIT.pattern}$"})]
 Digest = Annotated[str, AfterValidator(digest), WithJsonSchema({"type": "string", "pattern": f"^{DIGEST.pattern}$"})]

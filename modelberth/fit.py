@@ -53,7 +53,9 @@ def fit(engine: Engine, sizing: Sizing, typical_tokens: int | None = None) -> Fi
     except Unsized as reason:
         return Fit(Verdict.UNKNOWN, str(reason), notes=tuple(objections))
     slots = sizing.concurrency or 1
-    request_tokens = sizing.context if engine.reserves_context else min(typical_tokens or sizing.context, sizing.context)
+    request_tokens = (
+        sizing.context if engine.reserves_context else min(typical_tokens or sizing.context, sizing.context)
+    )
     requests = memory.requests_of(request_tokens)
     per_request = memory.kv_tokens // slots if engine.reserves_context else memory.kv_tokens
     largest = min(per_request, sizing.model.max_position)
@@ -76,8 +78,10 @@ def fit(engine: Engine, sizing: Sizing, typical_tokens: int | None = None) -> Fi
 def _one_request(engine: Engine, sizing: Sizing, memory: Memory, largest: int) -> str:
     where = "per GPU" if sizing.accelerator.gpu else "of memory"
     count = sizing.concurrency or 1
-    held = f"{count} requests of {tokens(sizing.context)} tokens need" if engine.reserves_context and count > 1 else (
-        f"one request of {tokens(sizing.context)} tokens needs"
+    held = (
+        f"{count} requests of {tokens(sizing.context)} tokens need"
+        if engine.reserves_context and count > 1
+        else (f"one request of {tokens(sizing.context)} tokens needs")
     )
     need = memory.kv_bytes_for(sizing.context) * (count if engine.reserves_context else 1)
     return (

@@ -44,7 +44,9 @@ def load(text: str, name: str) -> dict[str, Decision]:
     document = mapping(text, name)
     version = document.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise ModelberthError(f"{name}: schema_version {version!r} is not {SCHEMA_VERSION}; write it anew with --update")
+        raise ModelberthError(
+            f"{name}: schema_version {version!r} is not {SCHEMA_VERSION}; write it anew with --update"
+        )
     services = document.get("services")
     if not isinstance(services, dict):
         raise ModelberthError(f"{name}: services must be a mapping")
@@ -78,13 +80,17 @@ class Change:
 
 def changes(before: Lock, after: Lock) -> tuple[Change, ...]:
     """Every difference, machine replacements first."""
-    found = [change for name in sorted({*before, *after}) for change in _changes(name, before.get(name), after.get(name))]
+    found = [
+        change for name in sorted({*before, *after}) for change in _changes(name, before.get(name), after.get(name))
+    ]
     return tuple(sorted(found, key=lambda change: (not change.replaces_machines, change.service, change.field)))
 
 
 def _changes(name: str, before: Decision | None, after: Decision | None) -> Iterator[Change]:
     if before is None or after is None:
-        yield Change(name, "service", "absent" if before is None else "planned", "absent" if after is None else "planned")
+        yield Change(
+            name, "service", "absent" if before is None else "planned", "absent" if after is None else "planned"
+        )
         return
     old, new = _flat(before.model_dump(mode="json")), _flat(after.model_dump(mode="json"))
     for field in sorted({*old, *new}):
@@ -228,8 +234,15 @@ def advice(settled: Settled) -> tuple[Finding, ...]:
     """Warnings and notes, the one about a better plan included."""
     found = [finding for finding in settled.findings if finding.level is not Level.ERROR]
     for change in settled.better:
-        found.append(Finding("better-plan", f"services.{change.service}", f"a fresh plan would change {change.field}: "
-                             f"{change.before} -> {change.after}", "modelberth plan --update", Level.NOTE))
+        found.append(
+            Finding(
+                "better-plan",
+                f"services.{change.service}",
+                f"a fresh plan would change {change.field}: {change.before} -> {change.after}",
+                "modelberth plan --update",
+                Level.NOTE,
+            )
+        )
     return tuple(found)
 
 

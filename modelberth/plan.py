@@ -212,7 +212,9 @@ def _nothing_fits(path: str, spec: ServiceSpec, stack: StackSpec, resolved: Reso
         return Finding("unknown", f"{path}.model", f"cannot be sized: {choice.unknown}", "choose a dense model")
     if not choice.losers:
         allowed = ", ".join(spec.accelerators) or "any"
-        return Finding("no-machine", path, f"no machine type offers the accelerators allowed ({allowed})", _pools(stack))
+        return Finding(
+            "no-machine", path, f"no machine type offers the accelerators allowed ({allowed})", _pools(stack)
+        )
     tried = "; ".join(f"{loser.label}: {loser.why}" for loser in choice.losers[:6])
     return Finding("does-not-fit", path, f"fits nothing that is allowed: {tried}", _nearest(spec, stack, resolved))
 
@@ -251,7 +253,9 @@ def _reasons(spec: ServiceSpec, best: Candidate, choice: Choice) -> Iterator[Rea
     yield Reason("machine type", best.site.machine.id, why)
     if best.sizing.accelerator.gpu:
         size = best.sizing.tensor_parallel
-        stated = "as stated" if spec.tensor_parallel else "the fewest GPUs that hold the model, its KV cache and the rest"
+        stated = (
+            "as stated" if spec.tensor_parallel else "the fewest GPUs that hold the model, its KV cache and the rest"
+        )
         yield Reason("tensor parallel size", str(size), stated)
 
 
@@ -271,7 +275,9 @@ def _advice(name: str, stack: StackSpec, decision: Decision, answer: Fit, usd: f
         yield Finding("does-not-fit", path, answer.why, f"run: modelberth plan --update {name}")
     if spec.budget and usd is None:
         message = f"no price is known for {decision.machine_type}, so the budget cannot be checked"
-        yield Finding("budget-unknown", f"{path}.budget", message, "name a machine type with a price, or drop the budget")
+        yield Finding(
+            "budget-unknown", f"{path}.budget", message, "name a machine type with a price, or drop the budget"
+        )
     elif spec.budget and usd is not None and usd > spec.budget.usd_per_hour:
         message = f"{usd:.2f} USD per hour is over the budget of {spec.budget.usd_per_hour:.2f}"
         yield Finding("budget", f"{path}.budget", message, "raise the budget, lower replicas, context or concurrency")

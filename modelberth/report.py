@@ -99,7 +99,9 @@ def _lines(settled: Settled, draw: Any, heading: str) -> Iterator[str]:
     for finding in advice(settled):
         yield f"{finding.level}: {finding.path}: {finding.message}" + (f" ({finding.remedy})" if finding.remedy else "")
     cost = total_usd_per_hour(settled.plans)
-    yield "total: " + (f"{cost:.2f} USD per hour on demand" if cost is not None else "no price is known for every machine")
+    yield "total: " + (
+        f"{cost:.2f} USD per hour on demand" if cost is not None else "no price is known for every machine"
+    )
 
 
 def title(plan: Plan) -> str:

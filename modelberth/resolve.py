@@ -71,13 +71,22 @@ def _names(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
         if wanted is not None and wanted not in known:
             hint = _did_you_mean(suggest(wanted, known))
             listed = ", ".join(sorted(known)) or "none are defined"
-            yield Finding("name", f"{path}.{field}", f"no {field} is called {wanted!r}{hint}", f"modelberth:{field}s: {listed}"
-                          if field == "pool" else f"modelberth:weights: {listed}")
+            yield Finding(
+                "name",
+                f"{path}.{field}",
+                f"no {field} is called {wanted!r}{hint}",
+                f"modelberth:{field}s: {listed}" if field == "pool" else f"modelberth:weights: {listed}",
+            )
     gpus = [gpu.id for gpu in catalog().gpus()]
     for accelerator in spec.accelerators:
         if accelerator != "cpu" and accelerator not in gpus:
             hint = _did_you_mean(suggest(accelerator, gpus))
-            yield Finding("accelerator", f"{path}.accelerators", f"unknown accelerator {accelerator!r}{hint}", "cpu, or " + ", ".join(gpus))
+            yield Finding(
+                "accelerator",
+                f"{path}.accelerators",
+                f"unknown accelerator {accelerator!r}{hint}",
+                "cpu, or " + ", ".join(gpus),
+            )
     for pool_name, pool in stack.pools.items():
         if spec.pool in (None, pool_name):
             yield from _pool_names(pool_name, pool.machine_types, pool.accelerators, gpus)
@@ -93,7 +102,12 @@ def _pool_names(
     for accelerator in accelerators:
         if accelerator != "cpu" and accelerator not in gpus:
             hint = _did_you_mean(suggest(accelerator, gpus))
-            yield Finding("accelerator", f"{path}.accelerators", f"unknown accelerator {accelerator!r}{hint}", "cpu, or " + ", ".join(gpus))
+            yield Finding(
+                "accelerator",
+                f"{path}.accelerators",
+                f"unknown accelerator {accelerator!r}{hint}",
+                "cpu, or " + ", ".join(gpus),
+            )
     for machine_id in machine_types:
         try:
             machine = catalog().machine(machine_id)
@@ -101,7 +115,9 @@ def _pool_names(
             yield Finding("machine", f"{path}.machine_types", str(unknown), "a machine type of the catalog")
             continue
         if (machine.gpu or "cpu") not in accelerators:
-            message = f"{machine_id} has {machine.gpu or 'no GPU'}, the pool's accelerators are {', '.join(accelerators)}"
+            message = (
+                f"{machine_id} has {machine.gpu or 'no GPU'}, the pool's accelerators are {', '.join(accelerators)}"
+            )
             yield Finding("machine", f"{path}.machine_types", message, "make the two agree")
 
 
@@ -125,9 +141,7 @@ def _machines(spec: ServiceSpec, stack: StackSpec) -> Iterator[Machine]:
             yield machine
 
 
-def _engine(
-    spec: ServiceSpec, machines: tuple[Machine, ...], checkpoint: Checkpoint | None
-) -> tuple[str, Reason]:
+def _engine(spec: ServiceSpec, machines: tuple[Machine, ...], checkpoint: Checkpoint | None) -> tuple[str, Reason]:
     if spec.engine is not EngineName.AUTO:
         return spec.engine.value, Reason("engine", spec.engine.value, "as stated")
     if (checkpoint and checkpoint.format == "gguf") or spec.quantization.is_gguf:
@@ -148,16 +162,16 @@ def _version(spec: ServiceSpec, stack: StackSpec, engine: str, path: str, proble
     return version
 
 
-def _quantization(
-    spec: ServiceSpec, engine: str, model: Model, checkpoint: Checkpoint | None
-) -> tuple[str, Reason]:
+def _quantization(spec: ServiceSpec, engine: str, model: Model, checkpoint: Checkpoint | None) -> tuple[str, Reason]:
     if checkpoint:
         stored = checkpoint.quantization.value
         return stored, Reason("quantization", stored, f"what {checkpoint.repository} stores")
     if spec.quantization is not Quantization.AUTO:
         return spec.quantization.value, Reason("quantization", spec.quantization.value, "as stated")
     if engine == "llamacpp":
-        return AUTO_GGUF.value, Reason("quantization", AUTO_GGUF.value, "the usual compromise for GGUF on CPUs and small GPUs")
+        return AUTO_GGUF.value, Reason(
+            "quantization", AUTO_GGUF.value, "the usual compromise for GGUF on CPUs and small GPUs"
+        )
     native = model.quantization.value if model.quantization else "bf16"
     return native, Reason("quantization", native, "what the model's own repository stores")
 
@@ -177,13 +191,19 @@ def _source(
     own = quantization == native or {quantization, native} <= sixteen_bit
     if checkpoint and spec.quantization not in (Quantization.AUTO, Quantization(quantization)):
         message = f"{checkpoint.repository} stores {quantization}"
-        problems.append(Finding("quantization", f"{path}.quantization", message, f"quantization: {quantization}, or auto"))
+        problems.append(
+            Finding("quantization", f"{path}.quantization", message, f"quantization: {quantization}, or auto")
+        )
         return None
     rows = (checkpoint,) if checkpoint else () if own else catalog().checkpoints(spec.model.id, quantization)
     row = next(iter(rows), None)
     try:
         shape = shape_of(model)
-        computed = gguf_bytes(shape, quantization) if Quantization(quantization).is_gguf else safetensors_bytes(shape, quantization)
+        computed = (
+            gguf_bytes(shape, quantization)
+            if Quantization(quantization).is_gguf
+            else safetensors_bytes(shape, quantization)
+        )
     except Unsized as reason:
         out = "sized today: dense models with full attention; nothing is guessed for the others"
         problems.append(Finding("unknown", f"{path}.model", f"verdict unknown: {reason}", out))

@@ -375,7 +375,17 @@ class WeightsSpec(Part):
 
 NOT_YET: dict[type[Part], frozenset[str]] = {
     ServiceSpec: frozenset(
-        {"traffic", "autoscaling", "capacity", "spread", "adapters", "speculative", "slo", "expose", "pipeline_parallel"}
+        {
+            "traffic",
+            "autoscaling",
+            "capacity",
+            "spread",
+            "adapters",
+            "speculative",
+            "slo",
+            "expose",
+            "pipeline_parallel",
+        }
     ),
     ModelRef: frozenset({"architecture"}),
     PoolSpec: frozenset(),

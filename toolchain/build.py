@@ -323,6 +323,7 @@ def _say(line: str) -> None:
 
 
 def main(names: list[str]) -> int:
+    """Build the named parts, or else what this machine needs."""
     try:
         require(*(names or needed_parts()))
     except BuildError as error:

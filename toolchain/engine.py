@@ -22,7 +22,7 @@ from toolchain import build
 
 CLONE = Path(__file__).resolve().parent.parent
 STATE = Path(".modelberth", "state")
-PASSPHRASE = "modelberth"  # the state it encrypts is local and thrown away; a passphrase of the user's own goes first
+PASSPHRASE = "modelberth"  # noqa: S105 (no secret: the state is local and thrown away; the user's own goes first)
 SETTINGS_COMMANDS = frozenset(
     {"destroy", "dn", "down", "import", "logs", "pre", "preview", "refresh", "up", "update", "watch"}
 )
@@ -175,6 +175,7 @@ def _home(parts: dict[str, Path]) -> Path:
 
 
 def main(arguments: list[str]) -> int:
+    """Become `pulumi` with these arguments, on this clone's project."""
     state = CLONE / STATE
     try:
         command = _command(arguments, root=CLONE, state=state)
@@ -183,7 +184,7 @@ def main(arguments: list[str]) -> int:
         print(f"toolchain: {error}", file=sys.stderr)
         return 1
     os.chdir(CLONE)
-    os.execvpe(command[0], command, variables)
+    return os.execvpe(command[0], command, variables)  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ It stands in for the official `pulumi-language-python`, which is not published a
 far as programs can see. Environments are not made here: `make setup` makes them, this host says when one is missing.
 """
 
+# ruff: noqa: N802 (the service names its methods)
 from __future__ import annotations
 
 import argparse
@@ -34,7 +35,8 @@ PARENT_POLL_S = 0.5
 INVENTORY = """
 import importlib.metadata, json, pathlib, re, sys
 distributions = list(importlib.metadata.distributions())
-required = {re.match(r"[\\w.-]+", line)[0] for d in distributions for line in d.requires or () if "extra ==" not in line}
+lines = [line for d in distributions for line in d.requires or () if "extra ==" not in line]
+required = {re.match(r"[\\w.-]+", line)[0] for line in lines}
 plugins = [
     {"name": file.parent.name.removeprefix("pulumi_"), **json.loads(file.read_text())}
     for entry in sys.path if entry for file in pathlib.Path(entry).glob("*/pulumi-plugin.json")
@@ -52,35 +54,37 @@ print(json.dumps({
 """
 
 
-class EnvironmentProblem(Exception):
+class EnvironmentUnusableError(Exception):
     """The interpreter that a project asks for cannot be used; the message names the way out."""
 
 
 def interpreter(info: language_pb2.ProgramInfo) -> Path:
     """The Python that runs a program: of its `virtualenv`, which is relative to the project root, or else this one.
 
-    Raises EnvironmentProblem for options that this host does not have and for a missing environment.
+    Raises EnvironmentUnusableError for options that this host does not have and for a missing environment.
     """
     options: dict[str, Any] = json_format.MessageToDict(info.options)
     if (tool := options.pop("toolchain", "pip")) != "pip":
-        raise EnvironmentProblem(
+        raise EnvironmentUnusableError(
             f"runtime option `toolchain: {tool}` is not supported by modelberth's language host: use `toolchain: pip`."
         )
     virtualenv = options.pop("virtualenv", None)
     if options:
         unknown = ", ".join(sorted(options))
-        raise EnvironmentProblem(
+        raise EnvironmentUnusableError(
             f"runtime options not supported by modelberth's language host: {unknown}. "
             "It knows `toolchain: pip` and `virtualenv`."
         )
     if virtualenv is None:
         return Path(sys.executable)
     if not isinstance(virtualenv, str):
-        raise EnvironmentProblem(f"runtime option `virtualenv` must be the path of a directory, not {virtualenv!r}.")
+        raise EnvironmentUnusableError(
+            f"runtime option `virtualenv` must be the path of a directory, not {virtualenv!r}."
+        )
     directory = Path(os.path.normpath(Path(info.root_directory, virtualenv)))
     python = directory / "bin" / "python"
     if not python.is_file():
-        raise EnvironmentProblem(f"there is no Python environment in {directory}: make it with `make setup`.")
+        raise EnvironmentUnusableError(f"there is no Python environment in {directory}: make it with `make setup`.")
     return python
 
 
@@ -96,11 +100,13 @@ def inventory(python: Path) -> dict[str, Any]:
     """What is installed beside an interpreter: packages, and the Pulumi plugins that they ask for."""
     done = subprocess.run([python, "-I", "-c", INVENTORY], check=False, capture_output=True, text=True)
     if done.returncode:
-        raise EnvironmentProblem(f"{python} cannot list its packages:\n{done.stderr.strip()}")
+        raise EnvironmentUnusableError(f"{python} cannot list its packages:\n{done.stderr.strip()}")
     return json.loads(done.stdout)
 
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
+    """The service that the engine calls; what it does not have is answered with UNIMPLEMENTED."""
+
     def __init__(self, executor: Path, engine: str) -> None:
         self._executor = executor
         self._engine = engine
@@ -258,9 +264,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
                 chunks.put(language_pb2.RunPluginResponse(stderr=chunk))
             chunks.put(None)
 
-        assert child.stdout is not None and child.stderr is not None
-        threading.Thread(target=pump_stdout, args=(child.stdout,), daemon=True).start()
-        threading.Thread(target=pump_stderr, args=(child.stderr,), daemon=True).start()
+        for pump, stream in ((pump_stdout, child.stdout), (pump_stderr, child.stderr)):
+            threading.Thread(target=pump, args=(stream,), daemon=True).start()
         for _ in ("stdout", "stderr"):
             yield from iter(chunks.get, None)
         code = child.wait()
@@ -296,23 +301,24 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def _interpreter(self, info: language_pb2.ProgramInfo, context: grpc.ServicerContext) -> Path:
         try:
             return interpreter(info)
-        except EnvironmentProblem as problem:
+        except EnvironmentUnusableError as problem:
             refuse(context, problem)
 
     def _inventory(self, info: language_pb2.ProgramInfo, context: grpc.ServicerContext) -> dict[str, Any]:
         try:
             return inventory(interpreter(info))
-        except EnvironmentProblem as problem:
+        except EnvironmentUnusableError as problem:
             refuse(context, problem)
 
 
-def refuse(context: grpc.ServicerContext, problem: EnvironmentProblem) -> NoReturn:
+def refuse(context: grpc.ServicerContext, problem: EnvironmentUnusableError) -> NoReturn:
+    """End a call with a problem that the user can set right."""
     context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(problem))
     raise AssertionError("abort raises")
 
 
 def terminate(program: subprocess.Popen[bytes]) -> None:
-    """Stop a program. SIGTERM, because at SIGINT Python prints where it was; the user who cancels asked for no trace."""
+    """Stop a program by SIGTERM: at SIGINT Python prints where it was, and who cancels has not asked for a trace."""
     if program.poll() is not None:
         return
     program.terminate()

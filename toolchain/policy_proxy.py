@@ -1,6 +1,9 @@
-"""A policy pack written in Python wants the stack's configuration in its environment, before it starts; the engine
-tells it only afterwards, by a call. This proxy takes the engine's calls until the pack can be started with what they
-say, and passes all later ones on."""
+"""Start a policy pack with the stack's configuration.
+
+A policy pack written in Python reads the configuration from its environment, so it must be known before the pack
+starts; the engine tells it only afterwards, by a call. The proxy takes the engine's calls until the pack can be
+started with what they say, and passes all later ones on.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +47,9 @@ class PolicyProxy(grpc.GenericRpcHandler):
         try:
             return self._pack.result().unary_unary(method)(request)
         except grpc.RpcError as error:
-            assert isinstance(error, grpc.Call)
-            context.abort(error.code(), error.details() or "")
+            if isinstance(error, grpc.Call):
+                context.abort(error.code(), error.details() or "")
+            raise
         except ChildProcessError as error:
             context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         raise AssertionError("abort raises")

@@ -58,7 +58,9 @@ class LlamaCpp:
             message = f"llama.cpp has no {sizing.kv_cache_dtype} KV cache"
             found.append(Finding("kv-dtype", "kv_cache_dtype", message, f"one of {', '.join(_KV_TYPES)}"))
         if sizing.context > sizing.model.max_position:
-            message = f"{sizing.context} is more than the {sizing.model.max_position} tokens {sizing.model.id} was made for"
+            message = (
+                f"{sizing.context} is more than the {sizing.model.max_position} tokens {sizing.model.id} was made for"
+            )
             found.append(Finding("context", "context", message, f"at most {sizing.model.max_position}"))
         return found
 
@@ -75,7 +77,9 @@ class LlamaCpp:
 
     def launch(self, decision: Decision, wishes: Wishes) -> Launch:
         """`llama-server`: --ctx-size is the total of all slots."""
-        image = image_reference(self._facts.image("cuda" if decision.on_gpu else "cpu", decision.engine_version), wishes)
+        image = image_reference(
+            self._facts.image("cuda" if decision.on_gpu else "cpu", decision.engine_version), wishes
+        )
         local = decision.storage.kind != "hub"
         kv = _KV_TYPES[decision.kv_cache_dtype]
         args = [*_model_arguments(decision, wishes), "--alias", decision.model, "--host", "0.0.0.0"]
@@ -115,7 +119,9 @@ class LlamaCpp:
         """What a container serves, when it is a llama-server."""
         words = flags.command_line(container)
         image = container.get("image") if isinstance(container.get("image"), str) else ""
-        server = next((i for i, w in enumerate(words) if isinstance(w, str) and w.rsplit("/", 1)[-1] == "llama-server"), None)
+        server = next(
+            (i for i, w in enumerate(words) if isinstance(w, str) and w.rsplit("/", 1)[-1] == "llama-server"), None
+        )
         repository, tag, _ = image_parts(str(image))
         if server is None and not repository.endswith("ggml-org/llama.cpp"):
             return None
@@ -166,7 +172,9 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
     def said(name: str) -> Any:
         value = parsed.values.get(name)
         if value is UNKNOWN or (value is None and parsed.opaque):
-            undecided.append((name, "it is only known after apply or comes from a Secret, ConfigMap or shell expansion"))
+            undecided.append(
+                (name, "it is only known after apply or comes from a Secret, ConfigMap or shell expansion")
+            )
             return None
         return value
 
@@ -174,21 +182,29 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         value = said(name)
         if value is None:
             return None
-        if re.fullmatch(r"\d+", str(value)):
+        if re.fullmatch(r"\d{1,15}", str(value)):
             return int(value)
-        undecided.append((name, "its value is not a whole number"))
+        undecided.append((name, "it is not a whole number"))
         return None
 
     file, alias = said("model") or said("hf_file") or said("hf_repo"), said("alias")
+    named = alias if isinstance(alias, str) and "/" in alias else None
+    if named is None and isinstance(said("hf_repo"), str):
+        named = str(said("hf_repo")).partition(":")[0]
     kind = re.search(rf"(?<![a-z0-9])({GGUF.pattern})(?![a-z0-9])", str(file or "").lower())
     kv = {kv: name for name, kv in _KV_TYPES.items() if name != "auto"}.get(str(said("cache_type_k") or "f16"))
     if kv is None:
         undecided.append(("cache_type_k", "it is not a type that can be sized"))
+    if (said("cache_type_v") or "f16") != (said("cache_type_k") or "f16"):
+        undecided.append(("cache_type_v", "a type of its own cannot be sized yet"))
+    for name in ("mmproj", "mmproj_url", "model_draft", "hf_repo_draft", "lora"):
+        if parsed.values.get(name):
+            undecided.append((name, "it takes memory in a way that cannot be sized yet"))
     return Observed(
         engine="llamacpp",
         engine_version=version,
         version_assumed=assumed,
-        model=alias if isinstance(alias, str) and "/" in alias else None,
+        model=named or flags.repository_in(str(file or "")),
         quantization=kind[1] if kind else None,
         context=whole("ctx_size") or None,
         slots=whole("parallel"),

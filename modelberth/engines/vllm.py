@@ -27,6 +27,8 @@ from modelberth.memory import vllm as model_of_memory
 from modelberth.observed import UNKNOWN, Observed
 from modelberth.versions import key
 
+_LARGEST = 1e15
+"""Above this a number in an argument is a mistake; it is reported, not computed with."""
 LEAVE_ENDPOINTS_S = 15
 DRAIN_S = 120
 LOADS = frozenset({"bf16", "fp16", "fp8", "int8", "awq", "gptq", "nvfp4", "mxfp4"})
@@ -50,6 +52,8 @@ _SPELLED_QUANTIZATIONS = {
     "fp8_per_channel": "fp8",
     "mxfp4": "mxfp4",
 }
+_RESIZING = """cpu_offload_gb kv_cache_memory_bytes enable_lora speculative_config config hf_overrides
+    decode_context_parallel_size prefill_context_parallel_size""".split()
 _KV_DTYPES = {"auto": "auto", "bfloat16": "bf16", "float16": "fp16", "fp8": "fp8", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8"}
 
 
@@ -67,7 +71,9 @@ class Vllm:
         """What vLLM cannot do with this model, format and GPU."""
         found, gpu = [], sizing.accelerator.gpu
         if gpu is None:
-            found.append(Finding("engine", "accelerators", "vLLM is planned on GPUs only", "use engine llamacpp on cpu"))
+            found.append(
+                Finding("engine", "accelerators", "vLLM is planned on GPUs only", "use engine llamacpp on cpu")
+            )
             return found
         if sizing.quantization not in LOADS:
             found.append(_cannot_load(sizing.quantization))
@@ -77,7 +83,9 @@ class Vllm:
             message = f"{tp} does not divide the {heads} attention heads of {sizing.model.id}"
             found.append(Finding("tensor-parallel", "tensor_parallel", message, f"one of {divisors}"))
         if sizing.context > sizing.model.max_position:
-            message = f"{sizing.context} is more than the {sizing.model.max_position} tokens {sizing.model.id} was made for"
+            message = (
+                f"{sizing.context} is more than the {sizing.model.max_position} tokens {sizing.model.id} was made for"
+            )
             found.append(Finding("context", "context", message, f"at most {sizing.model.max_position}"))
         found.extend(_by_compute_capability(sizing, gpu))
         return found
@@ -213,7 +221,9 @@ def _gpu(sizing: Sizing) -> Gpu:
 
 
 def _cannot_load(quantization: str) -> Finding:
-    why = {"nf4": "bitsandbytes left vLLM's stock image in 0.28"}.get(quantization, "GGUF left vLLM's stock image in 0.24")
+    why = {"nf4": "bitsandbytes left vLLM's stock image in 0.28"}.get(
+        quantization, "GGUF left vLLM's stock image in 0.24"
+    )
     out = "use awq, gptq or fp8" if quantization == "nf4" else "use engine llamacpp for GGUF"
     return Finding("quantization", "quantization", f"vLLM does not load {quantization}: {why}", out)
 
@@ -275,7 +285,9 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
     def said(name: str) -> Any:
         value = parsed.values.get(name)
         if value is UNKNOWN or (value is None and parsed.opaque):
-            undecided.append((name, "it is only known after apply or comes from a Secret, ConfigMap or shell expansion"))
+            undecided.append(
+                (name, "it is only known after apply or comes from a Secret, ConfigMap or shell expansion")
+            )
             return None
         return value
 
@@ -285,21 +297,24 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
             return None
         amount = human_number(str(value), kind)
         if amount is None:
-            undecided.append((name, "its value is not a number"))
+            undecided.append((name, "it is not a number"))
         return amount
 
     positional = parsed.positional[:1]
     model = positional[0] if positional else said("model")
     served = parsed.values.get("served_model_name")
     if isinstance(model, str) and model.startswith(("/", "./", "s3://", "gs://", "az://")):
-        model = served if isinstance(served, str) and "/" in served else None
+        model = flags.repository_in(model) or (served if isinstance(served, str) and "/" in served else None)
     quantization = said("quantization")
     if isinstance(quantization, str) and quantization not in _SPELLED_QUANTIZATIONS:
-        undecided.append(("quantization", f"{quantization!r} is not a format that can be sized"))
+        undecided.append(("quantization", "it is not a format that can be sized"))
     kv = said("kv_cache_dtype")
     if isinstance(kv, str) and kv not in _KV_DTYPES:
-        undecided.append(("kv_cache_dtype", f"{kv!r} is not a type that can be sized"))
-    for name in ("cpu_offload_gb", "kv_cache_memory_bytes", "enable_lora", "speculative_config", "config"):
+        undecided.append(("kv_cache_dtype", "it is not a type that can be sized"))
+    dtype = said("dtype")
+    if dtype in ("float", "float32"):
+        undecided.append(("dtype", "32-bit weights cannot be sized yet"))
+    for name in _RESIZING:
         if parsed.values.get(name):
             undecided.append((name, "it changes memory in a way that cannot be sized yet"))
     if parsed.values.get("data_parallel_size") not in (None, "1"):
@@ -313,7 +328,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         version_assumed=assumed,
         model=model if isinstance(model, str) else None,
         quantization=_SPELLED_QUANTIZATIONS.get(str(quantization)),
-        dtype=said("dtype"),
+        dtype=dtype,
         context=context,
         tensor_parallel=number("tensor_parallel_size", int) or 1,
         pipeline_parallel=number("pipeline_parallel_size", int) or 1,
@@ -332,4 +347,5 @@ def human_number(text: str, kind: type[int] | type[float]) -> int | float | None
     if not match:
         return None
     factor = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}[match[2]]
-    return kind(float(match[1]) * factor)
+    amount = float(match[1]) * factor
+    return kind(amount) if amount < _LARGEST else None

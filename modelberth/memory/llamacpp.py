@@ -42,7 +42,12 @@ def memory(shape: Shape, capacity_bytes: int, settings: Settings, *, on_gpu: boo
     where = "sum of the file" if settings.stored_bytes else "shapes and the file type's mixture"
     terms = (
         Term("weights", weights, f"{shape.parameters / 1e9:.2f} billion parameters as {settings.quantization}", where),
-        Term("compute buffer", compute, f"{BATCH_TOKENS} tokens x (vocabulary + 2 MLP + 4 hidden) x 4 B", "llama.cpp graph"),
+        Term(
+            "compute buffer",
+            compute,
+            f"{BATCH_TOKENS} tokens x (vocabulary + 2 MLP + 4 hidden) x 4 B",
+            "llama.cpp graph",
+        ),
         Term("reserve", RESERVED_BYTES if on_gpu else PROCESS_BYTES, "kept free" if on_gpu else "server process", ""),
     )
     return Memory(

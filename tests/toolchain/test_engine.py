@@ -102,7 +102,8 @@ def test_an_exception_of_the_program_is_shown_once_from_its_own_first_line_on(pr
     assert done.returncode != 0
     diagnostics = done.stdout.partition("Diagnostics:")[2]
     assert diagnostics.count("ValueError: the model is not there") == 1
-    assert "runpy" not in diagnostics and "exit code" not in diagnostics
+    assert "runpy" not in diagnostics
+    assert "exit code" not in diagnostics
 
 
 @pytest.mark.engine
@@ -153,17 +154,19 @@ def test_a_policy_pack_knows_the_stack_and_its_configuration_and_stops_a_preview
     assert "No module named 'not_installed_anywhere'" in done.stdout + done.stderr
 
 
-SLEEPER = "import os, time\nprint('pid', os.getpid())\ntime.sleep(600)\n"
+SLEEPER = "import os, time\nprint('pid', os.getpid())\ntime.sleep(60)\n"
 
 
 def start_until_it_prints(project: Project) -> tuple[subprocess.Popen[str], int]:
-    """An `up` and, as a pidfd, its program, which has printed a line and runs on: that the line is here is streaming."""
+    """An `up` and, as a pidfd, its program, which has printed a line and runs on: that is streaming."""
     project.program(SLEEPER)
     engine.init("dev", root=project.root, state=project.state)
+    environment = engine.environment(project.root, project.state)
+    environment.pop("PYTHONUNBUFFERED", None)
     running = subprocess.Popen(
         ["pulumi", "up", "--stack", "dev", "--yes", "--skip-preview", "--non-interactive", "--color", "never"],
         cwd=project.root,
-        env=engine.environment(project.root, project.state),
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -187,7 +190,9 @@ def test_output_streams_and_ctrl_c_stops_the_program_without_a_trace(project: Pr
     output, _ = running.communicate(timeout=30)
     assert running.returncode != 0
     assert "update canceled" in output
-    assert "Traceback" not in output and "KeyboardInterrupt" not in output and "exit code" not in output
+    assert "Traceback" not in output
+    assert "KeyboardInterrupt" not in output
+    assert "exit code" not in output
     assert ends(program)
 
 
@@ -210,6 +215,21 @@ def test_nothing_that_a_provider_reads_comes_from_the_shell(project: Project, mo
     assert found["PULUMI_BACKEND_URL"] == f"file://{project.state}"
     assert found["PULUMI_CONFIG_PASSPHRASE"] == "of the user"
     assert Path(found["PULUMI_HOME"]).is_relative_to(build.cache())
+
+
+def test_an_installed_pulumi_is_used_with_the_plugins_it_fetches_itself(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulumi = tmp_path / "bin" / "pulumi"
+    pulumi.parent.mkdir()
+    pulumi.write_text("#!/bin/sh\necho v3.231.0\n")
+    pulumi.chmod(0o755)
+    monkeypatch.setenv("PATH", str(pulumi.parent), prepend=os.pathsep)
+    monkeypatch.setenv("MODELBERTH_TOOLCHAIN", str(tmp_path / "cache"))
+    found = engine.environment(project.root, project.state)
+    assert found["PATH"].split(os.pathsep)[0] == str(pulumi.parent)
+    assert "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION" not in found
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize(

@@ -61,15 +61,13 @@ def down(state_dir: Path, *, purge: bool = False) -> int:
     check_linux()
     state = State(state_dir.resolve())
     if not state.root.is_dir():
-        return 0
+        return _stop_strays(state)  # someone may have deleted the directory of a running cluster
     with state.lock():
         recorded = [Process.read(state.pid_file(part.name)) for part in reversed(PARTS)]
-        stopped = [process for process in recorded if process]
-        for process in stopped:
+        running = [process for process in recorded if process]
+        for process in running:
             process.stop()
-        for stray in processes.marked(state.root):  # a child with a session of its own, or one no pid file speaks of
-            stray.stop()
-            stopped.append(stray)
+        stopped = len(running) + _stop_strays(state)
         for part in PARTS:
             state.pid_file(part.name).unlink(missing_ok=True)
         if purge:
@@ -78,7 +76,15 @@ def down(state_dir: Path, *, purge: bool = False) -> int:
             )  # gone in one step for whoever waits for the lock
             state.root.replace(doomed)
             shutil.rmtree(doomed)
-    return len(stopped)
+    return stopped
+
+
+def _stop_strays(state: State) -> int:
+    """Stops what belongs to the cluster and no pid file speaks of, such as a child in a session of its own."""
+    strays = list(processes.marked(state.root))
+    for stray in strays:
+        stray.stop()
+    return len(strays)
 
 
 def _check_ports(state: State, ports: Mapping[str, int], absent: list[Part]) -> None:

@@ -1,0 +1,77 @@
+# `make up` and `make test` are complete on a fresh machine; everything else is a part of them.
+SHELL := bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STACK ?= local
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help setup toolchain up down status preview plan check test test-unit test-engine bench generate lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+
+setup: $(VENV)/.ready ## the virtual environment
+
+$(VENV)/.ready: requirements.lock pyproject.toml requirements.txt
+	@echo "virtual environment: installing pinned requirements (about a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+toolchain: setup ## the Pulumi engine and the embedded cluster's parts, built once and cached outside this clone
+	@$(BIN)/python -m toolchain.build
+
+# --- the main job ---------------------------------------------------------------------------------------------------
+
+up: toolchain ## plan and create the local stack on the embedded cluster
+	@$(BIN)/python -m toolchain.local up $(STACK)
+
+down: setup ## destroy it, stop the cluster, leave nothing
+	@$(BIN)/python -m toolchain.local down $(STACK)
+
+status: setup ## what runs
+	@$(BIN)/python -m toolchain.cluster status
+
+plan: setup ## the plan of the local stack
+	@$(BIN)/modelberth plan $(STACK)
+
+# --- tests ----------------------------------------------------------------------------------------------------------
+
+check: setup ## ruff, pyright, import-linter, generated files
+	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/python scripts/generate --check
+	@$(BIN)/lint-imports --no-cache > /dev/null || $(BIN)/lint-imports --no-cache
+	@$(BIN)/pyright --warnings
+
+test-unit: setup ## the pure tests
+	@$(BIN)/python -m pytest -q -m "not engine"
+
+test-engine: toolchain ## tests under the real engine, API server and scheduler
+	@$(BIN)/python -m pytest -q -m engine
+
+test: toolchain check ## everything
+	@$(BIN)/python -m pytest -q
+
+bench: setup ## timings
+	@for file in benchmarks/*.py; do $(BIN)/python $$file; done
+
+# --- maintenance ----------------------------------------------------------------------------------------------------
+
+generate: setup ## files that follow from the schema
+	@$(BIN)/python scripts/generate
+
+lock: setup ## resolve requirements.lock anew
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip compile --quiet pyproject.toml --group dev --extra policy --generate-hashes --universal \
+	  --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
+
+clean: down ## the virtual environment and everything this clone made
+	@rm -rf $(VENV) .modelberth *.egg-info build dist

@@ -1,0 +1,344 @@
+"""Kubernetes objects as plain data -> what they serve. Values that are not known yet are :data:`~modelberth.observed.UNKNOWN`.
+
+Nothing here raises for a malformed object: what is not legible becomes an undecided fact, or is no serving workload.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modelberth import engines
+from modelberth.catalog import catalog
+from modelberth.clouds import gpu_from_labels, machine_from_labels
+from modelberth.engines.base import image_parts
+from modelberth.engines.flags import command_line
+from modelberth.observed import UNKNOWN, Observed
+from modelberth.units import quantity
+
+GPU_RESOURCE = "nvidia.com/gpu"
+PLAIN_VALUE = "make it a plain value"
+_KNOWN_LATER = "only known after apply"
+LATER = f"is {_KNOWN_LATER}"
+CONTAINER = "the container"
+"""The fact that is undecided when nothing about a container can be known."""
+
+_POD_TEMPLATES: dict[str, tuple[tuple[str, ...], ...]] = {
+    **dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"), (("spec", "template"),)),
+    "Pod": ((),),
+    "LeaderWorkerSet": (
+        ("spec", "leaderWorkerTemplate", "leaderTemplate"),
+        ("spec", "leaderWorkerTemplate", "workerTemplate"),
+    ),
+}
+KINDS = tuple(sorted(_POD_TEMPLATES))
+"""Kinds that can hold a serving container."""
+
+_NEEDS_SELECTOR = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
+_OTHER_ACCELERATORS = re.compile(
+    r"nvidia\.com/mig-.+|(amd|gpu\.intel)\.com/.+|google\.com/tpu|aws\.amazon\.com/neuron.*"
+)
+_SERVING_FLAGS = ("--model", "--hf-repo", "--served-model-name", "--max-model-len", "--ctx-size")
+_LARGEST = 2**63
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A fact that a rule needs and the manifest does not settle: where, which, why ("... is only known"), the way out."""
+
+    path: str
+    fact: str
+    why: str
+    remedy: str = PLAIN_VALUE
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One serving container of a Kubernetes object. None means: not stated, or undecided (then ``undecided`` says so).
+
+    ``path`` is the container ("spec.template.spec.containers[0]"), ``arguments_path`` where its arguments are.
+    ``engine`` is a catalog id; ``observed`` is None for an engine without a codec. ``gpus`` are those of the container,
+    ``replica_gpus`` those of all pods that hold one copy of the model (a group of ``group_size``). ``image_tag`` is
+    only for recognising "latest"; ``image_known`` is False at preview when the image is computed.
+    """
+
+    kind: str
+    name: str
+    namespace: str
+    container: str
+    path: str
+    arguments_path: str
+    engine: str | None = None
+    observed: Observed | None = None
+    on_cpu_image: bool = False
+    image_known: bool = True
+    image_tag: str | None = None
+    image_digest: bool = False
+    gpus: int | None = None
+    replica_gpus: int | None = None
+    gpu: str | None = None
+    machine: str | None = None
+    memory_limit_bytes: int | None = None
+    replicas: int | None = None
+    group_size: int = 1
+    has_selector: bool = True
+    undecided: tuple[Undecided, ...] = ()
+
+
+def workloads(manifest: Any) -> tuple[Workload, ...]:
+    """The serving containers of one Kubernetes object, in its order; empty for everything else."""
+    root = _Node(manifest, "")
+    kind = root["kind"].text()
+    found: list[Workload] = []
+    for steps in _POD_TEMPLATES.get(kind, ()):
+        template = root
+        for step in steps:
+            template = template[step]
+        if template.value is not None:
+            found.extend(_of_pod(root, kind, template["spec"]))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A value and where it is. Below an unknown value everything is unknown, and the path stays with the cause."""
+
+    value: Any
+    path: str
+
+    def __getitem__(self, key: str) -> _Node:
+        if self.unknown:
+            return self
+        plain = re.fullmatch(r"[A-Za-z]\w*", key)
+        step = (f".{key}" if self.path else key) if plain else f'["{key}"]'
+        return _Node(self.value.get(key) if isinstance(self.value, Mapping) else None, self.path + step)
+
+    @property
+    def unknown(self) -> bool:
+        return self.value is UNKNOWN
+
+    def elements(self) -> Iterator[_Node]:
+        if isinstance(self.value, Sequence) and not isinstance(self.value, str | bytes):
+            for index, value in enumerate(self.value):
+                yield _Node(value, f"{self.path}[{index}]")
+
+    def keys(self) -> list[str]:
+        return [key for key in self.value if isinstance(key, str)] if isinstance(self.value, Mapping) else []
+
+    def text(self) -> str:
+        return self.value if isinstance(self.value, str) else ""
+
+    def whole(self) -> int | None:
+        """A whole number that is not negative, whatever it is spelled as (2, 2.0, "2", "2Gi"); None otherwise."""
+        if not isinstance(self.value, int | float | str):
+            return None
+        try:
+            amount = quantity(self.value)
+        except ArithmeticError:
+            return None
+        return int(amount) if amount is not None and 0 <= amount < _LARGEST and amount == int(amount) else None
+
+
+def _of_pod(root: _Node, kind: str, pod: _Node) -> Iterator[Workload]:
+    containers = pod["containers"]
+    if containers.unknown and kind != "Job":
+        yield _illegible(root, kind, containers, CONTAINER)
+    for container in containers.elements():
+        if container.unknown:
+            yield _illegible(root, kind, container, CONTAINER)
+        elif isinstance(container.value, Mapping):
+            workload = _of_container(root, kind, pod, container)
+            if workload:
+                yield workload
+
+
+def _of_container(root: _Node, kind: str, pod: _Node, container: _Node) -> Workload | None:
+    image = container["image"]
+    gpus, undecided = _gpus(container)
+    seen = engines.read(container.value)
+    repository, tag, digest = image_parts(image.text())
+    engine, on_cpu = (seen.engine, _engine_of(repository)[1]) if seen else _engine_of(repository)
+    if engine is None:
+        doubt = _doubt(kind, container, gpus)
+        return _illegible(root, kind, doubt, CONTAINER, container) if doubt else None
+    arguments = container["args"] if container["args"].value is not None else container["command"]
+    group_size, replica_gpus, more = _group(root, kind, gpus)
+    labels, unknown_labels = _labels(pod)
+    gpu = gpu_from_labels(labels)
+    machine = machine_from_labels(labels)
+    limit = container["resources"]["limits"]["memory"]
+    undecided += more
+    undecided += [_unread(fact, why, arguments.path) for fact, why in dict.fromkeys(seen.undecided if seen else ())]
+    if gpus and gpu is None and unknown_labels:
+        undecided.append(Undecided(unknown_labels[0].path, "GPU", f"it {LATER}"))
+    if gpus == 0 and limit.unknown:
+        undecided.append(Undecided(limit.path, "memory limit", f"it {LATER}"))
+    return Workload(
+        kind=kind,
+        name=root["metadata"]["name"].text(),
+        namespace=root["metadata"]["namespace"].text(),
+        container=container["name"].text(),
+        path=container.path,
+        arguments_path=arguments.path,
+        engine=engine,
+        observed=seen,
+        on_cpu_image=on_cpu,
+        image_known=not image.unknown,
+        image_tag=tag,
+        image_digest=digest,
+        gpus=gpus,
+        replica_gpus=replica_gpus,
+        gpu=gpu,
+        machine=machine.id if machine else None,
+        memory_limit_bytes=limit.whole(),
+        replicas=root["spec"]["replicas"].whole(),
+        group_size=group_size,
+        has_selector=_has_selector(root, kind),
+        undecided=tuple(dict.fromkeys(undecided)),
+    )
+
+
+def _illegible(root: _Node, kind: str, cause: _Node, fact: str, container: _Node | None = None) -> Workload:
+    where = container or cause
+    return Workload(
+        kind=kind,
+        name=root["metadata"]["name"].text(),
+        namespace=root["metadata"]["namespace"].text(),
+        container=where["name"].text() if container else "",
+        path=where.path,
+        arguments_path=where.path,
+        has_selector=_has_selector(root, kind),
+        image_known=False,
+        undecided=(Undecided(cause.path, fact, f"it {LATER}"),),
+    )
+
+
+def _doubt(kind: str, container: _Node, gpus: int | None) -> _Node | None:
+    """The unknown value that leaves open whether this container serves a model; None when it certainly does not.
+
+    A Job computes and ends: its unknown image is no reason to stop.
+    """
+    image, words = container["image"], command_line(container.value)
+    open_ended = [node for node in (image, container["command"], container["args"]) if node.unknown]
+    if kind == "Job" or not open_ended:
+        return None
+    wants_gpu = gpus is None or gpus > 0
+    serves = any(isinstance(word, str) and word.partition("=")[0] in _SERVING_FLAGS for word in words)
+    return open_ended[0] if wants_gpu or serves else None
+
+
+def _engine_of(repository: str) -> tuple[str | None, bool]:
+    """(engine, whether it is its image for CPUs) of an image repository, also behind a registry prefix."""
+    for engine in catalog().engines():
+        homes = {variant: image_parts(template)[0] for variant, template in engine.images.items()}
+        named = {v for v, home in homes.items() if repository == home or repository.endswith(f"/{home}")}
+        if named:
+            return engine.id, named == {"cpu"}
+    return None, False
+
+
+def _unread(fact: str, why: str, path: str) -> Undecided:
+    return Undecided(path, fact, why, PLAIN_VALUE if _KNOWN_LATER in why else "state it, or drop it")
+
+
+def _has_selector(root: _Node, kind: str) -> bool:
+    return kind not in _NEEDS_SELECTOR or bool(root["spec"]["selector"].value)
+
+
+def _gpus(container: _Node) -> tuple[int | None, list[Undecided]]:
+    """GPUs that a container requests, limits first; None with the reason when that is not a number."""
+    resources = container["resources"]
+    for source in (resources["limits"], resources["requests"]):
+        other = next((key for key in source.keys() if _OTHER_ACCELERATORS.fullmatch(key)), None)
+        if other:
+            return None, [
+                Undecided(
+                    source.path,
+                    "GPU count",
+                    "it is of devices that cannot be sized yet",
+                    f"request whole {GPU_RESOURCE}",
+                )
+            ]
+        asked = source[GPU_RESOURCE]
+        if asked.unknown:
+            return None, [Undecided(asked.path, "GPU count", f"it {LATER}")]
+        if asked.value is not None:
+            count = asked.whole()
+            why = (
+                []
+                if count is not None
+                else [Undecided(asked.path, "GPU count", "it is not a whole number", "1, 2 or more")]
+            )
+            return count, why
+    if resources["claims"].value:
+        return None, [
+            Undecided(
+                resources["claims"].path,
+                "GPU count",
+                "it is left to resource claims, which cannot be sized yet",
+                f"request {GPU_RESOURCE}",
+            )
+        ]
+    return 0, []
+
+
+def _group(root: _Node, kind: str, gpus: int | None) -> tuple[int, int | None, list[Undecided]]:
+    """(pods that hold one copy, their GPUs together, what is undecided about them)."""
+    if kind != "LeaderWorkerSet":
+        return 1, gpus, []
+    group = root["spec"]["leaderWorkerTemplate"]
+    if group["size"].unknown:
+        return 1, None, [Undecided(group["size"].path, "group size", f"it {LATER}")]
+    size = group["size"].whole() or 1
+    workers, undecided = _pod_gpus(group["workerTemplate"])
+    leader, more = _pod_gpus(group["leaderTemplate"]) if group["leaderTemplate"].value else (workers, [])
+    if leader is None or workers is None:
+        return size, None, undecided + more
+    return size, leader + (size - 1) * workers, []
+
+
+def _pod_gpus(template: _Node) -> tuple[int | None, list[Undecided]]:
+    containers = template["spec"]["containers"]
+    if containers.unknown:
+        return None, [Undecided(containers.path, "GPU count", f"it {LATER}")]
+    counts = [_gpus(container) for container in containers.elements()]
+    undecided = [reason for _, reasons in counts for reason in reasons]
+    return (None if undecided else sum(count or 0 for count, _ in counts)), undecided
+
+
+def _labels(pod: _Node) -> tuple[dict[str, str], list[_Node]]:
+    """Node labels that a pod insists on (selector and required affinity), and those that are unknown."""
+    selector = pod["nodeSelector"]
+    entries = [selector[key] for key in selector.keys()] or [selector]
+    labels = {key: selector[key].text() for key in selector.keys() if selector[key].text()}
+    unknown = [entry for entry in entries if entry.unknown]
+    required = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    terms = required["nodeSelectorTerms"]
+    if terms.unknown:
+        unknown.append(terms)
+    by_term: list[dict[str, str]] = []
+    for term in terms.elements():
+        known, open_ended = _affinity_labels(term)
+        by_term.append(known)
+        unknown.extend(open_ended)
+    common = set.intersection(*(set(term.items()) for term in by_term)) if by_term else set[tuple[str, str]]()
+    return dict(sorted(common)) | labels, unknown
+
+
+def _affinity_labels(term: _Node) -> tuple[dict[str, str], list[_Node]]:
+    known: dict[str, str] = {}
+    unknown = [term] if term.unknown else []
+    expressions = term["matchExpressions"]
+    for expression in [expressions] if expressions.unknown else expressions.elements():
+        values = list(expression["values"].elements())
+        parts = [expression["key"], expression["operator"], expression["values"], *values]
+        unknown.extend(part for part in parts if part.unknown)
+        key, operator = expression["key"].text(), expression["operator"].text()
+        if operator == "In" and len(values) == 1 and key and values[0].text():
+            known[key] = values[0].text()
+    return known, unknown
+
+
+__all__ = ["CONTAINER", "GPU_RESOURCE", "KINDS", "PLAIN_VALUE", "Undecided", "Workload", "workloads"]

@@ -1,0 +1,243 @@
+"""One workload, sized: what its engine would find when it starts, and everything that keeps us from knowing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from modelberth.catalog import Checkpoint, Format, Model, catalog
+from modelberth.clouds import node_profile
+from modelberth.engines import ENGINES, Accelerator, Engine, Sizing
+from modelberth.errors import ModelberthError, UnknownName
+from modelberth.findings import Finding, errors
+from modelberth.fit import Fit, Verdict, fit
+from modelberth.host import usable_memory_bytes
+from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload
+from modelberth.observed import Observed
+from modelberth.units import GIB
+
+SPREADS_UNASKED = frozenset({"llamacpp", "ollama"})
+"""Engines that spread the layers over every GPU they see without being told to."""
+
+CONTEXT_FLAGS = {"vllm": "--max-model-len", "llamacpp": "--ctx-size"}
+
+_PARALLEL = frozenset(
+    {"tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "GPU count", "group size"}
+)
+_NEEDS = {
+    "SZ-03": frozenset({CONTAINER, "model", "engine", "tensor_parallel_size"}),
+    "SZ-04": frozenset({CONTAINER, "engine"}) | _PARALLEL,
+    "SZ-08": frozenset(
+        {CONTAINER, "model", "engine", "max_model_len", "ctx_size", "parallel", "maximum context", "hf_overrides"}
+    ),
+}
+
+
+def blocks(undecided: Undecided, rule_id: str) -> bool:
+    """Whether a rule cannot answer without this fact. The fit needs everything."""
+    return undecided.fact in _NEEDS[rule_id] if rule_id in _NEEDS else True
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What can be said about a workload. ``refusals`` are the engine's own objections beside size, ``answer`` the sum.
+
+    ``sizing`` asks for at most the model's maximum context: what is beyond it is another rule's matter.
+    """
+
+    undecided: tuple[Undecided, ...]
+    engine: Engine | None = None
+    model: Model | None = None
+    sizing: Sizing | None = None
+    answer: Fit | None = None
+    refusals: tuple[Finding, ...] = ()
+    context: int | None = None
+    """Tokens of one request as the manifest has it."""
+
+    def open_for(self, rule_id: str) -> bool:
+        """Whether nothing that this rule needs is undecided."""
+        return not any(blocks(each, rule_id) for each in self.undecided)
+
+    @property
+    def does_not_fit(self) -> bool:
+        """Whether one full-length request (all slots, for an engine that reserves them) cannot be held."""
+        if self.answer is None or self.answer.verdict is not Verdict.DOES_NOT_FIT:
+            return False
+        memory = self.answer.memory
+        if memory is None or self.engine is None or self.sizing is None or self.engine.reserves_context:
+            return True
+        return memory.kv_tokens < self.sizing.context
+
+
+def evaluate(workload: Workload) -> Evaluation:
+    """Size a workload as far as its manifest allows."""
+    undecided = list(workload.undecided)
+    observed = workload.observed
+    if observed is None:
+        if workload.engine:
+            name = catalog().engine(workload.engine).name
+            undecided.append(_of(workload, "engine", f"it is {name}, which cannot be read yet", ""))
+        return Evaluation(tuple(undecided))
+    engine = ENGINES[observed.engine]
+    model, checkpoint = _model(workload, observed, undecided)
+    if model is None:
+        return Evaluation(tuple(undecided), engine)
+    if model.max_position is None:
+        undecided.append(_of(workload, "maximum context", f"it is not in the catalog for {model.id}", ""))
+        return Evaluation(tuple(undecided), engine, model)
+    accelerator = _accelerator(workload, observed, engine, model, undecided)
+    wanted = engine.sizing(observed, model, accelerator or Accelerator(None, 0))
+    wanted = _stored(wanted, checkpoint)
+    if not wanted.quantization:
+        undecided.append(
+            _of(
+                workload, "quantization", "it is not told by the file name", "serve a file named like model-Q4_K_M.gguf"
+            )
+        )
+    if observed.pipeline_parallel > 1:
+        undecided.append(
+            _of(
+                workload,
+                "pipeline parallel size",
+                "it is more than 1, and stages of a pipeline cannot be sized yet",
+                "",
+            )
+        )
+    sizing = replace(wanted, context=min(wanted.context, model.max_position))
+    found = Evaluation(tuple(undecided), engine, model, sizing, context=wanted.context)
+    if accelerator is None or undecided or model.num_attention_heads % sizing.tensor_parallel:
+        return found
+    return _sized(workload, observed, found, engine, sizing)
+
+
+def _sized(workload: Workload, observed: Observed, found: Evaluation, engine: Engine, sizing: Sizing) -> Evaluation:
+    refusals = errors(engine.objections(sizing))
+    utilization = observed.gpu_memory_utilization
+    if utilization is not None and not 0 < utilization <= 1:
+        message = f"gpu_memory_utilization {utilization:g} is not a share between 0 and 1"
+        refusals += (Finding("utilization", "gpu_memory_utilization", message, "a share such as 0.9"),)
+    if refusals:
+        return replace(found, refusals=refusals)
+    try:
+        answer = fit(engine, sizing)
+    except ModelberthError as reason:
+        return replace(found, undecided=(_of(workload, "engine version", str(reason), "use a version of the catalog"),))
+    if answer.verdict is Verdict.UNKNOWN:
+        return replace(found, undecided=(_of(workload, "model", answer.why, ""),))
+    sized = replace(found, answer=answer)
+    unstated = _chosen_by_the_server(engine, observed, sizing)
+    if sized.does_not_fit and unstated:
+        why = f"it is left to the server, and the most it could choose does not fit: {answer.why}"
+        return replace(found, undecided=(_of(workload, unstated, why, f"state --{unstated.replace('_', '-')}"),))
+    return sized
+
+
+def _chosen_by_the_server(engine: Engine, observed: Observed, sizing: Sizing) -> str | None:
+    """The first argument that a slot server would lower by itself to what fits (llama-server's --fit, on by default)."""
+    if not engine.reserves_context:
+        return None
+    if observed.context is None:
+        return "ctx_size"
+    return "n_gpu_layers" if sizing.accelerator.gpu and observed.gpu_layers in (None, "auto") else None
+
+
+def _model(
+    workload: Workload, observed: Observed, undecided: list[Undecided]
+) -> tuple[Model | None, Checkpoint | None]:
+    if observed.model is None:
+        if not any(each.fact == "model" for each in undecided):
+            why = "it is not named by the arguments as a repository"
+            undecided.append(_of(workload, "model", why, "name its catalog id as the served model name or alias"))
+        return None, None
+    try:
+        model = catalog().model(observed.model)
+        rows = catalog().checkpoints(model.id, observed.quantization) if observed.quantization else ()
+        return model, next((row for row in rows if row.format is Format.GGUF), None)
+    except UnknownName as unknown:
+        row = catalog().checkpoint(observed.model)
+        if row is None:
+            hint = f"; did you mean {' or '.join(unknown.suggestions)}?" if unknown.suggestions else ""
+            undecided.append(_of(workload, "model", f"it is not in the catalog{hint}", "serve a model of the catalog"))
+            return None, None
+    same = catalog().checkpoints(row.model, observed.quantization or row.quantization.value)
+    return catalog().model(row.model), next((each for each in same if each.repository == row.repository), None)
+
+
+def _stored(sizing: Sizing, checkpoint: Checkpoint | None) -> Sizing:
+    """The sizing of the files that are really loaded."""
+    if checkpoint is None:
+        return sizing
+    stored = checkpoint.bytes if checkpoint.format is Format.GGUF else None
+    return replace(sizing, quantization=checkpoint.quantization.value, stored_bytes=stored)
+
+
+def _accelerator(
+    workload: Workload, observed: Observed, engine: Engine, model: Model, undecided: list[Undecided]
+) -> Accelerator | None:
+    if workload.gpus is None:
+        return None
+    if workload.gpus == 0 or observed.gpu_layers == "0":
+        return _host(workload, engine, model, undecided)
+    if observed.engine in SPREADS_UNASKED and (workload.replica_gpus or 0) > 1:
+        undecided.append(
+            _of(
+                workload,
+                "GPU split",
+                "it is by layers over several GPUs, which cannot be sized yet",
+                f"{GPU_RESOURCE}: 1",
+            )
+        )
+    layers, total = observed.gpu_layers or "", model.num_layers or 0
+    if layers.isdigit() and int(layers) <= total:
+        undecided.append(
+            _of(
+                workload,
+                "n_gpu_layers",
+                "it leaves part of the model on the CPU, which cannot be sized yet",
+                "--n-gpu-layers all",
+            )
+        )
+    if workload.gpu is None:
+        if not any(each.fact == "GPU" for each in undecided):
+            why = "it is named by no node selector or required affinity as one kind that the catalog knows"
+            undecided.append(
+                Undecided(_pod_path(workload) + ".nodeSelector", "GPU", why, "select nodes by their accelerator label")
+            )
+        return None
+    gpu = catalog().gpu(workload.gpu)
+    return Accelerator(gpu, int(gpu.visible_memory_gib * GIB))
+
+
+def _needs_gpu(engine: Engine, model: Model) -> bool:
+    """Whether this engine is only ever planned on GPUs."""
+    bare = Sizing(model, "", "", Accelerator(None, 0), context=1)
+    return any(finding.path == "accelerators" for finding in engine.objections(bare))
+
+
+def _host(workload: Workload, engine: Engine, model: Model, undecided: list[Undecided]) -> Accelerator | None:
+    """The memory of a pod that computes on CPUs: its limit, else what its node leaves to pods."""
+    if _needs_gpu(engine, model):
+        if workload.on_cpu_image:
+            undecided.append(_of(workload, "memory", "it is that of a CPU, where this engine cannot be sized yet", ""))
+        return None
+    if workload.memory_limit_bytes:
+        return Accelerator(None, workload.memory_limit_bytes)
+    if any(each.fact == "memory limit" for each in undecided):
+        return None
+    if workload.machine:
+        return Accelerator(None, usable_memory_bytes(node_profile(workload.machine)))
+    path = f"{workload.path}.resources.limits.memory"
+    undecided.append(Undecided(path, "memory limit", "it is not stated", "state resources.limits.memory"))
+    return None
+
+
+def _pod_path(workload: Workload) -> str:
+    return workload.path.rpartition(".containers")[0]
+
+
+def _of(workload: Workload, fact: str, why: str, remedy: str) -> Undecided:
+    return Undecided(workload.arguments_path, fact, why, remedy)
+
+
+def context_argument(engine: Engine, sizing: Sizing, context: int) -> str:
+    """How the engine is told to hold requests of ``context`` tokens: its flag, in total where slots share it."""
+    return f"{CONTEXT_FLAGS[engine.name]} {context * (sizing.concurrency or 1) if engine.reserves_context else context}"

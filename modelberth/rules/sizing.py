@@ -1,0 +1,168 @@
+"""The sizing rules: does the engine start with what the manifest asks, on what the manifest asks it from."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from modelberth.catalog import catalog
+from modelberth.findings import Finding
+from modelberth.manifests import GPU_RESOURCE, Undecided, Workload
+from modelberth.observed import Observed
+from modelberth.rules.base import Enforcement, Rule, Severity
+from modelberth.rules.evaluation import SPREADS_UNASKED, blocks, evaluate
+from modelberth.rules.wording import arithmetic, assumed, headline, ways_out
+from modelberth.units import tokens
+
+_MANY = 3
+
+
+def _fits(workload: Workload) -> list[Finding]:
+    found = evaluate(workload)
+    if not found.open_for("SZ-01"):
+        return []
+    if found.refusals:
+        message = f"does not start: {'; '.join(each.message for each in found.refusals)}"
+        remedy = "; ".join(each.remedy for each in found.refusals if each.remedy)
+        return [Finding("SZ-01", workload.arguments_path, message, remedy)]
+    if not found.does_not_fit or not (found.engine and found.sizing and found.answer and found.answer.memory):
+        return []
+    memory = found.answer.memory
+    head = headline(found.engine, found.sizing, found.answer, memory)
+    message = f"does not fit: {head}. {arithmetic(found.sizing, memory)}{assumed(workload)}"
+    remedy = ways_out(found.engine, found.sizing, found.answer, memory)
+    return [Finding("SZ-01", workload.arguments_path, message, remedy)]
+
+
+def _divides_heads(workload: Workload) -> list[Finding]:
+    found, observed = evaluate(workload), workload.observed
+    if observed is None or found.model is None or not found.open_for("SZ-03"):
+        return []
+    heads, size = found.model.num_attention_heads, observed.tensor_parallel
+    if heads % size == 0:
+        return []
+    sizes = [str(n) for n in range(1, 65) if heads % n == 0]
+    message = f"tensor parallel size {size} does not divide the {heads} attention heads of {found.model.id}"
+    return [Finding("SZ-03", workload.arguments_path, message, f"--tensor-parallel-size {' or '.join(sizes)}")]
+
+
+def _equals_gpus(workload: Workload) -> list[Finding]:
+    found, observed, gpus = evaluate(workload), workload.observed, workload.replica_gpus
+    if observed is None or found.engine is None or gpus is None or not found.open_for("SZ-04"):
+        return []
+    ranks = observed.tensor_parallel * observed.pipeline_parallel
+    on_host = gpus == 0 and workload.on_cpu_image
+    if ranks == gpus or on_host or observed.engine in SPREADS_UNASKED:
+        return []
+    return [_ranks_and_gpus(workload, observed, ranks, gpus)]
+
+
+def _ranks_and_gpus(workload: Workload, observed: Observed, ranks: int, gpus: int) -> Finding:
+    sizes = f"tensor parallel size {observed.tensor_parallel} x pipeline parallel size {observed.pipeline_parallel}"
+    who = f"the {workload.group_size} pods of a group request" if workload.group_size > 1 else "the container requests"
+    message = f"{sizes} = {ranks} {'GPU' if ranks == 1 else 'GPUs'}, {who} {gpus}"
+    per_pod = -(-ranks // workload.group_size)
+    remedy = f"{GPU_RESOURCE}: {per_pod}" + (
+        f", or --tensor-parallel-size {gpus // observed.pipeline_parallel}" if gpus else ""
+    )
+    return Finding("SZ-04", f'{workload.path}.resources.limits["{GPU_RESOURCE}"]', message, remedy)
+
+
+def _within_maximum(workload: Workload) -> list[Finding]:
+    found = evaluate(workload)
+    if found.model is None or found.context is None or not found.open_for("SZ-08"):
+        return []
+    most = found.model.max_position or found.context
+    if found.context <= most:
+        return []
+    message = f"a context of {tokens(found.context)} tokens is more than the {tokens(most)} that {found.model.id} was made for"
+    return [Finding("SZ-08", workload.arguments_path, message, f"a context of at most {tokens(most)} tokens")]
+
+
+def _evaluated(workload: Workload) -> list[Finding]:
+    causes = sorted(evaluate(workload).undecided, key=_cause)
+    return [_cannot_decide(list(facts)) for _, facts in groupby(causes, key=_cause)]
+
+
+def _cause(undecided: Undecided) -> tuple[str, str, str]:
+    return undecided.path, undecided.why, undecided.remedy
+
+
+def _cannot_decide(facts: list[Undecided]) -> Finding:
+    first = facts[0]
+    questions = [rule.question for rule in _QUESTIONS if any(blocks(fact, rule.id) for fact in facts)]
+    names = sorted({_spelled(fact.fact) for fact in facts})
+    if len(names) > _MANY:
+        because = f"because a part of the arguments {first.why.removeprefix('it ')}"
+    elif len(names) == 1 and first.why.startswith("it "):
+        because = f"because {names[0]} {first.why.removeprefix('it ')}"
+    else:
+        because = f"because of {' and '.join(names)}: {first.why}"
+    return Finding("SZ-21", first.path, f"cannot decide {' or '.join(questions)} {because}", first.remedy)
+
+
+def _spelled(fact: str) -> str:
+    """Facts that arguments state by their flag, the others with an article."""
+    if "_" in fact or fact in _FLAGS:
+        return f"--{fact.replace('_', '-')}"
+    return fact if fact.startswith("the ") else f"the {fact}"
+
+
+_FLAGS = frozenset({"dtype", "config", "parallel", "alias", "lora", "mmproj"})
+
+FITS = Rule(
+    id="SZ-01",
+    name="model-fits",
+    title="The model fits its accelerators",
+    question="whether the model fits",
+    why="The engine refuses to start, or is killed, when weights, overhead and one full-length request need more memory.",
+    remediation="Lower the context, quantize, or use larger or more GPUs; the finding names the nearest of each.",
+    severity=Severity.CRITICAL,
+    level=Enforcement.MANDATORY,
+    check=_fits,
+)
+DIVIDES_HEADS = Rule(
+    id="SZ-03",
+    name="tensor-parallel-divides-heads",
+    title="The tensor parallel size divides the attention heads",
+    question="whether the tensor parallel size divides the attention heads",
+    why="Attention heads are split evenly over the ranks; the engine refuses any other number.",
+    remediation="Choose a tensor parallel size that divides the model's number of attention heads.",
+    severity=Severity.CRITICAL,
+    level=Enforcement.MANDATORY,
+    check=_divides_heads,
+)
+EQUALS_GPUS = Rule(
+    id="SZ-04",
+    name="parallel-size-equals-gpus",
+    title="The parallel size equals the GPUs requested",
+    question="whether the parallel size equals the GPUs requested",
+    why="Fewer GPUs than ranks and the engine crashes; more and the rest stand idle and are paid for.",
+    remediation="Make tensor parallel size x pipeline parallel size equal to the nvidia.com/gpu limit.",
+    severity=Severity.HIGH,
+    level=Enforcement.MANDATORY,
+    check=_equals_gpus,
+)
+WITHIN_MAXIMUM = Rule(
+    id="SZ-08",
+    name="context-within-maximum",
+    title="The context is within the model's maximum",
+    question="whether the context is within the model's maximum",
+    why="A model was not trained beyond its maximum; engines refuse a longer context or answer badly.",
+    remediation="Lower the context to the model's maximum, or serve a model made for longer ones.",
+    severity=Severity.HIGH,
+    level=Enforcement.MANDATORY,
+    check=_within_maximum,
+)
+EVALUATED = Rule(
+    id="SZ-21",
+    name="sizing-evaluated",
+    title="The sizing could be evaluated",
+    question="whether the sizing holds",
+    why="A value that is not known at preview must not turn a mandatory rule quiet.",
+    remediation="Make everything that sizing depends on a plain value.",
+    severity=Severity.HIGH,
+    level=Enforcement.MANDATORY,
+    check=_evaluated,
+)
+_QUESTIONS = (FITS, DIVIDES_HEADS, EQUALS_GPUS, WITHIN_MAXIMUM)
+RULES = (*_QUESTIONS, EVALUATED)

@@ -1,0 +1,110 @@
+"""How a sizing finding states its arithmetic and the ways out. Numbers and catalog names only, never a value of the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from modelberth.catalog import Gpu, catalog
+from modelberth.engines import Accelerator, Engine, Sizing
+from modelberth.fit import Fit, Verdict, fit
+from modelberth.manifests import Workload
+from modelberth.memory import Memory
+from modelberth.placement import TENSOR_PARALLEL_SIZES
+from modelberth.rules.evaluation import context_argument
+from modelberth.units import GIB, gib, tokens
+
+
+def headline(engine: Engine, sizing: Sizing, answer: Fit, memory: Memory) -> str:
+    """What is needed, what there is, and the largest context that would do."""
+    where, ranks = ("per GPU" if sizing.accelerator.gpu else "of memory"), sizing.tensor_parallel
+    if memory.kv_budget_bytes <= 0:
+        return (
+            f"{gib(memory.used_bytes)} are needed {where} before any KV cache, {gib(memory.budget_bytes)} may be used"
+        )
+    slots = _held(engine, sizing)
+    each = memory.kv_bytes_for(sizing.context) * slots
+    who = f"one request of {tokens(sizing.context)} tokens needs"
+    if slots > 1:
+        who = f"{slots} slots of {tokens(sizing.context)} tokens need"
+    split = f" ({gib(each)} on each of {ranks} GPUs)" if ranks > 1 else ""
+    left = f"{gib(memory.kv_budget_bytes)} are left {where}"
+    return f"{who} {gib(each * ranks)} of KV cache{split}, {left}; the largest context that fits is {tokens(answer.largest_context or 0)} tokens"
+
+
+def arithmetic(sizing: Sizing, memory: Memory) -> str:
+    """Every term, in the order in which the engine meets it."""
+    gpu = sizing.accelerator.gpu
+    share = memory.budget_bytes / memory.capacity_bytes
+    budget = gib(memory.capacity_bytes)
+    if memory.budget_bytes != memory.capacity_bytes:
+        budget += f" x {share:.2f} = {gib(memory.budget_bytes)} budget"
+    terms = ", ".join(f"{term.name} {gib(term.amount_bytes)} ({term.why})" for term in memory.terms)
+    left = f"left for KV cache {gib(memory.kv_budget_bytes)}"
+    per_token = f"KV cache per token {memory.kv_bytes_per_token / 1024:g} KiB ({memory.kv_why})"
+    return (
+        f"On each {gpu.name}: {budget}; {terms}; {left}; {per_token}"
+        if gpu
+        else f"Memory: {budget}; {terms}; {left}; {per_token}"
+    )
+
+
+def assumed(workload: Workload) -> str:
+    """Which engine version the figures are for, when the image does not say."""
+    if workload.observed is None or not workload.observed.version_assumed:
+        return ""
+    return f"; the image names no version, the figures assume {_version(workload)}"
+
+
+def _version(workload: Workload) -> str:
+    if workload.observed is None:
+        return "nothing"
+    return f"{catalog().engine(workload.observed.engine).name} {workload.observed.engine_version}"
+
+
+def ways_out(engine: Engine, sizing: Sizing, answer: Fit, memory: Memory) -> str:
+    """The nearest changes that would do: context, slots, tensor parallel size, GPU."""
+    ways: list[str] = []
+    if answer.largest_context:
+        ways.append(context_argument(engine, sizing, answer.largest_context))
+    slots = memory.kv_blocks // memory.blocks_for(sizing.context)
+    if 0 < slots < _held(engine, sizing):
+        ways.append(f"{slots} slots of {tokens(sizing.context)} tokens")
+    if sizing.accelerator.gpu:
+        ways.extend(_larger(engine, sizing, sizing.accelerator.gpu))
+    else:
+        needed = memory.used_bytes + memory.kv_bytes_for(sizing.context) * _held(engine, sizing)
+        ways.append(f"a memory limit of {-(-needed // GIB)}Gi")
+    return "; or ".join(ways) if ways else "quantize the model, or choose a smaller one"
+
+
+def _larger(engine: Engine, sizing: Sizing, gpu: Gpu) -> Iterator[str]:
+    """The smallest tensor parallel size on the same GPU, and the smallest other GPU at the same size."""
+    sizes = [n for n in TENSOR_PARALLEL_SIZES if n > sizing.tensor_parallel and _offered(gpu, n)]
+    size = next((n for n in sizes if _would_fit(engine, replace(sizing, tensor_parallel=n))), None)
+    if size:
+        yield f"tensor parallel size {size} on {size} x {gpu.name}"
+    ranks = sizing.tensor_parallel
+    others = sorted(catalog().gpus(), key=lambda other: (other.visible_memory_gib, other.id))
+    for other in others:
+        accelerator = Accelerator(other, int(other.visible_memory_gib * GIB))
+        if _offered(other, ranks) and _would_fit(engine, replace(sizing, accelerator=accelerator)):
+            yield f"{ranks} x {other.name}"
+            return
+
+
+def _offered(gpu: Gpu, count: int) -> bool:
+    """Whether a machine type of the catalog has this many of the GPU."""
+    return any(machine.gpu_count >= count for machine in catalog().machines(gpu=gpu.id))
+
+
+def _would_fit(engine: Engine, sizing: Sizing) -> bool:
+    answer = fit(engine, sizing)
+    if answer.verdict is Verdict.FITS:
+        return True
+    pages = not engine.reserves_context and answer.memory is not None
+    return pages and answer.memory is not None and answer.memory.kv_tokens >= sizing.context
+
+
+def _held(engine: Engine, sizing: Sizing) -> int:
+    return sizing.concurrency or 1 if engine.reserves_context else 1

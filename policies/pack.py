@@ -1,0 +1,56 @@
+"""The policies of the pack: one per rule, each a thin wrapper. Rules, wording and levels live in modelberth.rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pulumi_policy import EnforcementLevel, Policy, ReportViolation, ResourceValidationArgs, ResourceValidationPolicy
+from pulumi_policy import Severity as PackSeverity
+
+from modelberth.findings import Finding
+from modelberth.manifests import Workload, workloads
+from modelberth.rules import ALL, EVALUATED, Rule, internal_error
+from policies import facts
+
+NAME = "modelberth"
+
+
+def policy_name(rule: Rule) -> str:
+    """Name of a rule's policy in configuration and diagnostics."""
+    return f"{rule.id.lower()}-{rule.name}"
+
+
+def _policy(rule: Rule) -> ResourceValidationPolicy:
+    def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
+        for finding in dict.fromkeys(_findings(rule, args)):
+            report(str(finding), None)
+
+    return ResourceValidationPolicy(
+        name=policy_name(rule),
+        description=f"{rule.id} {rule.title}.",
+        validate=validate,
+        enforcement_level=EnforcementLevel[rule.level.name],
+        display_name=rule.title,
+        severity=PackSeverity[rule.severity.name],
+        remediation_steps=f"{rule.remediation} Why: {rule.why}",
+    )
+
+
+def _findings(rule: Rule, args: ResourceValidationArgs) -> Iterator[Finding]:
+    for workload in _workloads(rule, args):
+        if isinstance(workload, Finding):
+            yield workload
+        else:
+            yield from rule.findings(workload)
+
+
+def _workloads(rule: Rule, args: ResourceValidationArgs) -> tuple[Workload | Finding, ...]:
+    """The serving containers of a resource. What cannot be read at all is reported once, by SZ-21."""
+    try:
+        manifest = facts.manifest(args)
+        return workloads(manifest) if manifest else ()
+    except Exception as error:  # noqa: BLE001 an unreadable manifest must stop, not pass
+        return (internal_error(rule.id, error, "spec"),) if rule is EVALUATED else ()
+
+
+POLICIES: list[Policy] = [_policy(rule) for rule in ALL]

@@ -1,0 +1,119 @@
+"""Projects of a test's own, run by the real engine against the shared embedded cluster."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from modelberth import stackfiles
+from modelberth.lock import dump, settle
+from toolchain import engine
+from toolchain.cluster import Cluster
+from toolchain.kube import Kube
+
+ROOT = Path(__file__).resolve().parents[2]
+POLICIES = ROOT / "policies"
+TIMEOUT_S = 240
+
+
+@dataclass
+class Project:
+    """A copy of the project with one stack called dev, its state beside it."""
+
+    root: Path
+    kubeconfig: Path
+    namespace: str = field(default_factory=lambda: f"test-{uuid.uuid4().hex[:8]}")
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def write(self, services: dict[str, Any], **keys: Any) -> Path:
+        """Write the stack file; ``keys`` replace the other four keys."""
+        config = {
+            "target": {
+                "kind": "existing",
+                "kubeconfig": str(self.kubeconfig),
+                "namespace": self.namespace,
+                "node_labels": "gcp",
+                "storage_class": "simulated",
+                "pod_annotations": {"modelberth.dev/simulated-load": "1s"},
+            },
+            "pools": {
+                "l4": {"accelerators": ["nvidia-l4"], "machine_types": ["g2-standard-8"], "max_nodes": 2},
+                "cpu": {"accelerators": ["cpu"], "machine_types": ["c3-standard-8"], "max_nodes": 1},
+            },
+            **keys,
+            "services": services,
+        }
+        path = self.root / "stacks" / "Pulumi.dev.yaml"
+        path.write_text(yaml.safe_dump({"config": {f"modelberth:{key}": value for key, value in config.items()}}))
+        return path
+
+    def lock(self) -> None:
+        """`modelberth plan --update dev`, in process."""
+        found = stackfiles.read(self.root / "stacks" / "Pulumi.dev.yaml")
+        assert found.lock_path
+        found.lock_path.write_text(dump(settle(found.spec, found.locked, update=True).lock))
+
+    def pulumi(self, *arguments: str, policies: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run the engine; output is captured, the exit code is the caller's business."""
+        extra = ["--policy-pack", str(POLICIES)] if policies and (POLICIES / "PulumiPolicy.yaml").exists() else []
+        return engine.run(
+            [*arguments, "--stack", "dev", *extra],
+            root=self.root,
+            state=self.root / ".state",
+            check=False,
+            capture=True,
+            timeout_s=TIMEOUT_S,
+        )
+
+    def resources(self) -> list[dict[str, Any]]:
+        """What the state holds, the stack itself left out."""
+        exported = self.pulumi("stack", "export")
+        if exported.returncode:
+            return []
+        held = json.loads(exported.stdout)["deployment"].get("resources") or []
+        return [resource for resource in held if resource["type"] != "pulumi:pulumi:Stack"]
+
+    def files(self) -> Iterator[Path]:
+        """Every file of the project and its state."""
+        return (path for path in self.root.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+@pytest.fixture(scope="module")
+def make_project(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[Any]:
+    """A factory of projects; what they created is destroyed at the end."""
+    made: list[Project] = []
+
+    def make() -> Project:
+        root = tmp_path_factory.mktemp("project")
+        for name in ("Pulumi.yaml", "__main__.py"):
+            shutil.copy(ROOT / name, root / name)
+        (root / ".venv").symlink_to(ROOT / ".venv")
+        (root / "stacks").mkdir()
+        made.append(Project(root, cluster.kubeconfig))
+        return made[-1]
+
+    yield make
+    for project in made:
+        if project.resources():
+            project.pulumi("destroy", "--yes", "--suppress-outputs")
+
+
+@pytest.fixture
+def project(make_project: Any) -> Project:
+    """A fresh project."""
+    return make_project()
+
+
+def pods_of(kube: Kube, namespace: str, service: str) -> list[dict[str, Any]]:
+    """The serving pods of one service."""
+    labels = f"app.kubernetes.io/instance={service},modelberth.dev/role=server"
+    return kube.list(f"/api/v1/namespaces/{namespace}/pods", labels=labels)

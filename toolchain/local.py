@@ -1,0 +1,80 @@
+"""`make up` and `make down`: a stack of this project on the embedded cluster, from plan to endpoints and back to nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from modelberth import report, stackfiles
+from modelberth.errors import ModelberthError
+from modelberth.lock import settle
+from toolchain import build, cluster, engine
+from toolchain.kube import Kube
+
+ROOT = engine.CLONE
+STATE = ROOT / engine.STATE
+CLUSTER = ROOT / ".modelberth" / "cluster"
+NODES = ROOT / "toolchain" / "clusters" / "local.yaml"
+POLICIES = ROOT / "policies"
+
+
+def up(stack: str) -> int:
+    """Plan, start the cluster, create, and print what answers where. Returns the engine's exit code."""
+    found = stackfiles.read(stackfiles.find(stack, ROOT))
+    settled = settle(found.spec, found.locked, stack_name=stack)
+    print(report.as_text(settled), flush=True)
+    running = cluster.up(CLUSTER, NODES)
+    arguments = ["up", "--stack", stack, "--yes", "--suppress-outputs", "--suppress-progress"]
+    done = engine.run([*arguments, "--policy-pack", str(POLICIES)], root=ROOT, state=STATE, check=False)
+    if done.returncode:
+        return done.returncode
+    outputs = engine.run(["stack", "output", "--json", "--stack", stack], root=ROOT, state=STATE, capture=True)
+    _print_services(json.loads(outputs.stdout), Kube(running.kubeconfig), found.spec.target.namespace)
+    return 0
+
+
+def _print_services(outputs: dict[str, dict[str, str]], kube: Kube, namespace: str) -> None:
+    deployments = kube.list(f"/apis/apps/v1/namespaces/{namespace}/deployments")
+    print("\nservices (on simulated nodes; their pods are simulated and compute nothing)")
+    width = max(map(len, outputs), default=0)
+    for name, output in sorted(outputs.items()):
+        mine = [d for d in deployments if d["metadata"]["labels"].get("app.kubernetes.io/instance") == name]
+        ready = sum(d["status"].get("readyReplicas", 0) for d in mine)
+        wanted = sum(d["spec"]["replicas"] for d in mine)
+        print(f"  {name.ljust(width)}  ready {ready}/{wanted}  {output['endpoint']}")
+
+
+def down(stack: str) -> int:
+    """Destroy the stack, forget it, stop the cluster. Works when nothing is there."""
+    if (STATE / ".pulumi").is_dir():
+        cluster.up(CLUSTER, NODES)
+        for arguments in (["destroy", "--yes", "--suppress-progress"], ["stack", "rm", "--yes"]):
+            done = engine.run([*arguments, "--stack", stack], root=ROOT, state=STATE, check=False)
+            if done.returncode:
+                return done.returncode
+    cluster.down(CLUSTER, purge=True)
+    shutil.rmtree(STATE, ignore_errors=True)
+    print("nothing is left: no resource, no state, no process")
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m toolchain.local up|down STACK`."""
+    if len(arguments) != 2 or arguments[0] not in ("up", "down"):
+        print("usage: python -m toolchain.local up|down STACK", file=sys.stderr)
+        return 2
+    try:
+        return up(arguments[1]) if arguments[0] == "up" else down(arguments[1])
+    except (ModelberthError, cluster.ClusterError, engine.EngineError, build.BuildError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(f"error: {Path(error.cmd[0]).name} {' '.join(error.cmd[1:3])}: {error.stderr or error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
