@@ -36,5 +36,5 @@ def mapping(text: str, name: str) -> dict[str, Any]:
     except (yaml.YAMLError, RecursionError):
         raise DocumentError(f"{name}: not valid YAML") from None
     if not isinstance(content, dict):
-        raise DocumentError(f"{name}: expected a mapping with keys")
+        raise DocumentError(f"{name}: expected a mapping, found {type(content).__name__}")
     return content

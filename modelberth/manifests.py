@@ -1,4 +1,4 @@
-"""Kubernetes objects as plain data -> what they serve. Values that are not known yet are :data:`~modelberth.observed.UNKNOWN`.
+"""Kubernetes objects as plain data -> what they serve; values not known yet are :data:`~modelberth.observed.UNKNOWN`.
 
 Nothing here raises for a malformed object: what is not legible becomes an undecided fact, or is no serving workload.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from modelberth import engines
 from modelberth.catalog import catalog
@@ -46,7 +46,7 @@ _LARGEST = 2**63
 
 @dataclass(frozen=True)
 class Undecided:
-    """A fact that a rule needs and the manifest does not settle: where, which, why ("... is only known"), the way out."""
+    """A fact that a rule needs and the manifest does not settle: where, which, why ("it is ..."), the way out."""
 
     path: str
     fact: str
@@ -113,7 +113,7 @@ class _Node:
             return self
         plain = re.fullmatch(r"[A-Za-z]\w*", key)
         step = (f".{key}" if self.path else key) if plain else f'["{key}"]'
-        return _Node(self.value.get(key) if isinstance(self.value, Mapping) else None, self.path + step)
+        return _Node(_fields(self.value).get(key), self.path + step)
 
     @property
     def unknown(self) -> bool:
@@ -121,11 +121,11 @@ class _Node:
 
     def elements(self) -> Iterator[_Node]:
         if isinstance(self.value, Sequence) and not isinstance(self.value, str | bytes):
-            for index, value in enumerate(self.value):
+            for index, value in enumerate(cast("Sequence[Any]", self.value)):
                 yield _Node(value, f"{self.path}[{index}]")
 
-    def keys(self) -> list[str]:
-        return [key for key in self.value if isinstance(key, str)] if isinstance(self.value, Mapping) else []
+    def names(self) -> list[str]:
+        return [key for key in _fields(self.value) if isinstance(key, str)]
 
     def text(self) -> str:
         return self.value if isinstance(self.value, str) else ""
@@ -139,6 +139,10 @@ class _Node:
         except ArithmeticError:
             return None
         return int(amount) if amount is not None and 0 <= amount < _LARGEST and amount == int(amount) else None
+
+
+def _fields(value: Any) -> Mapping[Any, Any]:
+    return cast("Mapping[Any, Any]", value) if isinstance(value, Mapping) else {}
 
 
 def _of_pod(root: _Node, kind: str, pod: _Node) -> Iterator[Workload]:
@@ -251,7 +255,7 @@ def _gpus(container: _Node) -> tuple[int | None, list[Undecided]]:
     """GPUs that a container requests, limits first; None with the reason when that is not a number."""
     resources = container["resources"]
     for source in (resources["limits"], resources["requests"]):
-        other = next((key for key in source.keys() if _OTHER_ACCELERATORS.fullmatch(key)), None)
+        other = next((key for key in source.names() if _OTHER_ACCELERATORS.fullmatch(key)), None)
         if other:
             return None, [
                 Undecided(
@@ -311,19 +315,19 @@ def _pod_gpus(template: _Node) -> tuple[int | None, list[Undecided]]:
 def _labels(pod: _Node) -> tuple[dict[str, str], list[_Node]]:
     """Node labels that a pod insists on (selector and required affinity), and those that are unknown."""
     selector = pod["nodeSelector"]
-    entries = [selector[key] for key in selector.keys()] or [selector]
-    labels = {key: selector[key].text() for key in selector.keys() if selector[key].text()}
+    entries = [selector[key] for key in selector.names()] or [selector]
+    labels = {key: selector[key].text() for key in selector.names() if selector[key].text()}
     unknown = [entry for entry in entries if entry.unknown]
     required = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     terms = required["nodeSelectorTerms"]
     if terms.unknown:
         unknown.append(terms)
-    by_term: list[dict[str, str]] = []
+    by_term: list[set[tuple[str, str]]] = []
     for term in terms.elements():
         known, open_ended = _affinity_labels(term)
-        by_term.append(known)
+        by_term.append(set(known.items()))
         unknown.extend(open_ended)
-    common = set.intersection(*(set(term.items()) for term in by_term)) if by_term else set[tuple[str, str]]()
+    common = by_term[0].intersection(*by_term[1:]) if by_term else set[tuple[str, str]]()
     return dict(sorted(common)) | labels, unknown
 
 

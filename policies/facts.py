@@ -1,4 +1,4 @@
-"""What Pulumi shows a policy -> plain data. Unknown values become a marker; one unknown element never hides its siblings.
+"""What Pulumi shows a policy -> plain data. An unknown value becomes a marker and never hides its siblings.
 
 Secrets arrive here in the clear and cannot be told from other values: nothing read here is ever printed.
 """

@@ -49,7 +49,7 @@ def _workloads(rule: Rule, args: ResourceValidationArgs) -> tuple[Workload | Fin
     try:
         manifest = facts.manifest(args)
         return workloads(manifest) if manifest else ()
-    except Exception as error:  # noqa: BLE001 an unreadable manifest must stop, not pass
+    except Exception as error:
         return (internal_error(rule.id, error, "spec"),) if rule is EVALUATED else ()
 
 

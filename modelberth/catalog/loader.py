@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources.abc import Traversable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from modelberth.catalog.schema import Row
+from modelberth.documents import DocumentError, mapping
 from modelberth.errors import ModelberthError
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 
-if TYPE_CHECKING:
-    _SafeLoader = yaml.SafeLoader
-else:
-    _SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
 class CatalogError(ModelberthError):
     """A file of the catalog is not what the schema wants."""
-
-
-class _Loader(_SafeLoader):
-    """The safe loader, but a key that appears twice is an error, where YAML would keep the last one in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        mapping = super().construct_mapping(node, deep=deep)
-        if len(mapping) != len(node.value):
-            raise yaml.constructor.ConstructorError(None, None, "a key appears twice", node.start_mark)
-        return mapping
 
 
 def read_rows(file: Traversable, kind: type[AnyRow]) -> tuple[AnyRow, ...]:
@@ -58,12 +42,9 @@ def index(rows: Iterable[AnyRow], key: Callable[[AnyRow], Any]) -> dict[Any, Any
 
 def _read_mapping(file: Traversable) -> Mapping[str, Any]:
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise CatalogError(f"{file.name}: {error}") from None
-    if not isinstance(content, dict):
-        raise CatalogError(f"{file.name}: expected a mapping, found {type(content).__name__}")
-    return cast("dict[str, Any]", content)
+        return mapping(file.read_text(encoding="utf-8"), file.name)
+    except DocumentError as error:
+        raise CatalogError(str(error)) from None
 
 
 def _row(file: Traversable, kind: type[AnyRow], fields: Mapping[str, Any]) -> AnyRow:

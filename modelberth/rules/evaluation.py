@@ -132,7 +132,7 @@ def _sized(workload: Workload, observed: Observed, found: Evaluation, engine: En
 
 
 def _chosen_by_the_server(engine: Engine, observed: Observed, sizing: Sizing) -> str | None:
-    """The first argument that a slot server would lower by itself to what fits (llama-server's --fit, on by default)."""
+    """The first argument that a slot server would lower by itself (llama-server's --fit, on by default)."""
     if not engine.reserves_context:
         return None
     if observed.context is None:

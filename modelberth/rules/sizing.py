@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from modelberth.catalog import catalog
 from modelberth.findings import Finding
 from modelberth.manifests import GPU_RESOURCE, Undecided, Workload
 from modelberth.observed import Observed
@@ -74,7 +73,8 @@ def _within_maximum(workload: Workload) -> list[Finding]:
     most = found.model.max_position or found.context
     if found.context <= most:
         return []
-    message = f"a context of {tokens(found.context)} tokens is more than the {tokens(most)} that {found.model.id} was made for"
+    asked = f"a context of {tokens(found.context)} tokens"
+    message = f"{asked} is more than the {tokens(most)} that {found.model.id} was made for"
     return [Finding("SZ-08", workload.arguments_path, message, f"a context of at most {tokens(most)} tokens")]
 
 
@@ -114,7 +114,7 @@ FITS = Rule(
     name="model-fits",
     title="The model fits its accelerators",
     question="whether the model fits",
-    why="The engine refuses to start, or is killed, when weights, overhead and one full-length request need more memory.",
+    why="The engine refuses to start, or is killed, when weights, overhead and one full-length request need more.",
     remediation="Lower the context, quantize, or use larger or more GPUs; the finding names the nearest of each.",
     severity=Severity.CRITICAL,
     level=Enforcement.MANDATORY,

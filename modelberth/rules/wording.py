@@ -1,4 +1,4 @@
-"""How a sizing finding states its arithmetic and the ways out. Numbers and catalog names only, never a value of the manifest."""
+"""How a sizing finding states its arithmetic and the ways out, in numbers and catalog names only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def headline(engine: Engine, sizing: Sizing, answer: Fit, memory: Memory) -> str
         who = f"{slots} slots of {tokens(sizing.context)} tokens need"
     split = f" ({gib(each)} on each of {ranks} GPUs)" if ranks > 1 else ""
     left = f"{gib(memory.kv_budget_bytes)} are left {where}"
-    return f"{who} {gib(each * ranks)} of KV cache{split}, {left}; the largest context that fits is {tokens(answer.largest_context or 0)} tokens"
+    largest = f"the largest context that fits is {tokens(answer.largest_context or 0)} tokens"
+    return f"{who} {gib(each * ranks)} of KV cache{split}, {left}; {largest}"
 
 
 def arithmetic(sizing: Sizing, memory: Memory) -> str:
