@@ -2,7 +2,7 @@
 
 from .engine import EngineDeployment
 from .node_pool import GpuNodePool, GpuNodePoolArgs
-from .service import LLMService
+from .service import LLMService, LLMServiceArgs
 from .targets import ExistingCluster, Target
 from .weights import WeightStore, WeightStoreArgs
 
@@ -12,6 +12,7 @@ __all__ = [
     "GpuNodePool",
     "GpuNodePoolArgs",
     "LLMService",
+    "LLMServiceArgs",
     "Target",
     "WeightStore",
     "WeightStoreArgs",

@@ -7,10 +7,12 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
+from modelberth import parse
 from modelberth.clouds import accelerator_labels, taints
 from modelberth.clouds.base import INSTANCE_TYPE
 from modelberth.decision import Decision
 from modelberth.findings import Finding, Refused
+from modelberth.spec import PoolSpec
 
 from .naming import token
 from .options import refused, register
@@ -39,7 +41,8 @@ class GpuNodePool(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: GpuNodePoolArgs, opts: pulumi.ResourceOptions | None = None, *, target: Target
     ) -> None:
-        self._selector = dict(args.get("node_selector", {}))
+        self.spec = refused(lambda: parse.part(PoolSpec, dict(args), f"pools.{name}"))
+        self._selector = dict(self.spec.node_selector)
         self._target = target
         for accelerator in args["accelerators"]:
             refused(lambda accelerator=accelerator: self._labels_of(name, accelerator))

@@ -1,7 +1,6 @@
 """LLMService: one model, served. From a short spec to running pods."""
 
-from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any, NotRequired, cast
 
 import pulumi
 
@@ -17,7 +16,15 @@ from .naming import token
 from .node_pool import GpuNodePool, placed
 from .options import child, refused, register
 from .targets import ExistingCluster, Target
+from .targets.existing import ExistingClusterArgs
 from .weights import WeightStore
+
+
+class LLMServiceArgs(ServiceArgs):
+    """One model to serve, and where."""
+
+    target: NotRequired[ExistingClusterArgs]
+    """The cluster; default: the one of the ambient kubeconfig. Python callers may pass a Target object instead."""
 
 
 class LLMService(pulumi.ComponentResource):
@@ -27,7 +34,7 @@ class LLMService(pulumi.ComponentResource):
     """Base URL of the OpenAI-compatible API, inside the cluster."""
     plan: pulumi.Output[dict[str, Any]]
     """What was decided, with every figure."""
-    usd_per_hour: pulumi.Output[Optional[float]]
+    usd_per_hour: pulumi.Output[float | None]
     """On-demand list price of all replicas' nodes; null when unknown."""
     gpu_nodes: pulumi.Output[int]
     """Nodes that the replicas need."""
@@ -35,17 +42,19 @@ class LLMService(pulumi.ComponentResource):
     def __init__(
         self,
         name: str,
-        args: ServiceArgs,
-        opts: Optional[pulumi.ResourceOptions] = None,
+        args: LLMServiceArgs,
+        opts: pulumi.ResourceOptions | None = None,
         *,
-        target: Optional[Target] = None,
-        pool: Optional[GpuNodePool] = None,
-        weights: Optional[WeightStore] = None,
-        planned: Optional[Plan] = None,
+        target: Target | None = None,
+        pool: GpuNodePool | None = None,
+        weights: WeightStore | None = None,
+        planned: Plan | None = None,
     ) -> None:
-        chosen = planned or refused(lambda: _plan(name, args))
+        wanted = dict(args)
+        reach = cast(ExistingClusterArgs, wanted.pop("target", {}))
+        chosen = planned or refused(lambda: _plan(name, wanted, pool, weights))
         super().__init__(token("LLMService"), name, {}, opts)
-        where = target or ExistingCluster(f"{name}-target", {}, opts=child(self))
+        where = target or ExistingCluster(f"{name}-target", reach, opts=child(self))
         storage = chosen.decision.storage
         store = weights or WeightStore(f"{name}-weights", _own_store(chosen), opts=child(self), target=where)
         reached = pool.place(chosen.decision) if pool else placed(where, chosen.decision)
@@ -59,10 +68,16 @@ class LLMService(pulumi.ComponentResource):
         register(self)
 
 
-def _plan(name: str, args: Mapping[str, Any]) -> Plan:
-    """The plan of one service on its own: no pools, no lock, the whole catalog to choose from."""
-    spec = parse.service(dict(args), name)
-    stack = StackSpec(target=TargetSpec(kind="existing"), services={name: spec})
+def _plan(name: str, args: dict[str, Any], pool: GpuNodePool | None, weights: WeightStore | None) -> Plan:
+    """The plan of one service on its own: the pool and the weights given, otherwise the whole catalog and a volume."""
+    given = {"pool": "given" if pool else None, "weights": "given" if weights else None}
+    spec = parse.service(args | {key: value for key, value in given.items() if value}, name)
+    stack = StackSpec(
+        target=TargetSpec(kind="existing"),
+        pools={"given": pool.spec} if pool else {},
+        weights={"given": weights.spec} if weights else {},
+        services={name: spec},
+    )
     return settle(stack, {}).plans[0]
 
 

@@ -10,9 +10,8 @@ import pulumi
 from modelberth.lock import Settled
 from modelberth.spec import StackSpec
 
-from .args import ServiceArgs
 from .node_pool import GpuNodePool, GpuNodePoolArgs
-from .service import LLMService
+from .service import LLMService, LLMServiceArgs
 from .targets import ExistingCluster, Target
 from .targets.existing import ExistingClusterArgs
 from .weights import WeightStore, WeightStoreArgs
@@ -37,7 +36,7 @@ def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMServi
     for plan in settled.plans:
         services[plan.service] = LLMService(
             plan.service,
-            cast(ServiceArgs, {}),
+            cast(LLMServiceArgs, {}),
             target=target,
             pool=pools.get(plan.decision.pool or ""),
             weights=stores.get(plan.decision.storage.store or ""),

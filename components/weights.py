@@ -8,15 +8,17 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from modelberth import parse
 from modelberth.decision import Decision
 from modelberth.engines import Fetch
 from modelberth.host import FETCH_HOST
 from modelberth.plan import Plan
+from modelberth.spec import WeightsSpec
 from modelberth.units import ceil_to
 
 from . import pods
 from .naming import fetch_labels, token
-from .options import child, register
+from .options import child, refused, register
 from .targets.base import Placed, Target
 
 core, meta = k8s.core.v1, k8s.meta.v1
@@ -31,6 +33,8 @@ class WeightStoreArgs(TypedDict):
     """Size of the claim, GiB."""
     claim: NotRequired[str]
     """Name of the existing claim."""
+    path: NotRequired[str]
+    """Folder of the model inside the existing claim."""
     storage_class: NotRequired[str]
     """StorageClass; default: the target's."""
     access_mode: NotRequired[str]
@@ -48,8 +52,10 @@ class WeightStore(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: WeightStoreArgs, opts: pulumi.ResourceOptions | None = None, *, target: Target
     ) -> None:
+        described = {key: value for key, value in args.items() if key not in ("size_gib", "retain")}
+        self.spec = refused(lambda: parse.part(WeightsSpec, described, f"weights.{name}"))
         super().__init__(token("WeightStore"), name, {}, opts)
-        self.kind = args["kind"]
+        self.kind = self.spec.kind.value
         self._name, self._target = name, target
         self.claim = pulumi.Output.from_input(args.get("claim", ""))
         if self.kind == "claim":

@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 
 from modelberth import report, stackfiles
-from modelberth.catalog import catalog
+from modelberth.catalog import Quantization, catalog
 from modelberth.engines import ENGINES, Accelerator, Sizing
-from modelberth.errors import ModelberthError
+from modelberth.errors import ModelberthError, UnknownName, suggest
 from modelberth.fit import Verdict, fit
-from modelberth.lock import changes, dump, settle
+from modelberth.lock import changes, settle
 from modelberth.placement import TENSOR_PARALLEL_SIZES
 from modelberth.units import GIB
 
@@ -46,7 +46,7 @@ def plan(
             raise ModelberthError("a bare spec has no plan lock; --update needs a stack file")
         for change in changes(stack.locked, settled.lock):
             typer.echo(("replaces machines: " if change.replaces_machines else "") + str(change))
-        stack.lock_path.write_text(dump(settled.lock), encoding="utf-8")
+        stackfiles.write_lock(stack.lock_path, settled.lock)
         typer.echo(f"written: {stack.lock_path}")
         return
     if as_json:
@@ -72,12 +72,17 @@ def fit_command(
 ) -> None:
     """Does a model fit a GPU with vLLM: with how much context, how many requests, and what is left."""
     row, card = catalog().model(model), catalog().gpu(gpu)
+    wanted = context or row.max_position
+    if wanted is None:
+        raise ModelberthError(f"the catalog states no maximum context of {row.id}; state one with --context")
+    if quantization is not None and quantization not in list(Quantization):
+        raise UnknownName("quantization", quantization, suggest(quantization, list(Quantization)))
     sizing = Sizing(
         model=row,
         engine_version=catalog().engine("vllm").default_version,
         quantization=quantization or (row.quantization.value if row.quantization else "bf16"),
         accelerator=Accelerator(card, int(card.visible_memory_gib * GIB)),
-        context=context or row.max_position,
+        context=wanted,
         concurrency=concurrency,
     )
     sizes = (tensor_parallel,) if tensor_parallel else TENSOR_PARALLEL_SIZES

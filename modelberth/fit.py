@@ -58,7 +58,7 @@ def fit(engine: Engine, sizing: Sizing, typical_tokens: int | None = None) -> Fi
     )
     requests = memory.requests_of(request_tokens)
     per_request = memory.kv_tokens // slots if engine.reserves_context else memory.kv_tokens
-    largest = min(per_request, sizing.model.max_position)
+    largest = min(per_request, sizing.model.max_position or per_request)
     needed = max(memory.kv_bytes_for(sizing.context), slots * memory.kv_bytes_for(request_tokens))
     answer = Verdict.FITS
     why = f"holds {tokens(requests)} requests of {tokens(request_tokens)} tokens; largest context {tokens(largest)}"

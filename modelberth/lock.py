@@ -17,6 +17,7 @@ from modelberth.decision import Decision
 from modelberth.documents import mapping
 from modelberth.errors import ModelberthError
 from modelberth.findings import Finding, Level, Refused, errors
+from modelberth.fit import Verdict
 from modelberth.plan import SCHEMA_VERSION, Plan, plan, replay
 from modelberth.spec import EngineName, Profile, Quantization, ServiceSpec, StackSpec, WeightsKind
 
@@ -125,7 +126,7 @@ def _outgrown(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterat
     stated = {
         "engine": (spec.engine, EngineName.AUTO, decision.engine),
         "quantization": (spec.quantization, Quantization.AUTO, decision.quantization),
-        "engine_version": (spec.engine_version, None, decision.engine_version),
+        "engine_version": (_stated_version(spec, stack, decision), None, decision.engine_version),
         "tensor_parallel": (spec.tensor_parallel, None, decision.tensor_parallel),
         "gpu_memory_utilization": (spec.gpu_memory_utilization, None, decision.gpu_memory_utilization),
         "pool": (spec.pool, None, decision.pool),
@@ -140,6 +141,11 @@ def _outgrown(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterat
     yield from _moved(spec, stack, decision)
 
 
+def _stated_version(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> str | None:
+    """The engine version that a person wrote, for the service or for the stack; None leaves it to the catalog."""
+    return spec.engine_version or stack.defaults.engine_versions.get(EngineName(decision.engine))
+
+
 def _moved(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterator[str]:
     pool = stack.pools.get(decision.pool or "")
     if decision.pool and (pool is None or decision.machine_type not in pool.machine_types):
@@ -148,6 +154,9 @@ def _moved(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterator[
         yield "pools are defined, locked without one"
     store = stack.weights.get(spec.weights or "")
     kind = (store.kind if store else WeightsKind.CLAIM).value
+    mode = store.access_mode if store else "ReadWriteOnce"
+    if decision.storage.access_mode not in (None, mode):
+        yield f"access_mode is {mode}, locked {decision.storage.access_mode}"
     if spec.weights != decision.storage.store or kind != decision.storage.kind:
         yield f"weights are {spec.weights or 'of its own'} ({kind}), locked {decision.storage.store or 'of its own'}"
 
@@ -208,6 +217,8 @@ def _settle_one(
         message = f"the spec asks more than the locked plan gives: {'; '.join(beyond)}"
         raise Refused([Finding("outgrown", f"services.{name}", message, f"run: {command}")])
     kept = replay(name, stack, locked)
+    if kept.fit.verdict is not Verdict.FITS:
+        raise Refused([Finding("does-not-fit", f"services.{name}", kept.fit.why, f"run: {command}")])
     try:
         fresh = plan(name, stack)
     except Refused:

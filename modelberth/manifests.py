@@ -22,7 +22,7 @@ GPU_RESOURCE = "nvidia.com/gpu"
 PLAIN_VALUE = "make it a plain value"
 _KNOWN_LATER = "only known after apply"
 LATER = f"is {_KNOWN_LATER}"
-CONTAINER = "the container"
+CONTAINER = "what the container serves"
 """The fact that is undecided when nothing about a container can be known."""
 
 _POD_TEMPLATES: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -120,9 +120,8 @@ class _Node:
         return self.value is UNKNOWN
 
     def elements(self) -> Iterator[_Node]:
-        if isinstance(self.value, Sequence) and not isinstance(self.value, str | bytes):
-            for index, value in enumerate(cast("Sequence[Any]", self.value)):
-                yield _Node(value, f"{self.path}[{index}]")
+        for index, value in enumerate(_list(self.value)):
+            yield _Node(value, f"{self.path}[{index}]")
 
     def names(self) -> list[str]:
         return [key for key in _fields(self.value) if isinstance(key, str)]
@@ -143,6 +142,10 @@ class _Node:
 
 def _fields(value: Any) -> Mapping[Any, Any]:
     return cast("Mapping[Any, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()
 
 
 def _of_pod(root: _Node, kind: str, pod: _Node) -> Iterator[Workload]:

@@ -30,6 +30,11 @@ def service(document: object, name: str = "") -> ServiceSpec:
     return _validated(ServiceSpec, document, f"services.{name}" if name else "")
 
 
+def part(kind: type[P], document: object, where: str) -> P:
+    """One part of the schema, named ``where`` in messages. Raises :class:`Refused` with every problem."""
+    return _validated(kind, document, where)
+
+
 def is_stack(document: object) -> bool:
     """Whether a document is a stack file (or its config), rather than one bare service."""
     if not isinstance(document, Mapping):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from modelberth.catalog import Machine, catalog
@@ -51,6 +51,15 @@ class Loser:
     why: str
 
 
+def grouped(losers: Iterable[Loser]) -> Iterator[tuple[str, str]]:
+    """(labels, reason): losers that share a reason share a line, two of them named."""
+    labels: dict[str, list[str]] = {}
+    for loser in losers:
+        labels.setdefault(loser.why, []).append(loser.label)
+    for why, names in labels.items():
+        yield ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else ""), why
+
+
 @dataclass(frozen=True)
 class Choice:
     """The outcome: the best candidate (None: nothing fits), the ones that also fit, and the losers with reasons."""
@@ -87,24 +96,31 @@ def choose(
     """Try every site and tensor parallel size; cheapest first, then fewest GPUs, then least memory."""
     fitting: list[Candidate] = []
     losers: list[Loser] = []
+    answers: dict[tuple[str, int, int], Fit] = {}
+
+    def answer(sizing: Sizing) -> Fit:
+        """One sum per kind of accelerator and size: machines with the same GPU share it."""
+        key = (sizing.accelerator.id, sizing.accelerator.memory_bytes, sizing.tensor_parallel)
+        if key not in answers:
+            answers[key] = fit(engine, sizing, typical_tokens)
+        return answers[key]
+
     for site in sites:
-        candidates = list(_candidates(engine, wanted, site, typical_tokens, replicas, tensor_parallel))
-        if not candidates:
-            losers.append(Loser(site.machine.id, _no_candidate(site.machine, tensor_parallel)))
-        best_here = next((c for c in candidates if c.fit.verdict is Verdict.FITS and not _too_many(c)), None)
-        if best_here:
-            fitting.append(best_here)
-        elif candidates:
-            last = candidates[-1]
-            losers.append(Loser(last.label, _too_many(last) if last.fit.verdict is Verdict.FITS else last.fit.why))
-            if last.fit.verdict is Verdict.UNKNOWN:
+        last: Candidate | None = None
+        for last in _candidates(answer, wanted, site, replicas, tensor_parallel):
+            if last.fit.verdict is Verdict.FITS and not _too_many(last):
+                fitting.append(last)
+                break
+        else:
+            if last and last.fit.verdict is Verdict.UNKNOWN:
                 return Choice(None, (), tuple(losers), unknown=last.fit.why)
+            losers.append(_loser(site, last, tensor_parallel))
     ranked = sorted(fitting, key=_rank)
     return Choice(ranked[0] if ranked else None, tuple(ranked[1:]), tuple(losers))
 
 
 def _candidates(
-    engine: Engine, wanted: Sizing, site: Site, typical_tokens: int, replicas: int, tensor_parallel: int | None
+    answer: Callable[[Sizing], Fit], wanted: Sizing, site: Site, replicas: int, tensor_parallel: int | None
 ) -> Iterator[Candidate]:
     accelerator = accelerator_of(site.machine)
     price = catalog().price(site.machine.id)
@@ -114,11 +130,14 @@ def _candidates(
         sizing = replace(wanted, accelerator=accelerator, tensor_parallel=size)
         nodes = nodes_needed(replicas, size if site.machine.gpu else 0, site.machine)
         cost = nodes * price.usd_per_hour if price else None
-        yield Candidate(site, sizing, fit(engine, sizing, typical_tokens), nodes, cost)
+        yield Candidate(site, sizing, answer(sizing), nodes, cost)
 
 
-def _no_candidate(machine: Machine, tensor_parallel: int | None) -> str:
-    return f"has {machine.gpu_count} GPUs in a node, tensor_parallel {tensor_parallel} needs as many"
+def _loser(site: Site, last: Candidate | None, tensor_parallel: int | None) -> Loser:
+    if last is None:
+        why = f"has {site.machine.gpu_count} GPUs in a node, tensor_parallel {tensor_parallel} needs as many"
+        return Loser(site.machine.id, why)
+    return Loser(last.label, _too_many(last) if last.fit.verdict is Verdict.FITS else last.fit.why)
 
 
 def _too_many(candidate: Candidate) -> str:

@@ -10,9 +10,9 @@ from modelberth.decision import Decision, Host, Source, Storage
 from modelberth.engines import ENGINES, Launch, Sizing, Wishes
 from modelberth.errors import UnknownName
 from modelberth.findings import Finding, Level, Refused, errors
-from modelberth.fit import Fit, Verdict, fit
+from modelberth.fit import Fit, fit
 from modelberth.host import claim_gib, cpu_host, fetch_seconds, gpu_host, load_seconds, startup_budget_seconds
-from modelberth.placement import Candidate, Choice, Loser, Site, accelerator_of, choose, nodes_needed
+from modelberth.placement import Candidate, Choice, Loser, Site, accelerator_of, choose, grouped, nodes_needed
 from modelberth.resolve import Reason, Resolved, resolve
 from modelberth.spec import Profile, ServiceSpec, StackSpec, WeightsKind
 
@@ -215,8 +215,10 @@ def _nothing_fits(path: str, spec: ServiceSpec, stack: StackSpec, resolved: Reso
         return Finding(
             "no-machine", path, f"no machine type offers the accelerators allowed ({allowed})", _pools(stack)
         )
-    tried = "; ".join(f"{loser.label}: {loser.why}" for loser in choice.losers[:6])
-    return Finding("does-not-fit", path, f"fits nothing that is allowed: {tried}", _nearest(spec, stack, resolved))
+    tried = list(grouped(choice.losers))
+    shown = "; ".join(f"{labels}: {why}" for labels, why in tried[:6])
+    more = f"; and {len(tried) - 6} more kinds of machine" if len(tried) > 6 else ""
+    return Finding("does-not-fit", path, f"fits nothing that is allowed: {shown}{more}", _nearest(spec, resolved))
 
 
 def _pools(stack: StackSpec) -> str:
@@ -224,7 +226,7 @@ def _pools(stack: StackSpec) -> str:
     return f"pools offer {offered}" if offered else ""
 
 
-def _nearest(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> str:
+def _nearest(spec: ServiceSpec, resolved: Resolved) -> str:
     """The cheapest machine of the whole catalog that would do, and smaller wishes that would fit."""
     engine = ENGINES[resolved.engine]
     everywhere = tuple(Site(m) for m in catalog().machines() if bool(m.gpu) == bool(resolved.machines[0].gpu))
@@ -271,8 +273,6 @@ def _also_fits(best: Candidate, other: Candidate) -> Loser:
 def _advice(name: str, stack: StackSpec, decision: Decision, answer: Fit, usd: float | None) -> Iterator[Finding]:
     """Findings about a decision that holds: budget, pins, what the engine only half does."""
     spec, path = stack.services[name], f"services.{name}"
-    if answer.verdict is not Verdict.FITS:
-        yield Finding("does-not-fit", path, answer.why, f"run: modelberth plan --update {name}")
     if spec.budget and usd is None:
         message = f"no price is known for {decision.machine_type}, so the budget cannot be checked"
         yield Finding(

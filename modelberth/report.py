@@ -7,7 +7,7 @@ from typing import Any
 
 from modelberth.fit import Fit
 from modelberth.lock import Settled, advice, digest
-from modelberth.placement import Loser
+from modelberth.placement import Loser, grouped
 from modelberth.plan import SCHEMA_VERSION, Plan
 from modelberth.units import GIB, duration, gib, tokens
 
@@ -174,15 +174,11 @@ def _unit(plan: Plan) -> str:
 
 
 def _losers(losers: Sequence[Loser]) -> Iterator[tuple[str, str]]:
-    """Losers grouped by their reason, at most eight groups; labels of one group share a line."""
-    grouped: dict[str, list[str]] = {}
-    for loser in losers:
-        grouped.setdefault(loser.why, []).append(loser.label)
-    for why, labels in list(grouped.items())[:8]:
-        shown = ", ".join(labels[:2]) + (f" and {len(labels) - 2} more" if len(labels) > 2 else "")
-        yield shown, why
-    if len(grouped) > 8:
-        yield f"{len(grouped) - 8} more kinds of machine", "see --json"
+    """Losers grouped by their reason, at most eight groups."""
+    groups = list(grouped(losers))
+    yield from groups[:8]
+    if len(groups) > 8:
+        yield f"{len(groups) - 8} more kinds of machine", "see --json"
 
 
 def table(head: Row, rows: Sequence[Row]) -> Iterator[str]:

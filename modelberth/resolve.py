@@ -251,7 +251,7 @@ def _extra_args(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
 def _objections(spec: ServiceSpec, resolved: Resolved, path: str) -> Iterator[Finding]:
     """Errors that the engine raises on every machine allowed: they belong to a field, not to a machine."""
     engine, common = ENGINES[resolved.engine], None
-    for machine in resolved.machines:
+    for machine in {machine.gpu: machine for machine in resolved.machines}.values():
         sizing = Sizing(
             model=resolved.model,
             engine_version=resolved.engine_version,

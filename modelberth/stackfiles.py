@@ -32,7 +32,7 @@ def find(name_or_path: str, root: Path) -> Path:
     """``local`` or ``stacks/Pulumi.local.yaml`` -> the file. Raises :class:`ModelberthError` naming what was tried."""
     tried = [Path(name_or_path), root / "stacks" / f"Pulumi.{name_or_path}.yaml"]
     for path in tried:
-        if path.is_file():
+        if _is_file(path):
             return path
     known = ", ".join(sorted(p.name.split(".")[1] for p in (root / "stacks").glob("Pulumi.*.yaml"))) or "none"
     raise ModelberthError(f"no such file or stack: {name_or_path}; stacks here: {known}")
@@ -55,8 +55,23 @@ def read_lock(path: Path) -> dict[str, Decision]:
     return lock.load(_text(path), path.name) if path.is_file() else {}
 
 
+def write_lock(path: Path, decisions: lock.Lock) -> None:
+    """Write a lock file. Raises :class:`ModelberthError` when it cannot be written."""
+    try:
+        path.write_text(lock.dump(decisions), encoding="utf-8")
+    except OSError as error:
+        raise ModelberthError(f"{path}: {error.strerror}") from None
+
+
 def _alone(name: str, service: ServiceSpec) -> StackSpec:
     return StackSpec(target=Target(kind="existing"), services={name: service})
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than any file's
+        return False
 
 
 def _text(path: Path) -> str:

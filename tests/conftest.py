@@ -1,7 +1,7 @@
 """Fixtures that tests of more than one directory share."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,3 +37,22 @@ def namespace(kube: Kube) -> Iterator[str]:
     kube.wait(lambda: kube.find(account), what=f"the service account of {name}")
     yield name
     kube.delete(f"/api/v1/namespaces/{name}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest --golden` rewrites the golden files, to be reviewed as a diff."""
+    parser.addoption("--golden", action="store_true", help="rewrite golden files")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+    """Compares a text with a committed file, or writes it with `--golden`."""
+
+    def check(path: Path, text: str) -> None:
+        if request.config.getoption("--golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.is_file(), f"{path.name} is missing; write it with --golden and review it"
+        assert text == path.read_text(encoding="utf-8")
+
+    return check

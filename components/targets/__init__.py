@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import pulumi
-
 from .base import Target
 from .existing import ExistingCluster
 
 __all__ = ["ExistingCluster", "Target"]
-
-
-def describe(target: Target) -> pulumi.Output[str]:
-    """The namespace that a target offers, known when it exists."""
-    return target.namespace

@@ -1,7 +1,5 @@
 """A cluster that exists: reached by a kubeconfig, which may be computed; nodes are selected, never created."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 

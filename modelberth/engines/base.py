@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from modelberth.catalog import Gpu, Model
 from modelberth.decision import Decision
-from modelberth.findings import Finding
-from modelberth.memory import Memory
+from modelberth.findings import Finding, Level
+from modelberth.memory import Memory, Unsized
 from modelberth.observed import Observed
 from modelberth.spec import SecretRef
 
@@ -150,6 +150,25 @@ def image_reference(default: str, wishes: Wishes) -> str:
 def weights_folder(decision: Decision) -> str:
     """Folder of a repository's revision inside a weights volume: no two revisions ever share one."""
     return f"{decision.source.repository.replace('/', '--')}/{decision.source.revision or 'default'}"
+
+
+def context_limit(model: Model) -> int:
+    """Tokens the model was made for: the context of an engine that is told none. Raises :class:`Unsized`."""
+    if model.max_position is None:
+        raise Unsized(f"the catalog states no maximum context of {model.id}, and the arguments state none")
+    return model.max_position
+
+
+def context_objections(sizing: Sizing) -> list[Finding]:
+    """An error when the context is more than the model was made for; a note when nobody states that limit."""
+    limit = sizing.model.max_position
+    if limit is None:
+        message = f"the catalog states no maximum context of {sizing.model.id}"
+        return [Finding("context", "context", message, "check it against the model's own card", Level.NOTE)]
+    if sizing.context > limit:
+        message = f"{sizing.context} is more than the {limit} tokens {sizing.model.id} was made for"
+        return [Finding("context", "context", message, f"at most {limit}")]
+    return []
 
 
 def image_parts(image: str) -> tuple[str, str | None, bool]:

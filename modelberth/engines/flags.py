@@ -135,7 +135,7 @@ def command_line(container: Mapping[str, Any]) -> list[Word]:
 
 
 def repository_in(path: str) -> str | None:
-    """The repository that a local path names as ``org--name`` (our weights volumes) or ``models--org--name`` (the hub's cache)."""
+    """The repository that a local path names as ``org--name`` (weights volumes) or ``models--org--name`` (the hub's cache)."""
     folders = [part.removeprefix("models--") for part in path.split("/")]
     return next((folder.replace("--", "/", 1) for folder in folders if "--" in folder.strip("-")), None)
 

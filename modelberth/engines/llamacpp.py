@@ -17,6 +17,8 @@ from modelberth.engines.base import (
     SecretEnv,
     Sizing,
     Wishes,
+    context_limit,
+    context_objections,
     image_parts,
     image_reference,
     weights_folder,
@@ -30,7 +32,7 @@ LEAVE_ENDPOINTS_S = 10
 DRAIN_S = 120
 GGUF = re.compile(r"f16|q[2-8]_[0-9k](_[sml])?")
 _MANAGED = frozenset(
-    "model alias host port ctx_size parallel n_gpu_layers cache_type_k cache_type_v hf_repo hf_file metrics api_key threads".split()
+    "model alias host port ctx_size parallel n_gpu_layers cache_type_k cache_type_v hf_repo hf_file hf_token metrics api_key threads".split()
 )
 _KV_TYPES = {"auto": "f16", "fp16": "f16", "bf16": "bf16", "q8_0": "q8_0", "q4_0": "q4_0"}
 
@@ -57,12 +59,7 @@ class LlamaCpp:
         if sizing.kv_cache_dtype not in _KV_TYPES:
             message = f"llama.cpp has no {sizing.kv_cache_dtype} KV cache"
             found.append(Finding("kv-dtype", "kv_cache_dtype", message, f"one of {', '.join(_KV_TYPES)}"))
-        if sizing.context > sizing.model.max_position:
-            message = (
-                f"{sizing.context} is more than the {sizing.model.max_position} tokens {sizing.model.id} was made for"
-            )
-            found.append(Finding("context", "context", message, f"at most {sizing.model.max_position}"))
-        return found
+        return [*found, *context_objections(sizing)]
 
     def defaults(self, sizing: Sizing) -> dict[str, Any]:
         """Nothing that a decision would have to state."""
@@ -136,7 +133,7 @@ class LlamaCpp:
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What memory depends on, from what was read."""
         slots = observed.slots or 1
-        total = observed.context or model.max_position * slots
+        total = observed.context or context_limit(model) * slots
         return Sizing(
             model=model,
             engine_version=observed.engine_version,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelberth.catalog import Gpu, Model, catalog
@@ -17,6 +17,8 @@ from modelberth.engines.base import (
     SecretEnv,
     Sizing,
     Wishes,
+    context_limit,
+    context_objections,
     image_parts,
     image_reference,
     weights_folder,
@@ -39,7 +41,7 @@ Source: vLLM docs, features/quantization (v0.32.0)."""
 
 _MANAGED = frozenset(
     """model served_model_name host port tensor_parallel_size pipeline_parallel_size max_model_len max_num_seqs api_key
-    max_num_batched_tokens gpu_memory_utilization kv_cache_dtype dtype revision quantization shutdown_timeout""".split()
+    max_num_batched_tokens gpu_memory_utilization kv_cache_dtype dtype revision quantization shutdown_timeout hf_token""".split()
 )
 _SPELLED_QUANTIZATIONS = {
     "awq": "awq",
@@ -52,8 +54,17 @@ _SPELLED_QUANTIZATIONS = {
     "fp8_per_channel": "fp8",
     "mxfp4": "mxfp4",
 }
-_RESIZING = """cpu_offload_gb kv_cache_memory_bytes enable_lora speculative_config config hf_overrides
-    decode_context_parallel_size prefill_context_parallel_size""".split()
+_RESIZING = (
+    "config",
+    "cpu_offload_gb",
+    "decode_context_parallel_size",
+    "enable_lora",
+    "hf_overrides",
+    "kv_cache_memory_bytes",
+    "prefill_context_parallel_size",
+    "speculative_config",
+)
+_KV_CACHES = ("auto", "bf16", "fp16", "fp8")
 _KV_DTYPES = {"auto": "auto", "bfloat16": "bf16", "float16": "fp16", "fp8": "fp8", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8"}
 
 
@@ -77,16 +88,11 @@ class Vllm:
             return found
         if sizing.quantization not in LOADS:
             found.append(_cannot_load(sizing.quantization))
-        heads, tp = sizing.model.num_attention_heads, sizing.tensor_parallel
-        if heads % tp:
-            divisors = ", ".join(str(n) for n in range(1, 17) if heads % n == 0)
-            message = f"{tp} does not divide the {heads} attention heads of {sizing.model.id}"
-            found.append(Finding("tensor-parallel", "tensor_parallel", message, f"one of {divisors}"))
-        if sizing.context > sizing.model.max_position:
-            message = (
-                f"{sizing.context} is more than the {sizing.model.max_position} tokens {sizing.model.id} was made for"
-            )
-            found.append(Finding("context", "context", message, f"at most {sizing.model.max_position}"))
+        if sizing.kv_cache_dtype not in _KV_CACHES:
+            message = f"vLLM has no {sizing.kv_cache_dtype} KV cache"
+            found.append(Finding("kv-dtype", "kv_cache_dtype", message, f"one of {', '.join(_KV_CACHES)}"))
+        found.extend(_by_heads(sizing.model, sizing.tensor_parallel))
+        found.extend(context_objections(sizing))
         found.extend(_by_compute_capability(sizing, gpu))
         return found
 
@@ -130,7 +136,7 @@ class Vllm:
         args += ["--max-num-batched-tokens", str(decision.max_num_batched_tokens)]
         args += ["--gpu-memory-utilization", f"{decision.gpu_memory_utilization:g}"]
         args += ["--kv-cache-dtype", _spelled_kv(decision.kv_cache_dtype), "--dtype", _dtype(decision)]
-        if decision.quantization == "fp8" and decision.source.repository == decision.model:
+        if _quantizes_while_loading(decision):
             args += ["--quantization", "fp8"]
         args += ["--enable-prefix-caching", "--shutdown-timeout", str(DRAIN_S), *wishes.extra_args]
         env = {
@@ -188,7 +194,7 @@ class Vllm:
             engine_version=observed.engine_version,
             quantization=observed.quantization or stored_quantization(model, observed.dtype),
             accelerator=accelerator,
-            context=observed.context or model.max_position,
+            context=observed.context or context_limit(model),
             concurrency=observed.max_num_seqs,
             tensor_parallel=observed.tensor_parallel,
             kv_cache_dtype=observed.kv_cache_dtype or "auto",
@@ -228,6 +234,20 @@ def _cannot_load(quantization: str) -> Finding:
     return Finding("quantization", "quantization", f"vLLM does not load {quantization}: {why}", out)
 
 
+def _by_heads(model: Model, tensor_parallel: int) -> Iterator[Finding]:
+    """Attention heads are split evenly; KV heads are split or replicated evenly (vLLM, layers/linear.py)."""
+    heads, kv_heads = model.num_attention_heads, model.num_kv_heads
+
+    def splits(size: int) -> bool:
+        return heads % size == 0 and (kv_heads % size == 0 or size % kv_heads == 0)
+
+    if not splits(tensor_parallel):
+        of = f"{heads} attention heads" if heads % tensor_parallel else f"{kv_heads} KV heads"
+        message = f"{tensor_parallel} does not divide the {of} of {model.id}"
+        valid = ", ".join(str(size) for size in range(1, 17) if splits(size))
+        yield Finding("tensor-parallel", "tensor_parallel", message, f"one of {valid}")
+
+
 def _by_compute_capability(sizing: Sizing, gpu: Gpu) -> list[Finding]:
     found = []
     if gpu.cc is None:
@@ -245,6 +265,13 @@ def _by_compute_capability(sizing: Sizing, gpu: Gpu) -> list[Finding]:
     if sizing.quantization == "int8" and gpu.cc >= (10, 0):
         found.append(Finding("quantization", "quantization", f"vLLM has no int8 kernels for {gpu.name}", "use fp8"))
     return found
+
+
+def _quantizes_while_loading(decision: Decision) -> bool:
+    """Whether 16-bit weights are loaded as fp8; a checkpoint that stores fp8 names its own layout."""
+    own = decision.source.repository == decision.model and catalog().checkpoint(decision.model) is None
+    stored = catalog().model(decision.model).quantization if own else None
+    return own and decision.quantization == "fp8" and stored != decision.quantization
 
 
 def _model_argument(decision: Decision, wishes: Wishes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from modelberth.findings import Finding
-from modelberth.manifests import GPU_RESOURCE, Undecided, Workload
+from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload
 from modelberth.observed import Observed
 from modelberth.rules.base import Enforcement, Rule, Severity
 from modelberth.rules.evaluation import SPREADS_UNASKED, blocks, evaluate
@@ -26,8 +26,8 @@ def _fits(workload: Workload) -> list[Finding]:
     if not found.does_not_fit or not (found.engine and found.sizing and found.answer and found.answer.memory):
         return []
     memory = found.answer.memory
-    head = headline(found.engine, found.sizing, found.answer, memory)
-    message = f"does not fit: {head}. {arithmetic(found.sizing, memory)}{assumed(workload)}"
+    head = f"does not fit: {headline(found.engine, found.sizing, found.answer, memory)}"
+    message = "\n    ".join([head, *arithmetic(found.sizing, memory), *assumed(workload)])
     remedy = ways_out(found.engine, found.sizing, found.answer, memory)
     return [Finding("SZ-01", workload.arguments_path, message, remedy)]
 
@@ -97,14 +97,21 @@ def _cannot_decide(facts: list[Undecided]) -> Finding:
         because = f"because {names[0]} {first.why.removeprefix('it ')}"
     else:
         because = f"because of {' and '.join(names)}: {first.why}"
-    return Finding("SZ-21", first.path, f"cannot decide {' or '.join(questions)} {because}", first.remedy)
+    return Finding("SZ-21", first.path, f"cannot decide {_listed(questions)} {because}", first.remedy)
+
+
+def _listed(questions: list[str]) -> str:
+    if len(questions) == len(_QUESTIONS):
+        return EVALUATED.question
+    *most, last = questions
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _spelled(fact: str) -> str:
     """Facts that arguments state by their flag, the others with an article."""
     if "_" in fact or fact in _FLAGS:
         return f"--{fact.replace('_', '-')}"
-    return fact if fact.startswith("the ") else f"the {fact}"
+    return fact if fact == CONTAINER else f"the {fact}"
 
 
 _FLAGS = frozenset({"dtype", "config", "parallel", "alias", "lora", "mmproj"})

@@ -19,48 +19,41 @@ def headline(engine: Engine, sizing: Sizing, answer: Fit, memory: Memory) -> str
     """What is needed, what there is, and the largest context that would do."""
     where, ranks = ("per GPU" if sizing.accelerator.gpu else "of memory"), sizing.tensor_parallel
     if memory.kv_budget_bytes <= 0:
-        return (
-            f"{gib(memory.used_bytes)} are needed {where} before any KV cache, {gib(memory.budget_bytes)} may be used"
-        )
+        before = f"before any KV cache {gib(memory.used_bytes)} {where} are needed"
+        return f"{before}, {gib(memory.budget_bytes)} may be used"
     slots = _held(engine, sizing)
     each = memory.kv_bytes_for(sizing.context) * slots
     who = f"one request of {tokens(sizing.context)} tokens needs"
     if slots > 1:
         who = f"{slots} slots of {tokens(sizing.context)} tokens need"
     split = f" ({gib(each)} on each of {ranks} GPUs)" if ranks > 1 else ""
-    left = f"{gib(memory.kv_budget_bytes)} are left {where}"
-    largest = f"the largest context that fits is {tokens(answer.largest_context or 0)} tokens"
+    left = f"{gib(memory.kv_budget_bytes)} {where} are left"
+    held = f"in {slots} slots" if slots > 1 else "one request at a time"
+    largest = f"the largest context that fits is {tokens(answer.largest_context or 0)} tokens, {held}"
     return f"{who} {gib(each * ranks)} of KV cache{split}, {left}; {largest}"
 
 
-def arithmetic(sizing: Sizing, memory: Memory) -> str:
-    """Every term, in the order in which the engine meets it."""
+def arithmetic(sizing: Sizing, memory: Memory) -> list[str]:
+    """The sum, one term to a line."""
     gpu = sizing.accelerator.gpu
+    where = f"on each {gpu.name}" if gpu else "memory"
     share = memory.budget_bytes / memory.capacity_bytes
-    budget = gib(memory.capacity_bytes)
-    if memory.budget_bytes != memory.capacity_bytes:
-        budget += f" x {share:.2f} = {gib(memory.budget_bytes)} budget"
-    terms = ", ".join(f"{term.name} {gib(term.amount_bytes)} ({term.why})" for term in memory.terms)
-    left = f"left for KV cache {gib(memory.kv_budget_bytes)}"
-    per_token = f"KV cache per token {memory.kv_bytes_per_token / 1024:g} KiB ({memory.kv_why})"
-    return (
-        f"On each {gpu.name}: {budget}; {terms}; {left}; {per_token}"
-        if gpu
-        else f"Memory: {budget}; {terms}; {left}; {per_token}"
-    )
+    spent = f" x {share:.2f} = {gib(memory.budget_bytes)}" if memory.budget_bytes != memory.capacity_bytes else ""
+    per_token = f"{memory.kv_bytes_per_token / 1024:g} KiB per token: {memory.kv_why}"
+    return [
+        f"{where}: {gib(memory.capacity_bytes)}{spent}",
+        *(f"- {term.name} {gib(term.amount_bytes)} ({term.why})" for term in memory.terms),
+        f"= {gib(memory.kv_budget_bytes)} for the KV cache ({per_token})",
+    ]
 
 
-def assumed(workload: Workload) -> str:
+def assumed(workload: Workload) -> list[str]:
     """Which engine version the figures are for, when the image does not say."""
-    if workload.observed is None or not workload.observed.version_assumed:
-        return ""
-    return f"; the image names no version, the figures assume {_version(workload)}"
-
-
-def _version(workload: Workload) -> str:
-    if workload.observed is None:
-        return "nothing"
-    return f"{catalog().engine(workload.observed.engine).name} {workload.observed.engine_version}"
+    observed = workload.observed
+    if observed is None or not observed.version_assumed:
+        return []
+    name = catalog().engine(observed.engine).name
+    return [f"the image names no version; the figures assume {name} {observed.engine_version}"]
 
 
 def ways_out(engine: Engine, sizing: Sizing, answer: Fit, memory: Memory) -> str:
@@ -70,7 +63,7 @@ def ways_out(engine: Engine, sizing: Sizing, answer: Fit, memory: Memory) -> str
         ways.append(context_argument(engine, sizing, answer.largest_context))
     slots = memory.kv_blocks // memory.blocks_for(sizing.context)
     if 0 < slots < _held(engine, sizing):
-        ways.append(f"{slots} slots of {tokens(sizing.context)} tokens")
+        ways.append(f"{slots} {'slot' if slots == 1 else 'slots'} of {tokens(sizing.context)} tokens")
     if sizing.accelerator.gpu:
         ways.extend(_larger(engine, sizing, sizing.accelerator.gpu))
     else:
