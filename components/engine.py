@@ -10,8 +10,8 @@ import pulumi_kubernetes as k8s
 from modelberth.lock import digest
 from modelberth.plan import Plan
 
-from . import pods
-from .naming import CLIENTS_LABEL, SIZING_ANNOTATION, selector_labels, token
+from . import network, pods
+from .naming import SIZING_ANNOTATION, selector_labels, token
 from .options import child, register
 from .targets.base import Placed, Target
 from .weights import WeightStore
@@ -55,9 +55,17 @@ class EngineDeployment(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=child(self, provider=target.provider),
         )
-        policy = self._network_policy()
+        guard = network.policy(
+            f"{name}-network-policy",
+            self,
+            target,
+            self._selector,
+            self._labels,
+            port=plan.launch.port,
+            downloads=weights.kind == "hub",
+        )
         filled = weights.fill(plan, placed)
-        deployment = self._deployment(account, [policy, *filled])
+        deployment = self._deployment(account, [guard, *filled])
         service = self._service(deployment)
         self._disruption_budget()
         self.endpoint = pulumi.Output.format(
@@ -163,39 +171,6 @@ class EngineDeployment(pulumi.ComponentResource):
                 max_unavailable=1,
                 unhealthy_pod_eviction_policy="AlwaysAllow",
                 selector=meta.LabelSelectorArgs(match_labels=self._selector),
-            ),
-            opts=child(self, provider=self._target.provider),
-        )
-
-    def _network_policy(self) -> k8s.networking.v1.NetworkPolicy:
-        """Callers: this namespace, and namespaces labelled as clients. Egress: DNS, and HTTPS where pods download."""
-        net = k8s.networking.v1
-        clients = [
-            net.NetworkPolicyPeerArgs(pod_selector=meta.LabelSelectorArgs()),
-            net.NetworkPolicyPeerArgs(namespace_selector=meta.LabelSelectorArgs(match_labels={CLIENTS_LABEL: "true"})),
-        ]
-        dns = [net.NetworkPolicyPortArgs(port=53, protocol=protocol) for protocol in ("UDP", "TCP")]
-        egress = [net.NetworkPolicyEgressRuleArgs(ports=dns)]
-        if self._weights.kind == "hub":
-            anywhere = net.IPBlockArgs(cidr="0.0.0.0/0", except_=["169.254.0.0/16"])
-            egress.append(
-                net.NetworkPolicyEgressRuleArgs(
-                    to=[net.NetworkPolicyPeerArgs(ip_block=anywhere)],
-                    ports=[net.NetworkPolicyPortArgs(port=443, protocol="TCP")],
-                )
-            )
-        return net.NetworkPolicy(
-            f"{self._name}-network-policy",
-            metadata=self._meta(),
-            spec=net.NetworkPolicySpecArgs(
-                pod_selector=meta.LabelSelectorArgs(match_labels=self._selector),
-                policy_types=["Ingress", "Egress"],
-                ingress=[
-                    net.NetworkPolicyIngressRuleArgs(
-                        from_=clients, ports=[net.NetworkPolicyPortArgs(port=self._plan.launch.port, protocol="TCP")]
-                    )
-                ],
-                egress=egress,
             ),
             opts=child(self, provider=self._target.provider),
         )

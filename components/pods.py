@@ -78,7 +78,7 @@ def token_volume(ref: SecretRef) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.Vo
 
 
 def resources(host: Host, gpus: int) -> k8s.core.v1.ResourceRequirementsArgs:
-    """Requests equal limits for memory, ephemeral storage and GPUs; CPU is requested and not throttled below the node."""
+    """Requests equal limits: what was sized is what the pod gets."""
     fixed = {"memory": f"{host.memory_mib}Mi", "ephemeral-storage": f"{host.ephemeral_mib}Mi"}
     if gpus:
         fixed["nvidia.com/gpu"] = str(gpus)

@@ -16,7 +16,7 @@ from modelberth.plan import Plan
 from modelberth.spec import WeightsSpec
 from modelberth.units import ceil_to
 
-from . import pods
+from . import network, pods
 from .naming import fetch_labels, token
 from .options import child, refused, register
 from .targets.base import Placed, Target
@@ -84,10 +84,15 @@ class WeightStore(pulumi.ComponentResource):
         return [self._job(plan, fetch, placed)] if fetch and self.kind == "claim" else []
 
     def _job(self, plan: Plan, fetch: Fetch, placed: Placed) -> k8s.batch.v1.Job:
-        labels = {**self._target.labels, **fetch_labels(plan.service)}
+        selector = fetch_labels(plan.service)
+        labels = {**self._target.labels, **selector}
+        name = f"{plan.service}-fetch"
+        guard = network.policy(
+            f"{name}-network-policy", self, self._target, selector, labels, port=None, downloads=True
+        )
         limit_s = ceil_to(4 * plan.fetch_s, 60)
         return k8s.batch.v1.Job(
-            f"{plan.service}-fetch",
+            name,
             metadata=meta.ObjectMetaArgs(namespace=self._target.namespace, labels=labels),
             spec=k8s.batch.v1.JobSpecArgs(
                 backoff_limit=4,
@@ -101,7 +106,7 @@ class WeightStore(pulumi.ComponentResource):
                 self,
                 provider=self._target.provider,
                 custom_timeouts=pulumi.CustomTimeouts(create=f"{limit_s + 60}s"),
-                delete_before_replace=False,
+                depends_on=[guard],
             ),
         )
 

@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from modelberth.findings import Finding, Refused
-from modelberth.spec import ENGINES_NOT_YET, NOT_YET, TARGETS_NOT_YET, Part, ServiceSpec, StackSpec
+from modelberth.spec import ENGINES_NOT_YET, NOT_YET, TARGETS_NOT_YET, Part, SecretRef, ServiceSpec, StackSpec
 
 PREFIX = "modelberth:"
+LONGEST_CHOICE = 24
+"""Characters of a mistaken choice that are quoted back: hub tokens and API keys are longer."""
 P = TypeVar("P", bound=Part)
 
 
@@ -74,9 +76,22 @@ def _findings(kind: type[Part], error: ValidationError, where: str) -> list[Find
     found: dict[tuple[str, str], Finding] = {}
     for item in error.errors(include_url=False):
         loc = item["loc"]
-        finding = Finding("spec", _path(where, loc), *_explain(kind, loc, item))
+        if _part_at(kind, loc[:-1]) is SecretRef and not _is_output(item["input"]):
+            finding = _about_secret(where, loc, item)
+        else:
+            finding = Finding("spec", _path(where, loc), *_explain(kind, loc, item))
         found.setdefault((finding.path, finding.message), finding)
     return list(found.values())
+
+
+def _about_secret(where: str, loc: tuple[int | str, ...], item: Any) -> Finding:
+    """A problem inside a reference to a Secret: whatever was written may be the secret, so none of it is shown."""
+    out = "{secret: NAME, key: KEY}: the name of a Kubernetes Secret and a key inside it"
+    if item["type"] == "missing":
+        return Finding("spec", _path(where, loc), "is required", out)
+    if loc[-1] in SecretRef.model_fields and item["type"] != "extra_forbidden":
+        return Finding("spec", _path(where, loc), "is not the name of a Secret or of a key inside it", out)
+    return Finding("spec", _path(where, loc[:-1]), "holds an unknown key, not shown", out)
 
 
 def _explain(kind: type[Part], loc: tuple[int | str, ...], item: Any) -> tuple[str, str]:
@@ -113,6 +128,14 @@ def _explain(kind: type[Part], loc: tuple[int | str, ...], item: Any) -> tuple[s
             return f"must be a mapping, not {_kind_of(value)}", ""
         case "tuple_type":
             return f"must be a list, not {_kind_of(value)}", ""
+        case "int_type" | "float_type" if isinstance(value, int):
+            return "is too large", ""
+        case "int_type" | "float_type":
+            return f"must be a number, not {_kind_of(value)}", "write a plain number, such as 8192"
+        case "too_short" | "string_too_short":
+            return "must not be empty", ""
+        case "invalid_key":
+            return "is a key that is not text", ""
         case _:
             return str(item["msg"]), ""
 
@@ -129,7 +152,7 @@ def _unknown_choice(kind: type[Part], loc: tuple[int | str, ...], value: object)
     part = _part_at(kind, loc[:-1]) or _part_at(kind, loc[:-2])
     field = part.model_fields.get(str(loc[-1])) if part else None
     choices = list(_choices(field.annotation)) if field else list(_all_choices(kind, loc))
-    shown = f"{value!r} " if isinstance(value, str) and len(value) < 40 else ""
+    shown = f"{value!r} " if isinstance(value, str) and len(value) <= LONGEST_CHOICE else ""
     near = difflib.get_close_matches(str(value), choices, n=1)
     message = f"{shown}is not one of the choices" + (f"; did you mean {near[0]!r}?" if near else "")
     return message, f"one of: {', '.join(choices)}" if choices else ""
@@ -218,8 +241,14 @@ def _path(where: str, loc: tuple[int | str, ...]) -> str:
         if isinstance(step, int):
             path += f"[{step}]"
         else:
-            path += f".{step}" if path else step
+            path += f".{_shown(step)}" if path else _shown(step)
     return path
+
+
+def _shown(key: str) -> str:
+    """A key as it may be printed: short, without control characters."""
+    text = key if key.isprintable() else repr(key)[1:-1]
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _is_output(value: object) -> bool:

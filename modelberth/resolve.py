@@ -125,12 +125,19 @@ def _model(spec: ServiceSpec, path: str, problems: list[Finding]) -> tuple[Model
     try:
         return catalog().model(spec.model.id), None
     except UnknownName as unknown:
-        checkpoint = catalog().checkpoint(spec.model.id)
-        if checkpoint:
-            return catalog().model(checkpoint.model), checkpoint
+        first = catalog().checkpoint(spec.model.id)
+        if first:
+            return catalog().model(first.model), _file_of(first, spec.quantization)
         out = "a model id of the catalog (modelberth models lists them)"
         problems.append(Finding("model", f"{path}.model", str(unknown), out))
         return None, None
+
+
+def _file_of(first: Checkpoint, wanted: Quantization) -> Checkpoint:
+    """The file of a repository in the format that is wanted: GGUF repositories hold one file per quantization."""
+    preferred = AUTO_GGUF if wanted is Quantization.AUTO else wanted
+    rows = [row for row in catalog().checkpoints(first.model) if row.repository == first.repository]
+    return next((row for row in rows if row.quantization.value == preferred.value), first)
 
 
 def _machines(spec: ServiceSpec, stack: StackSpec) -> Iterator[Machine]:
@@ -190,10 +197,10 @@ def _source(
     sixteen_bit = {"bf16", "fp16"}
     own = quantization == native or {quantization, native} <= sixteen_bit
     if checkpoint and spec.quantization not in (Quantization.AUTO, Quantization(quantization)):
-        message = f"{checkpoint.repository} stores {quantization}"
-        problems.append(
-            Finding("quantization", f"{path}.quantization", message, f"quantization: {quantization}, or auto")
-        )
+        rows = [row for row in catalog().checkpoints(checkpoint.model) if row.repository == checkpoint.repository]
+        stored = ", ".join(sorted(row.quantization.value for row in rows))
+        message = f"{checkpoint.repository} stores {stored}"
+        problems.append(Finding("quantization", f"{path}.quantization", message, "one of these, or auto"))
         return None
     rows = (checkpoint,) if checkpoint else () if own else catalog().checkpoints(spec.model.id, quantization)
     row = next(iter(rows), None)

@@ -12,6 +12,7 @@ from modelberth.findings import Finding, errors
 from modelberth.fit import Fit, Verdict, fit
 from modelberth.host import usable_memory_bytes
 from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload
+from modelberth.memory import Unsized, shape_of
 from modelberth.observed import Observed
 from modelberth.units import GIB
 
@@ -84,6 +85,10 @@ def evaluate(workload: Workload) -> Evaluation:
     if model.max_position is None:
         undecided.append(_of(workload, "maximum context", f"it is not in the catalog for {model.id}", ""))
         return Evaluation(tuple(undecided), engine, model)
+    try:
+        shape_of(model)
+    except Unsized as reason:
+        undecided.append(_of(workload, "architecture", str(reason), ""))
     accelerator = _accelerator(workload, observed, engine, model, undecided)
     wanted = engine.sizing(observed, model, accelerator or Accelerator(None, 0))
     wanted = _stored(wanted, checkpoint)
@@ -122,7 +127,7 @@ def _sized(workload: Workload, observed: Observed, found: Evaluation, engine: En
     except ModelberthError as reason:
         return replace(found, undecided=(_of(workload, "engine version", str(reason), "use a version of the catalog"),))
     if answer.verdict is Verdict.UNKNOWN:
-        return replace(found, undecided=(_of(workload, "model", answer.why, ""),))
+        return replace(found, undecided=(_of(workload, "architecture", answer.why, ""),))
     sized = replace(found, answer=answer)
     unstated = _chosen_by_the_server(engine, observed, sizing)
     if sized.does_not_fit and unstated:

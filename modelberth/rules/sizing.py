@@ -26,9 +26,9 @@ def _fits(workload: Workload) -> list[Finding]:
     if not found.does_not_fit or not (found.engine and found.sizing and found.answer and found.answer.memory):
         return []
     memory = found.answer.memory
-    head = f"does not fit: {headline(found.engine, found.sizing, found.answer, memory)}"
+    head = f"does not fit: {headline(found.engine, found.sizing, memory)}"
     message = "\n    ".join([head, *arithmetic(found.sizing, memory), *assumed(workload)])
-    remedy = ways_out(found.engine, found.sizing, found.answer, memory)
+    remedy = ways_out(found.engine, found.sizing, memory)
     return [Finding("SZ-01", workload.arguments_path, message, remedy)]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from modelberth.catalog import Gpu, catalog
 from modelberth.engines import Accelerator, Engine, Sizing
-from modelberth.fit import Fit, Verdict, fit
+from modelberth.fit import Verdict, fit
 from modelberth.manifests import Workload
 from modelberth.memory import Memory
 from modelberth.placement import TENSOR_PARALLEL_SIZES
@@ -15,7 +15,7 @@ from modelberth.rules.evaluation import context_argument
 from modelberth.units import GIB, gib, tokens
 
 
-def headline(engine: Engine, sizing: Sizing, answer: Fit, memory: Memory) -> str:
+def headline(engine: Engine, sizing: Sizing, memory: Memory) -> str:
     """What is needed, what there is, and the largest context that would do."""
     where, ranks = ("per GPU" if sizing.accelerator.gpu else "of memory"), sizing.tensor_parallel
     if memory.kv_budget_bytes <= 0:
@@ -29,7 +29,7 @@ def headline(engine: Engine, sizing: Sizing, answer: Fit, memory: Memory) -> str
     split = f" ({gib(each)} on each of {ranks} GPUs)" if ranks > 1 else ""
     left = f"{gib(memory.kv_budget_bytes)} {where} are left"
     held = f"in {slots} slots" if slots > 1 else "one request at a time"
-    largest = f"the largest context that fits is {tokens(answer.largest_context or 0)} tokens, {held}"
+    largest = f"the largest context that fits is {tokens(_largest(engine, sizing, memory))} tokens, {held}"
     return f"{who} {gib(each * ranks)} of KV cache{split}, {left}; {largest}"
 
 
@@ -56,11 +56,11 @@ def assumed(workload: Workload) -> list[str]:
     return [f"the image names no version; the figures assume {name} {observed.engine_version}"]
 
 
-def ways_out(engine: Engine, sizing: Sizing, answer: Fit, memory: Memory) -> str:
+def ways_out(engine: Engine, sizing: Sizing, memory: Memory) -> str:
     """The nearest changes that would do: context, slots, tensor parallel size, GPU."""
     ways: list[str] = []
-    if answer.largest_context:
-        ways.append(context_argument(engine, sizing, answer.largest_context))
+    if largest := _largest(engine, sizing, memory):
+        ways.append(context_argument(engine, sizing, largest))
     slots = memory.kv_blocks // memory.blocks_for(sizing.context)
     if 0 < slots < _held(engine, sizing):
         ways.append(f"{slots} {'slot' if slots == 1 else 'slots'} of {tokens(sizing.context)} tokens")
@@ -98,6 +98,11 @@ def _would_fit(engine: Engine, sizing: Sizing) -> bool:
         return True
     pages = not engine.reserves_context and answer.memory is not None
     return pages and answer.memory is not None and answer.memory.kv_tokens >= sizing.context
+
+
+def _largest(engine: Engine, sizing: Sizing, memory: Memory) -> int:
+    """Tokens that every request could hold: whole blocks, shared evenly where slots reserve them."""
+    return min(memory.kv_blocks // _held(engine, sizing) * memory.block_tokens, sizing.model.max_position or 0)
 
 
 def _held(engine: Engine, sizing: Sizing) -> int:

@@ -1,0 +1,79 @@
+"""Small documents and stacks that tests start from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from modelberth import parse
+from modelberth.catalog import catalog
+from modelberth.engines import Accelerator, Sizing
+from modelberth.findings import Finding, Refused
+from modelberth.plan import Plan, plan
+from modelberth.spec import StackSpec
+from modelberth.units import GIB
+
+ROOT = Path(__file__).resolve().parents[2]
+LLAMA_8B = "meta-llama/Llama-3.1-8B-Instruct"
+LLAMA_70B = "meta-llama/Llama-3.1-70B-Instruct"
+QWEN_7B = "Qwen/Qwen2.5-7B-Instruct"
+
+L4_POOL = {"accelerators": ["nvidia-l4"], "machine_types": ["g2-standard-8"], "max_nodes": 2}
+CPU_POOL = {"accelerators": ["cpu"], "machine_types": ["c3-standard-8"], "max_nodes": 1}
+
+
+def document(**fields: Any) -> dict[str, Any]:
+    """A bare spec that is good as it stands, with ``fields`` on top."""
+    return {"model": LLAMA_8B, "context": 8192, "concurrency": 8} | fields
+
+
+def stack_document(services: dict[str, Any] | None = None, **keys: Any) -> dict[str, Any]:
+    """The five keys of a stack file, with ``keys`` on top."""
+    return {"target": {"kind": "existing"}, "services": services or {"chat": document()}} | keys
+
+
+def stack_of(*, keys: dict[str, Any] | None = None, **fields: Any) -> StackSpec:
+    """A stack with one service called chat."""
+    return parse.stack(stack_document({"chat": document(**fields)}, **(keys or {})))
+
+
+def plan_of(*, keys: dict[str, Any] | None = None, **fields: Any) -> Plan:
+    """The plan of one service called chat."""
+    return plan("chat", stack_of(keys=keys, **fields))
+
+
+def refusal(call: Callable[[], object]) -> tuple[Finding, ...]:
+    """The findings that ``call`` is refused with."""
+    try:
+        call()
+    except Refused as refused:
+        return refused.findings
+    raise AssertionError("nothing was refused")
+
+
+def by_path(findings: tuple[Finding, ...]) -> dict[str, Finding]:
+    """The findings by the field that each is about."""
+    return {finding.path: finding for finding in findings}
+
+
+def sizing_on(gpu: str, model: str = LLAMA_8B, **fields: Any) -> Sizing:
+    """A memory question to vLLM about a model of the catalog on one GPU."""
+    card = catalog().gpu(gpu)
+    row = catalog().model(model)
+    known: dict[str, Any] = {
+        "model": row,
+        "engine_version": catalog().engine("vllm").default_version,
+        "quantization": row.quantization.value if row.quantization else "bf16",
+        "accelerator": Accelerator(card, int(card.visible_memory_gib * GIB)),
+        "context": 8192,
+        "concurrency": 8,
+    }
+    return Sizing(**known | fields)
+
+
+def flag_spellings(engine: str, version: str) -> dict[str, Any]:
+    """The flag table of one engine version as it lies in the catalog: spelling -> [name, what it takes]."""
+    path = ROOT / "modelberth" / "catalog" / "flags" / f"{engine}-{version}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["flags"]

@@ -1,0 +1,76 @@
+"""Kubernetes objects for tests: the smallest that serve a model, with everything about them replaceable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelberth.findings import Finding
+from modelberth.manifests import Workload, workloads
+from modelberth.rules import judge
+
+ROOT = Path(__file__).resolve().parents[2]
+LLAMA_8B = "meta-llama/Llama-3.1-8B-Instruct"
+QWEN_7B = "Qwen/Qwen2.5-7B-Instruct"
+GKE = "cloud.google.com/gke-accelerator"
+L4 = {"nodeSelector": {GKE: "nvidia-l4"}}
+CONTAINER = "spec.template.spec.containers[0]"
+ARGS = f"{CONTAINER}.args"
+GPUS = f'{CONTAINER}.resources.limits["nvidia.com/gpu"]'
+CANARY = "hf_CANARYcanary0123456789"
+
+
+def guide() -> dict[str, Any]:
+    """The example manifest of a deployment guide."""
+    text = (ROOT / "examples" / "guide-manifest" / "manifest.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)
+
+
+def vllm(*args: Any, gpus: Any = 1, image: Any = "vllm/vllm-openai:v0.33.0", **more: Any) -> dict[str, Any]:
+    """A vLLM container; without arguments it serves Llama 3.1 8B at 8,192 tokens."""
+    words = list(args) or ["--model", LLAMA_8B, "--max-model-len", "8192"]
+    limits = {"resources": {"limits": {"nvidia.com/gpu": gpus}}}
+    return {"name": "server", "image": image, "args": words} | limits | more
+
+
+def llamacpp(*args: Any, memory: Any = "8Gi", gpus: Any = None, **more: Any) -> dict[str, Any]:
+    """A llama-server container; without arguments it serves Qwen2.5 7B in 4 bit, two slots of 4,096 tokens."""
+    words = list(args) or [*gguf(), "--ctx-size", "8192", "--parallel", "2"]
+    limits = {"memory": memory, "nvidia.com/gpu": gpus}
+    limits = {name: value for name, value in limits.items() if value is not None}
+    image = "ghcr.io/ggml-org/llama.cpp:server-b11434"
+    return {"name": "server", "image": image, "args": words, "resources": {"limits": limits}} | more
+
+
+def gguf(name: str = "Qwen2.5-7B-Instruct-Q4_K_M.gguf") -> list[str]:
+    return ["--model", f"/weights/{name}", "--alias", QWEN_7B]
+
+
+def deployment(*containers: Any, kind: str = "Deployment", pod: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A Deployment of these containers on L4 nodes."""
+    template = {"spec": {"containers": list(containers), **(L4 if pod is None else pod)}}
+    selector = {"matchLabels": {"app": "server"}}
+    return {"kind": kind, "metadata": {"name": "server"}, "spec": {"selector": selector, "template": template}}
+
+
+def only(manifest: Any) -> Workload:
+    """The one serving container of a manifest."""
+    (workload,) = workloads(manifest)
+    return workload
+
+
+def judged(manifest: Any) -> list[Finding]:
+    """Everything that the rules say about a manifest."""
+    return [finding for workload in workloads(manifest) for _, finding in judge(workload)]
+
+
+def findings(manifest: Any, rule: str) -> list[Finding]:
+    """What one rule says about a manifest."""
+    return [finding for finding in judged(manifest) if finding.code == rule]
+
+
+def codes(manifest: Any) -> list[str]:
+    """The rules that speak about a manifest, in their order."""
+    return [finding.code for finding in judged(manifest)]

@@ -1,0 +1,429 @@
+"""The five sizing rules on hand-written manifests: what they stop, what they let pass, where exactly the border is."""
+
+from typing import Any
+
+import pytest
+
+from modelberth.manifests import Workload
+from modelberth.observed import UNKNOWN
+from modelberth.rules import ALL, Enforcement, judge
+from modelberth.rules.base import Rule, Severity
+from tests.rules.samples import (
+    ARGS,
+    CANARY,
+    CONTAINER,
+    GKE,
+    GPUS,
+    LLAMA_8B,
+    QWEN_7B,
+    codes,
+    deployment,
+    findings,
+    gguf,
+    guide,
+    judged,
+    llamacpp,
+    only,
+    vllm,
+)
+
+LARGEST_ON_L4 = 26448
+LARGEST_IN_8_GIB = 25600
+"""Two slots of Qwen2.5 7B in 4 bit, a whole number of 256 cells each."""
+
+
+def serving(*args: Any, **more: Any) -> dict[str, Any]:
+    return deployment(vllm("--model", LLAMA_8B, *args, **more))
+
+
+def one(manifest: Any, rule: str) -> tuple[str, str, str]:
+    """Path, message and remedy of the one finding of a rule; no other rule but the advisory one may speak."""
+    (finding,) = findings(manifest, rule)
+    return finding.path, finding.message, finding.remedy
+
+
+# --- SZ-01 the model fits
+
+
+def test_the_guides_manifest_needs_40_gib_for_one_request_and_has_less() -> None:
+    path, message, remedy = one(guide(), "SZ-01")
+    assert path == ARGS
+    assert message.startswith(
+        "does not fit: one request of 131,072 tokens needs 40.00 GiB of KV cache (20.00 GiB on each of 2 GPUs), "
+        "4.58 GiB per GPU are left; the largest context that fits is 30,000 tokens, one request at a time\n"
+    )
+    assert "on each NVIDIA A100 80GB: 79.15 GiB x 0.92 = 72.82 GiB\n" in message
+    assert "- weights 65.71 GiB (70.55 billion parameters as bf16" in message
+    assert (
+        "= 4.58 GiB for the KV cache (160 KiB per token: 2 x 80 layers x 4 KV heads x 128 head dim x 2 B)\n" in message
+    )
+    assert message.endswith("the image names no version; the figures assume vLLM 0.33.0")
+    assert remedy.split("; or ") == [
+        "--max-model-len 30000",
+        "tensor parallel size 4 on 4 x NVIDIA A100 80GB",
+        "2 x NVIDIA H200 141GB (SXM)",
+    ]
+
+
+def test_every_term_of_the_sum_is_stated_and_they_add_up() -> None:
+    _, message, _ = one(guide(), "SZ-01")
+    lines = message.splitlines()
+    terms = [float(line.split(" GiB")[0].split()[-1]) for line in lines if line.strip().startswith("- ")]
+    left = next(float(line.split()[1]) for line in lines if line.strip().startswith("= "))
+    assert sum(terms) + left == pytest.approx(72.82, abs=0.03)
+
+
+def test_with_the_context_it_proposes_the_guides_manifest_fits() -> None:
+    manifest = guide()
+    manifest["spec"]["template"]["spec"]["containers"][0]["args"] += ["--max-model-len", "30000"]
+    assert findings(manifest, "SZ-01") == []
+
+
+def test_the_largest_context_fits_and_one_token_more_does_not() -> None:
+    assert codes(serving("--max-model-len", str(LARGEST_ON_L4))) == []
+    _, message, remedy = one(serving("--max-model-len", str(LARGEST_ON_L4 + 1)), "SZ-01")
+    assert "the largest context that fits is 26,448 tokens" in message
+    assert remedy.startswith("--max-model-len 26448; or ")
+
+
+def test_what_is_proposed_instead_does_fit() -> None:
+    _, _, remedy = one(serving(), "SZ-01")
+    assert "tensor parallel size 2 on 2 x NVIDIA L4" in remedy
+    assert "1 x NVIDIA A100 40GB" in remedy
+    assert codes(serving("--tensor-parallel-size", "2", gpus=2)) == []
+    a100 = {"nodeSelector": {GKE: "nvidia-tesla-a100"}}
+    assert codes(deployment(vllm("--model", LLAMA_8B), pod=a100)) == []
+
+
+def test_concurrency_is_never_multiplied_with_the_context_where_requests_share_pages() -> None:
+    assert codes(serving("--max-model-len", "16384", "--max-num-seqs", "256")) == []
+
+
+def test_more_sequences_leave_less_room_all_the_same() -> None:
+    assert codes(serving("--max-model-len", "26000", "--max-num-seqs", "256")) == []
+    assert codes(serving("--max-model-len", "26000", "--max-num-seqs", "512")) == ["SZ-01"]
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        ["--max-model-len=131072"],
+        ["--max_model_len", "131072"],
+        ["--max-model-l", "128K"],
+        ["--max-model-len", "8192", "--max-model-len", "131072"],
+    ],
+)
+def test_every_spelling_of_the_context_is_read(spelled: list[str]) -> None:
+    assert "one request of 131,072 tokens" in one(serving(*spelled), "SZ-01")[1]
+
+
+def test_a_shell_wrapper_hides_nothing() -> None:
+    script = {"command": ["sh", "-c"], "args": [f"exec vllm serve {LLAMA_8B} --max-model-len 131072"]}
+    assert "one request of 131,072 tokens" in one(deployment(vllm() | script), "SZ-01")[1]
+
+
+def test_a_model_larger_than_the_card_is_refused_before_any_kv_cache() -> None:
+    manifest = deployment(vllm("--model", "meta-llama/Llama-3.1-70B-Instruct", "--max-model-len", "1024"))
+    _, message, remedy = one(manifest, "SZ-01")
+    assert "before any KV cache 133." in message
+    assert "per GPU are needed, 20.27 GiB may be used" in message
+    assert remedy == "tensor parallel size 8 on 8 x NVIDIA L4; or 1 x NVIDIA B200"
+
+
+def test_a_card_without_bfloat16_is_refused_with_the_engines_own_reason() -> None:
+    t4 = {"nodeSelector": {GKE: "nvidia-tesla-t4"}}
+    _, message, _ = one(deployment(vllm("--model", QWEN_7B, "--max-model-len", "2048"), pod=t4), "SZ-01")
+    assert message == "does not start: NVIDIA T4 (compute capability 7.5) has no bfloat16"
+
+
+@pytest.mark.parametrize("share", ["90", "1.01", "0"])
+def test_a_memory_share_outside_its_range_does_not_start(share: str) -> None:
+    _, message, _ = one(serving("--max-model-len", "8192", "--gpu-memory-utilization", share), "SZ-01")
+    assert message == f"does not start: gpu_memory_utilization {share} is not a share between 0 and 1"
+
+
+def test_a_quantized_checkpoint_is_sized_as_it_is_stored() -> None:
+    t4 = {"nodeSelector": {GKE: "nvidia-tesla-t4"}}
+    awq = vllm("--model", "Qwen/Qwen2.5-7B-Instruct-AWQ", "--max-model-len", "8192")
+    assert codes(deployment(awq, pod=t4)) == []
+
+
+def slots(total: int, count: int, **more: Any) -> dict[str, Any]:
+    return deployment(llamacpp(*gguf(), "--ctx-size", str(total), "--parallel", str(count), **more), pod={})
+
+
+def test_on_cpus_the_memory_limit_is_the_capacity() -> None:
+    assert codes(slots(8192, 2)) == []
+    path, message, remedy = one(slots(8192, 2, memory="4Gi"), "SZ-01")
+    assert path == ARGS
+    assert "of memory are needed, 4.00 GiB may be used" in message
+    assert "memory: 4.00 GiB\n" in message
+    assert remedy == "a memory limit of 6Gi"
+    assert codes(slots(8192, 2, memory="6Gi")) == []
+
+
+def test_slots_hold_full_contexts_and_the_border_is_one_block() -> None:
+    assert codes(slots(2 * LARGEST_IN_8_GIB, 2)) == []
+    _, message, remedy = one(slots(2 * (LARGEST_IN_8_GIB + 1), 2), "SZ-01")
+    assert message.startswith("does not fit: 2 slots of 25,601 tokens need ")
+    assert "the largest context that fits is 25,600 tokens, in 2 slots\n" in message
+    assert remedy == f"--ctx-size {2 * LARGEST_IN_8_GIB}; or 1 slot of 25,601 tokens; or a memory limit of 9Gi"
+
+
+def test_llama_cpp_on_a_gpu_is_sized_by_the_card() -> None:
+    full = ["--ctx-size", "32768", "--n-gpu-layers", "all"]
+    t4 = {"nodeSelector": {GKE: "nvidia-tesla-t4"}}
+    assert codes(deployment(llamacpp(*gguf(), *full, gpus=1), pod=t4)) == []
+    manifest = deployment(llamacpp(*gguf("Qwen2.5-7B-Instruct-F16.gguf"), *full, gpus=1), pod=t4)
+    assert "per GPU are needed, 14.56 GiB may be used" in one(manifest, "SZ-01")[1]
+
+
+# --- SZ-03 the tensor parallel size divides the heads
+
+
+@pytest.mark.parametrize("size", [3, 5, 6])
+def test_a_size_that_does_not_divide_the_heads_is_refused(size: int) -> None:
+    path, message, remedy = one(serving("-tp", str(size), gpus=size), "SZ-03")
+    assert path == ARGS
+    assert message == f"tensor parallel size {size} does not divide the 32 attention heads of {LLAMA_8B}"
+    assert remedy == "--tensor-parallel-size 1 or 2 or 4 or 8 or 16 or 32"
+
+
+@pytest.mark.parametrize("size", [1, 2, 32])
+def test_a_size_that_divides_the_heads_passes(size: int) -> None:
+    assert findings(serving("-tp", str(size), gpus=size), "SZ-03") == []
+
+
+def test_heads_are_checked_even_where_the_memory_cannot_be_computed() -> None:
+    manifest = deployment(vllm("--model", "openai/gpt-oss-20b", "-tp", "3", gpus=3))
+    assert {"SZ-03", "SZ-21"} <= set(codes(manifest))
+
+
+# --- SZ-04 the parallel size equals the GPUs requested
+
+
+@pytest.mark.parametrize(
+    ("args", "gpus", "sum_"),
+    [
+        (["--tensor-parallel-size", "2"], 1, "tensor parallel size 2 x pipeline parallel size 1 = 2 GPUs"),
+        (["-tp", "2", "-pp", "2"], 2, "tensor parallel size 2 x pipeline parallel size 2 = 4 GPUs"),
+        ([], 4.0, "tensor parallel size 1 x pipeline parallel size 1 = 1 GPU"),
+        ([], 0, "tensor parallel size 1 x pipeline parallel size 1 = 1 GPU"),
+    ],
+)
+def test_more_or_fewer_gpus_than_ranks_are_refused(args: list[str], gpus: Any, sum_: str) -> None:
+    path, message, _ = one(serving("--max-model-len", "4096", *args, gpus=gpus), "SZ-04")
+    assert path == GPUS
+    assert message == f"{sum_}, the container requests {int(gpus)}"
+
+
+def test_the_way_out_of_a_mismatch_names_both_sides() -> None:
+    assert one(serving("-tp", "2", "--max-model-len", "4096"), "SZ-04")[2] == (
+        "nvidia.com/gpu: 2, or --tensor-parallel-size 1"
+    )
+
+
+@pytest.mark.parametrize("gpus", [2, "2", 2.0])
+def test_as_many_gpus_as_ranks_pass_in_every_spelling(gpus: Any) -> None:
+    assert codes(serving("--max-model-len", "4096", "--tensor-parallel=2", gpus=gpus)) == []
+
+
+def test_a_group_of_pods_is_counted_together() -> None:
+    worker = {
+        "spec": {"containers": [{"name": "ray", "image": "x/ray:1", "resources": {"limits": {"nvidia.com/gpu": 8}}}]}
+    }
+    leader = {"spec": {"containers": [vllm("--model", LLAMA_8B, "-tp", "8", "-pp", "2", gpus=8)]}}
+    parts = {"size": 2, "leaderTemplate": leader, "workerTemplate": worker}
+    manifest = {"kind": "LeaderWorkerSet", "spec": {"leaderWorkerTemplate": parts}}
+    assert findings(manifest, "SZ-04") == []
+    parts["size"] = 3
+    assert "the 3 pods of a group request 24" in findings(manifest, "SZ-04")[0].message
+
+
+def test_llama_cpp_without_a_gpu_asks_for_none() -> None:
+    assert findings(deployment(llamacpp(), pod={}), "SZ-04") == []
+
+
+# --- SZ-08 the context is within the model's maximum
+
+
+def test_a_context_beyond_the_maximum_is_refused_and_the_maximum_passes() -> None:
+    path, message, remedy = one(serving("--max-model-len", "131073", "-tp", "2", gpus=2), "SZ-08")
+    assert path == ARGS
+    assert message == f"a context of 131,073 tokens is more than the 131,072 that {LLAMA_8B} was made for"
+    assert remedy == "a context of at most 131,072 tokens"
+    assert codes(serving("--max-model-len", "131072", "-tp", "2", gpus=2)) == []
+
+
+def test_an_unstated_context_is_the_models_own_and_passes() -> None:
+    assert findings(serving(), "SZ-08") == []
+
+
+def test_both_the_maximum_and_the_memory_are_reported_at_once() -> None:
+    assert codes(serving("--max-model-len", "200k")) == ["SZ-01", "SZ-08"]
+
+
+def test_each_slot_counts_not_their_sum() -> None:
+    assert findings(slots(4 * 32768, 4, memory="16Gi"), "SZ-08") == []
+    assert "a context of 32,769 tokens" in one(slots(2 * 32769, 2, memory="16Gi"), "SZ-08")[1]
+
+
+# --- SZ-21 the sizing could be evaluated
+
+
+def test_an_unknown_context_stops_with_one_finding_that_names_it() -> None:
+    assert codes(serving("--max-model-len", UNKNOWN)) == ["SZ-21"]
+    path, message, remedy = one(serving("--max-model-len", UNKNOWN), "SZ-21")
+    assert path == ARGS
+    assert message.startswith(
+        "cannot decide whether the model fits or whether the context is within the model's maximum "
+        "because --max-model-len is only known after apply"
+    )
+    assert remedy == "make it a plain value"
+
+
+def test_an_unknown_word_may_be_any_flag_and_is_one_cause() -> None:
+    assert codes(serving(UNKNOWN)) == ["SZ-21"]
+    message = one(serving(UNKNOWN), "SZ-21")[1]
+    assert message.startswith("cannot decide whether the sizing holds because a part of the arguments is only known")
+
+
+def test_arguments_that_are_wholly_unknown_are_one_cause() -> None:
+    assert codes(deployment(vllm() | {"args": UNKNOWN})) == ["SZ-21"]
+
+
+def test_an_unknown_number_of_gpus_is_reported_where_it_is() -> None:
+    manifest = serving("--max-model-len", "8192", gpus=UNKNOWN)
+    assert codes(manifest) == ["SZ-21"]
+    path, message, _ = one(manifest, "SZ-21")
+    assert path == GPUS
+    assert (
+        "whether the parallel size equals the GPUs requested because the GPU count is only known after apply" in message
+    )
+
+
+def test_two_unknown_values_in_two_places_are_two_findings() -> None:
+    manifest = serving("--max-model-len", UNKNOWN, gpus=UNKNOWN)
+    assert sorted(finding.path for finding in findings(manifest, "SZ-21")) == sorted([ARGS, GPUS])
+
+
+def test_an_unknown_node_selector_leaves_the_gpu_open() -> None:
+    pod = {"nodeSelector": {GKE: UNKNOWN}}
+    assert one(deployment(vllm(), pod=pod), "SZ-21")[0] == f'spec.template.spec.nodeSelector["{GKE}"]'
+
+
+def test_the_other_rules_still_speak_beside_an_unknown_value() -> None:
+    assert codes(serving("-tp", "3", "--max-model-len", UNKNOWN, gpus=2)) == ["SZ-03", "SZ-04", "SZ-21"]
+
+
+def test_an_unknown_value_that_sizing_does_not_read_changes_nothing() -> None:
+    container = vllm(env=[{"name": "NAMESPACE", "value": UNKNOWN}], volumeMounts=UNKNOWN)
+    assert codes(deployment(container)) == []
+
+
+def test_a_value_from_a_secret_is_not_known_either() -> None:
+    env = [{"name": "LEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
+    assert codes(serving("--max-model-len", "$(LEN)", env=env)) == ["SZ-21"]
+
+
+def test_a_model_outside_the_catalog_cannot_be_decided_and_near_names_are_given() -> None:
+    manifest = deployment(vllm("--model", "meta-llama/Llama-3.1-8B-Instrct", "--max-model-len", "8192"))
+    _, message, _ = one(manifest, "SZ-21")
+    assert "because the model is not in the catalog; did you mean meta-llama/Llama-3.1-8B-Instruct" in message
+
+
+@pytest.mark.parametrize(
+    ("container", "pod", "why"),
+    [
+        (vllm("--max-model-len", "8192"), None, "the model is not named by the arguments as a repository"),
+        (vllm(), {}, "the GPU is named by no node selector or required affinity"),
+        (vllm(image="lmsysorg/sglang:v0.5.23"), None, "the engine is SGLang, which cannot be read yet"),
+        (vllm("--model", "openai/gpt-oss-20b"), None, "a mixture of experts"),
+        (
+            vllm("--model", LLAMA_8B, "--enable-lora"),
+            None,
+            "--enable-lora changes memory in a way that cannot be sized",
+        ),
+        (vllm("--model", LLAMA_8B, "-pp", "2", gpus=2), None, "the pipeline parallel size is more than 1"),
+        (vllm(image="vllm/vllm-openai-cpu:v0.33.0", gpus=0), {}, "the memory is that of a CPU"),
+        (llamacpp(memory=None), {}, "the memory limit is not stated"),
+        (llamacpp(memory=UNKNOWN), {}, "the memory limit is only known after apply"),
+        (llamacpp(*gguf("model.gguf"), "-c", "4096"), {}, "the quantization is not told by the file name"),
+        (llamacpp(gpus=2), None, "the GPU split is by layers over several GPUs"),
+        (
+            llamacpp(*gguf(), "-c", "4096", "-ngl", "10", gpus=1),
+            None,
+            "--n-gpu-layers leaves part of the model on the CPU",
+        ),
+        (llamacpp(*gguf(), "--parallel", "2", memory="5Gi"), {}, "--ctx-size is left to the server"),
+    ],
+)
+def test_what_cannot_be_sized_is_said_and_never_passes(container: Any, pod: Any, why: str) -> None:
+    manifest = deployment(container, pod=pod)
+    assert codes(manifest) == ["SZ-21"]
+    assert why in one(manifest, "SZ-21")[1]
+
+
+def test_what_is_plain_and_known_is_evaluated() -> None:
+    assert codes(serving("--max-model-len", "8192")) == []
+    assert codes(deployment(llamacpp(), pod={})) == []
+    assert (
+        codes(
+            deployment(
+                llamacpp(memory=None), pod={"nodeSelector": {"node.kubernetes.io/instance-type": "n2-standard-8"}}
+            )
+        )
+        == []
+    )
+
+
+# --- what holds for all rules
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        vllm("--model", CANARY),
+        vllm("--model", LLAMA_8B, "--max-model-len", CANARY),
+        vllm("--model", LLAMA_8B, "--quantization", CANARY, "--kv-cache-dtype", CANARY, "--dtype", CANARY),
+        vllm("--model", LLAMA_8B, f"--{CANARY}", CANARY, f"--tensor-parallel-size={CANARY}"),
+        vllm("--model", f"https://user:{CANARY}@hub/{LLAMA_8B}"),
+        vllm(gpus=CANARY),
+        vllm(image=f"registry/{CANARY}/vllm-openai:{CANARY}"),
+        vllm(env=[{"name": "HF_TOKEN", "value": CANARY}], name=CANARY),
+        llamacpp("--model", f"/{CANARY}.gguf", "--ctx-size", CANARY, "--alias", f"{CANARY}/{CANARY}"),
+        llamacpp(*gguf(), "--cache-type-k", CANARY, memory=CANARY, gpus=CANARY),
+    ],
+)
+def test_no_message_ever_holds_a_value_of_the_manifest(planted: dict[str, Any]) -> None:
+    found = judged(deployment(planted, pod={"nodeSelector": {GKE: CANARY}}))
+    assert found
+    assert not [finding for finding in found if CANARY in str(finding)]
+
+
+def test_rules_have_distinct_ids_and_names_and_say_why() -> None:
+    assert [rule.id for rule in ALL] == ["SZ-01", "SZ-03", "SZ-04", "SZ-08", "SZ-21", "WH-06", "WH-21"]
+    assert len({rule.name for rule in ALL}) == len(ALL)
+    assert all(rule.title and rule.why and rule.remediation and rule.question.startswith("whether") for rule in ALL)
+
+
+def test_only_the_pinned_image_is_advice() -> None:
+    assert [rule.id for rule in ALL if rule.level is Enforcement.ADVISORY] == ["WH-06"]
+
+
+def test_every_finding_carries_a_path_and_the_code_of_its_rule() -> None:
+    for rule, finding in judge(only(guide())):
+        assert finding.code == rule.id
+        assert finding.path
+        assert finding.remedy
+
+
+def test_a_broken_rule_stops_with_its_name_and_no_trace() -> None:
+    def broken(workload: Workload) -> list[Any]:
+        raise KeyError(CANARY)
+
+    rule = Rule("SZ-99", "x", "x", "whether", "x", "x", Severity.LOW, Enforcement.MANDATORY, broken)
+    (finding,) = rule.findings(only(guide()))
+    assert finding.message == "internal error in rule SZ-99 (KeyError)"
+    assert finding.path == CONTAINER
+    assert CANARY not in str(finding)

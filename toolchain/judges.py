@@ -1,0 +1,78 @@
+"""Outside judges of what we render: one cached environment, shared by clones, keyed by a digest of its lock file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+from toolchain import build
+
+LOCK = Path(__file__).resolve().parent / "judges.lock"
+
+
+def environment() -> Path:
+    """The directory of the environment; installs it when it is not there (about a minute, once)."""
+    digest = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    return build.populate(build.cache() / f"judges-{digest}", _install)
+
+
+def python() -> Path:
+    """Its interpreter. Programs are started as ``python -m``: the environment was renamed into place."""
+    return environment() / "bin" / "python"
+
+
+def llama_server() -> Path:
+    """The real llama-server."""
+    found = sorted(environment().glob("lib/python*/site-packages/**/llama-server"))
+    if not found:
+        raise build.BuildError("the judges' environment has no llama-server")
+    return found[0]
+
+
+def run(*arguments: str, timeout_s: float = 120, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a judge without any of our environment's Python settings; output is captured."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    return subprocess.run(
+        list(arguments), capture_output=True, text=True, check=False, env=clean, timeout=timeout_s, input=stdin
+    )
+
+
+def checkov(manifests: Path) -> list[dict[str, str]]:
+    """Failed checks of checkov's kubernetes framework over one file: id, resource."""
+    done = run(
+        str(python()), "-m", "checkov.main", "-f", str(manifests), "--framework", "kubernetes",
+        "--compact", "--quiet", "--skip-download", "-o", "json",
+    )  # fmt: skip
+    report = json.loads(done.stdout)
+    if "results" not in report:
+        return []
+    return [{"id": f["check_id"], "resource": f["resource"]} for f in report["results"]["failed_checks"]]
+
+
+def kubernetes_validate(manifests: Path, version: str) -> str:
+    """What kubernetes-validate --strict objects to for one Kubernetes minor; empty when it accepts."""
+    done = run(str(python()), "-m", "kubernetes_validate", "-k", version, "--strict", "--quiet", str(manifests))
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def _install(directory: Path) -> None:
+    print("toolchain: judges: installing (about a minute)", file=sys.stderr, flush=True)
+    started = time.monotonic()
+    venv.create(directory, with_pip=True, symlinks=True)
+    done = run(
+        str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+        "--require-hashes", "-r", str(LOCK), timeout_s=1200,
+    )  # fmt: skip
+    if done.returncode:
+        raise build.BuildError(f"the judges cannot be installed: {done.stderr.strip()[-1500:]}")
+    print(f"toolchain: judges: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    environment()
