@@ -1,23 +1,25 @@
 """A stack file, planned and created: `pulumi up` runs this."""
 
+import sys
 from pathlib import Path
 
 import pulumi
 
 from modelberth import lock, parse, stackfiles
-from modelberth.components.options import refused
-from modelberth.components.stack import deploy, log
+from modelberth.components.stack import configured, deploy, log
+from modelberth.errors import ModelberthError
 
 ROOT = Path(__file__).resolve().parent
-KEYS = ("target", "defaults", "pools", "weights", "services")
+ALREADY_SHOWN = 32  # the exit code that tells the engine to add nothing to what the program said
 
-config = pulumi.Config("modelberth")
-document = {key: value for key in KEYS if (value := config.get_object(key)) is not None}
 lock_path = stackfiles.lock_path_of(pulumi.get_stack(), ROOT / "stacks")
+try:
+    stack = parse.stack(configured())
+    settled = lock.settle(stack, stackfiles.read_lock(lock_path), stack_name=pulumi.get_stack())
+except ModelberthError as error:
+    pulumi.log.error(str(error))
+    sys.exit(ALREADY_SHOWN)
 
-stack = refused(lambda: parse.stack(document))
-locked = refused(lambda: stackfiles.read_lock(lock_path))
-settled = refused(lambda: lock.settle(stack, locked, stack_name=pulumi.get_stack()))
 log(settled)
 if settled.new and not pulumi.runtime.is_dry_run():
     lock_path.write_text(lock.dump(settled.lock), encoding="utf-8")

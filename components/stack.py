@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, cast
 
 import pulumi
+from pulumi.runtime import get_config_env
 
 from modelberth.lock import Settled
 from modelberth.spec import StackSpec
 
+from .naming import PACKAGE
 from .node_pool import GpuNodePool, GpuNodePoolArgs
 from .service import LLMService, LLMServiceArgs
 from .targets import ExistingCluster, Target
 from .targets.existing import ExistingClusterArgs
 from .weights import WeightStore, WeightStoreArgs
+
+
+def configured() -> dict[str, Any]:
+    """Everything that the stack's settings hold under this package's name, misspelt keys included."""
+    found: dict[str, Any] = {}
+    for name, text in sorted(get_config_env().items()):
+        prefix, _, key = name.partition(":")
+        if prefix == PACKAGE:
+            try:
+                found[key] = json.loads(text)
+            except ValueError:
+                found[key] = text
+    return found
 
 
 def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMService]:

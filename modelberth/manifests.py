@@ -41,6 +41,8 @@ _OTHER_ACCELERATORS = re.compile(
     r"nvidia\.com/mig-.+|(amd|gpu\.intel)\.com/.+|google\.com/tpu|aws\.amazon\.com/neuron.*"
 )
 _SERVING_FLAGS = ("--model", "--hf-repo", "--served-model-name", "--max-model-len", "--ctx-size")
+_HELPERS = ("ray", "sleep")
+"""Programs of an engine's image that serve nothing themselves."""
 _LARGEST = 2**63
 
 
@@ -88,7 +90,10 @@ class Workload:
 
 
 def workloads(manifest: Any) -> tuple[Workload, ...]:
-    """The serving containers of one Kubernetes object, in its order; empty for everything else."""
+    """The serving containers of one Kubernetes object, in its order; empty for everything else.
+
+    Workers of a group whose leader serves only help it: they count by their GPUs.
+    """
     root = _Node(manifest, "")
     kind = root["kind"].text()
     found: list[Workload] = []
@@ -97,7 +102,9 @@ def workloads(manifest: Any) -> tuple[Workload, ...]:
         for step in steps:
             template = template[step]
         if template.value is not None:
-            found.extend(_of_pod(root, kind, template["spec"]))
+            led = any(workload.observed for workload in found)
+            serving = _of_pod(root, kind, template["spec"])
+            found.extend(workload for workload in serving if workload.observed or not led)
     return tuple(found)
 
 
@@ -150,11 +157,9 @@ def _list(value: Any) -> Sequence[Any]:
 
 def _of_pod(root: _Node, kind: str, pod: _Node) -> Iterator[Workload]:
     containers = pod["containers"]
-    if containers.unknown and kind != "Job":
-        yield _illegible(root, kind, containers, CONTAINER)
-    for container in containers.elements():
-        if container.unknown:
-            yield _illegible(root, kind, container, CONTAINER)
+    for container in [containers] if containers.unknown else containers.elements():
+        if container.unknown and kind != "Job":
+            yield _illegible(root, kind, container)
         elif isinstance(container.value, Mapping):
             workload = _of_container(root, kind, pod, container)
             if workload:
@@ -167,9 +172,9 @@ def _of_container(root: _Node, kind: str, pod: _Node, container: _Node) -> Workl
     seen = engines.read(container.value)
     repository, tag, digest = image_parts(image.text())
     engine, on_cpu = (seen.engine, _engine_of(repository)[1]) if seen else _engine_of(repository)
-    if engine is None:
-        doubt = _doubt(kind, container, gpus)
-        return _illegible(root, kind, doubt, CONTAINER, container) if doubt else None
+    if seen is None and (engine is None or engine in engines.ENGINES):
+        doubt = _doubt(kind, container, gpus, engine)
+        return _illegible(root, kind, doubt, container) if doubt else None
     arguments = container["args"] if container["args"].value is not None else container["command"]
     group_size, replica_gpus, more = _group(root, kind, gpus)
     labels, unknown_labels = _labels(pod)
@@ -207,8 +212,11 @@ def _of_container(root: _Node, kind: str, pod: _Node, container: _Node) -> Workl
     )
 
 
-def _illegible(root: _Node, kind: str, cause: _Node, fact: str, container: _Node | None = None) -> Workload:
+def _illegible(root: _Node, kind: str, cause: _Node, container: _Node | None = None) -> Workload:
     where = container or cause
+    why = Undecided(cause.path, CONTAINER, f"it {LATER}")
+    if not cause.unknown:
+        why = Undecided(cause.path, CONTAINER, "it is not legible in this command", "call the engine itself")
     return Workload(
         kind=kind,
         name=root["metadata"]["name"].text(),
@@ -218,16 +226,19 @@ def _illegible(root: _Node, kind: str, cause: _Node, fact: str, container: _Node
         arguments_path=where.path,
         has_selector=_has_selector(root, kind),
         image_known=False,
-        undecided=(Undecided(cause.path, fact, f"it {LATER}"),),
+        undecided=(why,),
     )
 
 
-def _doubt(kind: str, container: _Node, gpus: int | None) -> _Node | None:
-    """The unknown value that leaves open whether this container serves a model; None when it certainly does not.
+def _doubt(kind: str, container: _Node, gpus: int | None, engine: str | None) -> _Node | None:
+    """The value that leaves open whether this container serves a model; None when it certainly does not.
 
-    A Job computes and ends: its unknown image is no reason to stop.
+    It may be unknown, or a command of its own in the image of ``engine``. A Job computes and ends: an engine's image is
+    at work there to download weights, and an unknown one is no reason to stop.
     """
     image, words = container["image"], command_line(container.value)
+    if engine and kind != "Job":
+        return None if words[:1] and words[0] in _HELPERS else container["command"]
     open_ended = [node for node in (image, container["command"], container["args"]) if node.unknown]
     if kind == "Job" or not open_ended:
         return None

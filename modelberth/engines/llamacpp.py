@@ -120,7 +120,8 @@ class LlamaCpp:
             (i for i, w in enumerate(words) if isinstance(w, str) and w.rsplit("/", 1)[-1] == "llama-server"), None
         )
         repository, tag, _ = image_parts(str(image))
-        if server is None and not repository.endswith("ggml-org/llama.cpp"):
+        own_command = not container.get("command")
+        if server is None and not (own_command and repository.endswith("ggml-org/llama.cpp")):
             return None
         build = re.search(r"b\d+", tag or "")
         table = flags.table("llamacpp", self._facts.default_version)

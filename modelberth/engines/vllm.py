@@ -180,7 +180,8 @@ class Vllm:
         """What a container serves, when it is vLLM's."""
         words = flags.command_line(container)
         image = container.get("image")
-        argv = _serve_arguments(words, image if isinstance(image, str) else "")
+        own_command = not container.get("command")
+        argv = _serve_arguments(words, image if isinstance(image, str) and own_command else "")
         if argv is None:
             return None
         version, assumed = self._version(image)

@@ -8,7 +8,7 @@ from modelberth.memory.kv import kv_arithmetic, kv_bytes_per_token
 from modelberth.memory.shapes import Shape
 from modelberth.memory.terms import Memory, Term
 from modelberth.memory.weights import gguf_bytes
-from modelberth.units import GIB, MIB
+from modelberth.units import MIB
 
 BATCH_TOKENS = 512
 """llama-server's --ubatch-size default (build b11434)."""
@@ -59,8 +59,3 @@ def memory(shape: Shape, capacity_bytes: int, settings: Settings, *, on_gpu: boo
         block_tokens=KV_CELLS,
         kv_why=kv_arithmetic(shape, settings.kv_cache_dtype, 1),
     )
-
-
-def gpu_capacity_bytes(visible_memory_gib: float) -> int:
-    """What the GPU shows, in bytes."""
-    return int(visible_memory_gib * GIB)

@@ -15,7 +15,7 @@ from modelberth.memory.kv import kv_arithmetic, kv_bytes_per_token
 from modelberth.memory.shapes import Shape
 from modelberth.memory.terms import Memory, Term
 from modelberth.memory.weights import safetensors_bytes
-from modelberth.units import GIB, gib
+from modelberth.units import GIB
 from modelberth.versions import fact
 
 SAMPLER_COPIES = 9.65
@@ -114,8 +114,3 @@ def _activation(shape: Shape, settings: Settings) -> Term:
     else:
         why = f"one batch: {settings.max_num_batched_tokens} tokens x {width} elements x 2 B"
     return Term("activation", ceil(max(sampler, forward)), why, "vLLM profile run, gpu_model_runner.py")
-
-
-def summary(use: Memory) -> str:
-    """One line: what is left for the KV cache."""
-    return f"{gib(use.budget_bytes)} budget - {gib(use.used_bytes)} = {gib(use.kv_budget_bytes)} for the KV cache"

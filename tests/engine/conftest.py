@@ -64,7 +64,7 @@ class Project:
 
     def pulumi(self, *arguments: str, policies: bool = False) -> subprocess.CompletedProcess[str]:
         """Run the engine; output is captured, the exit code is the caller's business."""
-        extra = ["--policy-pack", str(POLICIES)] if policies and (POLICIES / "PulumiPolicy.yaml").exists() else []
+        extra = ["--policy-pack", str(POLICIES)] if policies else []
         return engine.run(
             [*arguments, "--stack", "dev", *extra],
             root=self.root,

@@ -191,6 +191,29 @@ def test_an_unknown_image_is_only_a_concern_where_a_gpu_is_requested() -> None:
     assert finding.path == f"{CONTAINER}.image"
 
 
+def test_a_download_in_the_engines_image_is_no_server() -> None:
+    script = {"command": ["sh", "-c"], "args": ["hf download a/b; echo done"]}
+    assert codes(deployment(vllm() | script, kind="Job")) == []
+    assert codes(deployment(llamacpp() | script, kind="Job")) == []
+
+
+def test_a_worker_that_only_joins_ray_is_no_server() -> None:
+    assert codes(deployment(vllm(command=["sh", "-c", "ray start --address=$LEADER --block"]))) == []
+
+
+@pytest.mark.parametrize("command", [["/start.sh"], UNKNOWN, ["sh", "-c", UNKNOWN]])
+def test_an_engines_image_with_a_command_of_its_own_is_not_passed_over(command: Any) -> None:
+    (finding,) = findings(deployment(vllm(command=command)), "SZ-21")
+    assert finding.path == f"{CONTAINER}.command"
+    assert "because what the container serves is" in finding.message
+
+
+def test_workers_of_a_group_whose_leader_serves_are_not_judged_themselves() -> None:
+    joins = vllm(command=["sh", "-c", "bash /vllm-workspace/multi-node-serving.sh worker"], gpus=1)
+    leads = vllm("--model", "meta-llama/Llama-3.1-8B-Instruct", "-tp", "2", "--max-model-len", "8192")
+    assert codes(group(2, leader=leads, worker=joins)) == []
+
+
 def test_a_job_of_unknown_purpose_is_not_held_up() -> None:
     assert codes(deployment(vllm("train", image=UNKNOWN), kind="Job")) == []
 

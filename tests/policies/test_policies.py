@@ -1,0 +1,183 @@
+"""The pack as the engine meets it: unknown values, secrets, floats, kinds, and errors inside."""
+
+import ast
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from pulumi_policy import EnforcementLevel, ResourceValidationPolicy
+from pulumi_policy.proxy import (
+    UNKNOWN_ARRAY_VALUE,
+    UNKNOWN_NUMBER_VALUE,
+    UNKNOWN_OBJECT_VALUE,
+    UNKNOWN_STRING_VALUE,
+    unknown_checking_proxy,
+)
+
+from modelberth.observed import UNKNOWN
+from modelberth.rules import ALL
+from policies import facts, pack
+from tests.policies.servicer import DEPLOYMENT, analyze, names, secret
+from tests.rules.samples import CANARY, LLAMA_8B, ROOT, deployment, guide, llamacpp, vllm
+
+
+def server(*args: Any, **more: Any) -> dict[str, Any]:
+    return deployment(vllm("--model", LLAMA_8B, *args, **more))
+
+
+def test_a_deployment_that_fits_is_met_with_silence() -> None:
+    assert analyze(server("--max-model-len", "8192", gpus=1.0)) == []
+
+
+def test_the_guides_manifest_is_stopped_twice_and_advised_once() -> None:
+    found = analyze(guide())
+    assert names(found) == [("MANDATORY", "SZ-01"), ("MANDATORY", "WH-21"), ("ADVISORY", "WH-06")]
+    assert "one request of 131,072 tokens needs 40.00 GiB of KV cache" in found[0][2]
+    assert "the largest context that fits is 30,000 tokens" in found[0][2]
+
+
+@pytest.mark.parametrize("kind", ["apps/v1:StatefulSet", "apps/v1:DaemonSet", "batch/v1:Job", "core/v1:Pod"])
+def test_every_kind_is_judged_under_its_type(kind: str) -> None:
+    properties = server()
+    if kind.endswith("Pod"):
+        properties["spec"] = properties["spec"]["template"]["spec"]
+    del properties["kind"]
+    assert names(analyze(properties, f"kubernetes:{kind}")) == [("MANDATORY", "SZ-01")]
+
+
+def test_groups_of_pods_are_judged_as_custom_resources() -> None:
+    worker = server(gpus=1)["spec"]["template"]
+    properties = {"spec": {"leaderWorkerTemplate": {"size": 1.0, "workerTemplate": worker}}}
+    found = analyze(properties, "kubernetes:leaderworkerset.x-k8s.io/v1:LeaderWorkerSet")
+    assert names(found) == [("MANDATORY", "SZ-01")]
+
+
+@pytest.mark.parametrize("type_", ["kubernetes:core/v1:Service", "aws:ecs/service:Deployment", "pulumi:pulumi:Stack"])
+def test_other_resources_are_left_alone(type_: str) -> None:
+    assert analyze(server(), type_) == []
+
+
+# --- unknown at preview: a mandatory rule never turns quiet
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"args": ["--model", LLAMA_8B, "--max-model-len", UNKNOWN_STRING_VALUE]}, ".args"),
+        ({"args": UNKNOWN_ARRAY_VALUE}, ".args"),
+        ({"args": [UNKNOWN_STRING_VALUE]}, ".args"),
+        ({"image": UNKNOWN_STRING_VALUE}, ".image"),
+        ({"resources": {"limits": {"nvidia.com/gpu": UNKNOWN_NUMBER_VALUE}}}, '.resources.limits["nvidia.com/gpu"]'),
+        ({"resources": {"limits": UNKNOWN_OBJECT_VALUE}}, ".resources.limits"),
+        ({"resources": UNKNOWN_OBJECT_VALUE}, ".resources"),
+    ],
+)
+def test_an_unknown_value_that_sizing_needs_stops_the_preview(change: dict[str, Any], path: str) -> None:
+    found = analyze(deployment(vllm() | change))
+    assert names(found) == [("MANDATORY", "SZ-21")]
+    assert f"spec.template.spec.containers[0]{path}: cannot decide " in found[0][2]
+
+
+@pytest.mark.parametrize("where", ["containers", "spec", "template"])
+def test_an_unknown_pod_stops_the_preview(where: str) -> None:
+    properties = server()
+    place = {"template": properties["spec"], "spec": properties}.get(where, properties["spec"]["template"]["spec"])
+    place[where] = UNKNOWN_OBJECT_VALUE
+    assert names(analyze(properties)) == [("MANDATORY", "SZ-21")]
+
+
+def test_an_unknown_element_does_not_disable_the_rules_for_its_siblings() -> None:
+    broken = vllm("--model", LLAMA_8B, env=[UNKNOWN_STRING_VALUE, {"name": "A", "value": UNKNOWN_STRING_VALUE}])
+    sidecar = {"name": "sidecar", "image": UNKNOWN_STRING_VALUE}
+    assert names(analyze(deployment(sidecar, broken))) == [("MANDATORY", "SZ-01")]
+
+
+def test_an_unknown_value_elsewhere_is_no_matter() -> None:
+    properties = server("--max-model-len", "8192")
+    properties["metadata"] = {"name": UNKNOWN_STRING_VALUE, "labels": UNKNOWN_OBJECT_VALUE}
+    properties["spec"]["replicas"] = UNKNOWN_NUMBER_VALUE
+    properties["spec"]["selector"] = UNKNOWN_OBJECT_VALUE
+    properties["spec"]["template"]["metadata"] = UNKNOWN_OBJECT_VALUE
+    assert analyze(properties) == []
+
+
+def test_nothing_is_ever_reported_as_impossible_to_run() -> None:
+    for unknown in (UNKNOWN_STRING_VALUE, UNKNOWN_OBJECT_VALUE):
+        for properties in ({"spec": unknown}, {"metadata": unknown, "spec": {"template": unknown}}):
+            assert not [message for _, _, message in analyze(properties) if "can't run policy" in message]
+
+
+def test_proxies_become_plain_data_with_markers() -> None:
+    properties = {"a": [1.0, UNKNOWN_STRING_VALUE, {"b": UNKNOWN_NUMBER_VALUE, "c": "d"}], "e": UNKNOWN_ARRAY_VALUE}
+    assert facts.plain(unknown_checking_proxy(properties)) == {
+        "a": [1.0, UNKNOWN, {"b": UNKNOWN, "c": "d"}],
+        "e": UNKNOWN,
+    }
+
+
+# --- secrets
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        vllm("--model", LLAMA_8B, "--max-model-len", secret(CANARY)),
+        vllm("--model", secret(CANARY), "--max-model-len", "8192"),
+        vllm("--model", LLAMA_8B, "--hf-token", secret(CANARY)),
+        vllm("--model", LLAMA_8B, "--api-key", CANARY, "--quantization", secret(CANARY)),
+        vllm("--model", LLAMA_8B, env=[{"name": "HF_TOKEN", "value": secret(CANARY)}]),
+        vllm(image=secret(f"registry/vllm-openai:{CANARY}"), gpus=secret(CANARY)),
+        llamacpp("--model", secret(f"/{CANARY}.gguf"), "--alias", secret(f"a/{CANARY}")),
+    ],
+)
+def test_a_secret_never_reaches_a_message(container: dict[str, Any]) -> None:
+    found = analyze(deployment(container))
+    assert found
+    assert CANARY not in str(found)
+
+
+def test_a_secret_number_is_judged_like_any_other() -> None:
+    assert names(analyze(server("--max-model-len", secret("131072")))) == [("MANDATORY", "SZ-01")]
+
+
+# --- the pack itself
+
+
+def test_every_rule_is_one_policy_with_its_own_words() -> None:
+    assert [policy.name for policy in pack.POLICIES] == [f"{rule.id.lower()}-{rule.name}" for rule in ALL]
+    for rule, policy in zip(ALL, pack.POLICIES, strict=True):
+        assert isinstance(policy, ResourceValidationPolicy)
+        assert policy.enforcement_level is EnforcementLevel[rule.level.name]
+        assert policy.description == f"{rule.id} {rule.title}."
+        assert rule.remediation in (policy.remediation_steps or "")
+
+
+def test_a_manifest_that_breaks_the_reader_is_one_finding_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(manifest: Any) -> Any:
+        raise RecursionError(CANARY)
+
+    monkeypatch.setattr(pack, "workloads", broken)
+    found = analyze(guide(), DEPLOYMENT)
+    assert names(found) == [("MANDATORY", "SZ-21")]
+    assert "internal error in rule SZ-21 (RecursionError)" in found[0][2]
+    assert CANARY not in str(found)
+
+
+def test_two_broken_containers_of_one_pod_share_one_finding_about_the_pod() -> None:
+    properties = deployment(vllm(), vllm())
+    del properties["spec"]["selector"]
+    assert names(analyze(properties)) == [("MANDATORY", "WH-21")]
+
+
+def test_the_pack_imports_the_pure_half_and_never_the_components() -> None:
+    code = "import sys, policies.pack; print(sorted(m for m in sys.modules if m.startswith('modelberth.components')))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_file_that_starts_the_pack_does_nothing_else() -> None:
+    text = (ROOT / "policies" / "__main__.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 15
+    statements = [type(node).__name__ for node in ast.parse(text).body]
+    assert statements == ["Expr", "Import", "ImportFrom", "Expr", "ImportFrom", "ImportFrom", "Expr"]

@@ -1,0 +1,77 @@
+"""The pack as a process of its own, started as the engine starts it: folder, command, an environment of two variables."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+import yaml
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
+
+from modelberth.rules import ALL
+from tests.policies.servicer import names, request, verdicts
+from tests.rules.samples import ROOT, deployment, guide, vllm
+
+PACK = ROOT / "policies"
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
+    home = tmp_path_factory.mktemp("home")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:1", str(PACK)],
+        cwd=PACK,
+        env={"HOME": str(home), "PATH": os.defpath},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        port = process.stdout.readline().strip()
+        assert port.isdigit(), f"the pack did not start: {process.communicate()[1]}"
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield analyzer_pb2_grpc.AnalyzerStub(channel)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def test_it_presents_every_rule(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:
+    info = pack.GetAnalyzerInfo(empty_pb2.Empty())
+    assert info.name == "modelberth"
+    assert [policy.name.upper()[:5] for policy in info.policies] == [rule.id for rule in ALL]
+
+
+def test_it_lets_a_manifest_pass_that_fits(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:
+    response = pack.Analyze(request(deployment(vllm())))
+    assert verdicts(response) == []
+
+
+def test_it_stops_the_guides_manifest(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:
+    found = verdicts(pack.Analyze(request(guide())))
+    assert names(found) == [("MANDATORY", "SZ-01"), ("MANDATORY", "WH-21"), ("ADVISORY", "WH-06")]
+    assert "the largest context that fits is 30,000 tokens" in found[0][2]
+
+
+def test_it_takes_levels_from_the_engine(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:
+    name = "wh-21-selector-present"
+    off = analyzer_pb2.PolicyConfig(enforcementLevel=analyzer_pb2.DISABLED)
+    pack.Configure(analyzer_pb2.ConfigureAnalyzerRequest(policyConfig={name: off}))
+    try:
+        assert ("MANDATORY", "WH-21") not in names(verdicts(pack.Analyze(request(guide()))))
+    finally:
+        pack.Configure(analyzer_pb2.ConfigureAnalyzerRequest())
+
+
+def test_its_manifest_pins_the_toolchain_and_shares_the_environment() -> None:
+    manifest = yaml.safe_load((PACK / "PulumiPolicy.yaml").read_text(encoding="utf-8"))
+    assert manifest["runtime"] == {"name": "python", "options": {"toolchain": "pip", "virtualenv": "../.venv"}}
+    assert isinstance(manifest["version"], str)
+    requirements = Path(PACK / "requirements.txt").read_text(encoding="utf-8")
+    assert "-r ../requirements.txt" in requirements
