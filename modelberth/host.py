@@ -45,7 +45,8 @@ def gpu_host(machine: Machine, gpus: int, download_bytes: int) -> Host:
     """
     profile = node_profile(machine.id)
     share = gpus / machine.gpu_count
-    cpu = min(2000 + 2000 * gpus, int((profile.allocatable_cpu_millicores - SYSTEM_CPU_MILLICORES) * share))
+    free = profile.allocatable_cpu_millicores - SYSTEM_CPU_MILLICORES - FETCH_HOST.cpu_millicores
+    cpu = min(2000 + 2000 * gpus, int(free * share))
     shm = SHM_MIB_PER_RANK * gpus
     wanted = 8 * 1024 + 4 * 1024 * gpus + shm
     memory = min(wanted, int(usable_memory_bytes(profile) * share) // MIB)

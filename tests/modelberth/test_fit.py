@@ -55,7 +55,7 @@ def test_the_guides_manifest_leaves_no_room_for_one_request_of_the_default_conte
     assert answer.memory is not None
     assert answer.memory.kv_bytes_for(131_072) == 20 * GIB
     assert answer.memory.kv_budget_bytes < 6 * GIB
-    assert 30_000 < (answer.largest_context or 0) < 40_000
+    assert 25_000 < (answer.largest_context or 0) < 40_000
 
 
 def test_weights_that_exceed_the_budget_are_said_in_gib() -> None:
@@ -101,7 +101,7 @@ def test_what_cannot_be_sized_is_unknown_never_fits(model: str) -> None:
 def test_a_model_without_a_stated_maximum_is_sized_with_a_note() -> None:
     row = catalog().model(LLAMA_8B).model_copy(update={"max_position": None})
     for engine, sizing in (
-        (VLLM, replace(sizing_on("nvidia-l4"), model=row)),
+        (VLLM, replace(sizing_on("nvidia-l4", concurrency=1), model=row)),
         (LLAMACPP, replace(on_cpu(16), model=row)),
     ):
         answer = fit(engine, sizing)
@@ -132,7 +132,7 @@ def test_an_objection_of_the_engine_is_the_reason(fields: dict[str, object], why
         (
             "nvidia-t4",
             {"quantization": "fp16", "kv_cache_dtype": "fp8"},
-            "an fp8 KV cache needs compute capability 8.0",
+            "fp8 KV cache needs compute capability 8.0",
         ),
         ("nvidia-b200", {"quantization": "int8"}, "vLLM has no int8 kernels"),
     ],

@@ -1,4 +1,4 @@
-"""The pack behind its real gRPC servicer, in this process. The class is private to pulumi-policy; test_pack.py watches it."""
+"""The pack behind its real gRPC servicer, in this process. The class is private: test_pack.py asks a real process."""
 
 from __future__ import annotations
 

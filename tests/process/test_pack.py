@@ -1,4 +1,4 @@
-"""The pack as a process of its own, started as the engine starts it: folder, command, an environment of two variables."""
+"""The pack as a process of its own, started as the engine starts it: folder, command, two variables."""
 
 import os
 import subprocess

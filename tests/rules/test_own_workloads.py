@@ -22,7 +22,7 @@ SERVICES: dict[str, dict[str, Any]] = {
     "GGUF with a small cache": {
         "model": QWEN_7B,
         "accelerators": ["cpu"],
-        "quantization": "q5_k_m",
+        "quantization": "q4_k_m",
         "kv_cache_dtype": "q8_0",
     },
     "70B on 80 GB cards": {"model": "meta-llama/Llama-3.1-70B-Instruct", "accelerators": ["nvidia-a100-80gb"]},

@@ -1,0 +1,5 @@
+"""`python -m modelberth`."""
+
+from modelberth.cli import main
+
+main()
