@@ -1,7 +1,7 @@
 """What a person asks for: one frozen schema for the five keys of a stack file.
 
-Every number that shapes a plan is a plain value known before anything is registered. Unknown keys are refused; keys that
-nothing implements yet are refused too, never ignored (:data:`NOT_YET`).
+Every number that shapes a plan is a plain value known before anything is registered. Unknown keys are refused; keys
+that nothing implements yet are refused too, never ignored (:data:`NOT_YET`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from modelberth.fields import Commit, Digest, Name, Number, Share, Text, Whole
+from modelberth.names import Capacity, Quantization
 
 
 class EngineName(StrEnum):
@@ -24,41 +25,6 @@ class EngineName(StrEnum):
     OLLAMA = "ollama"
     LLAMACPP = "llamacpp"
     TENSORRT_LLM = "tensorrt_llm"
-
-
-class Quantization(StrEnum):
-    """How the weights are stored; ``auto`` lets the plan choose."""
-
-    AUTO = "auto"
-    BF16 = "bf16"
-    FP16 = "fp16"
-    FP8 = "fp8"
-    INT8 = "int8"
-    MXFP4 = "mxfp4"
-    NVFP4 = "nvfp4"
-    AWQ = "awq"
-    GPTQ = "gptq"
-    NF4 = "nf4"
-    F16 = "f16"
-    Q2_K = "q2_k"
-    Q3_K_S = "q3_k_s"
-    Q3_K_M = "q3_k_m"
-    Q3_K_L = "q3_k_l"
-    Q4_0 = "q4_0"
-    Q4_1 = "q4_1"
-    Q4_K_S = "q4_k_s"
-    Q4_K_M = "q4_k_m"
-    Q5_0 = "q5_0"
-    Q5_1 = "q5_1"
-    Q5_K_S = "q5_k_s"
-    Q5_K_M = "q5_k_m"
-    Q6_K = "q6_k"
-    Q8_0 = "q8_0"
-
-    @property
-    def is_gguf(self) -> bool:
-        """Whether llama.cpp and Ollama read it, and nobody else."""
-        return self.value == "f16" or (self.value[0] == "q" and self.value[1].isdigit())
 
 
 class KvCacheDtype(StrEnum):
@@ -78,15 +44,6 @@ class Profile(StrEnum):
 
     DEV = "dev"
     PROD = "prod"
-
-
-class Capacity(StrEnum):
-    """Ways to get a machine."""
-
-    RESERVATION = "reservation"
-    ON_DEMAND = "on-demand"
-    FLEX_START = "flex-start"
-    SPOT = "spot"
 
 
 class NodeLabels(StrEnum):
@@ -354,7 +311,7 @@ class WeightsSpec(Part):
     """Where weights live; it outlives the services that use it."""
 
     kind: WeightsKind
-    """hub: each pod downloads; claim: a volume filled once by a Job; existing-claim: a volume that is filled already."""
+    """hub: each pod downloads; claim: a volume that a Job fills once; existing-claim: a volume that is filled."""
     claim: Name | None = None
     """Name of the existing claim."""
     path: Text = ""
@@ -414,5 +371,5 @@ class StackSpec(Part):
     """Services by name."""
 
     def profile_of(self, service: str) -> Profile:
-        """dev or prod, for one service."""
+        """Dev or prod, for one service."""
         return self.services[service].profile or self.defaults.profile

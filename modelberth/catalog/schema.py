@@ -11,6 +11,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from modelberth.names import Capacity, Quantization
+
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Amount = Annotated[float, Field(gt=0)]
@@ -18,47 +20,11 @@ Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
 
 
-class Quantization(StrEnum):
-    """How weights are stored: safetensors formats first, then the types of GGUF files."""
-
-    BF16 = "bf16"
-    FP16 = "fp16"
-    FP8 = "fp8"
-    INT8 = "int8"
-    MXFP4 = "mxfp4"
-    NVFP4 = "nvfp4"
-    AWQ = "awq"
-    GPTQ = "gptq"
-    NF4 = "nf4"
-    Q2_K = "q2_k"
-    Q3_K_S = "q3_k_s"
-    Q3_K_M = "q3_k_m"
-    Q3_K_L = "q3_k_l"
-    Q4_0 = "q4_0"
-    Q4_1 = "q4_1"
-    Q4_K_S = "q4_k_s"
-    Q4_K_M = "q4_k_m"
-    Q5_0 = "q5_0"
-    Q5_1 = "q5_1"
-    Q5_K_S = "q5_k_s"
-    Q5_K_M = "q5_k_m"
-    Q6_K = "q6_k"
-    Q8_0 = "q8_0"
-    F16 = "f16"
-
-
 class Format(StrEnum):
     """The file format of a checkpoint."""
 
     SAFETENSORS = "safetensors"
     GGUF = "gguf"
-
-
-class Capacity(StrEnum):
-    """How a machine is bought."""
-
-    ON_DEMAND = "on-demand"
-    SPOT = "spot"
 
 
 class Row(BaseModel):

@@ -22,6 +22,7 @@ Word = Any
 
 _REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 _SHELL_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+_SERVERS = {"vllm", "vllm.entrypoints.openai.api_server", "llama-server"}
 _SHELLS = {"sh", "bash", "dash", "ash"}
 
 
@@ -129,8 +130,8 @@ def command_line(container: Mapping[str, Any]) -> list[Word]:
     env = environment(container)
     words = [_resolved(word, env) for key in ("command", "args") for word in _words(container.get(key))]
     if len(words) >= 3 and isinstance(words[0], str) and words[0].rsplit("/", 1)[-1] in _SHELLS:
-        script = next((w for w in words[1:] if w is UNKNOWN or not str(w).startswith("-")), UNKNOWN)
-        return _shell_words(script, env)
+        inline = next((i for i, word in enumerate(words) if re.fullmatch(r"-[a-z]*c", str(word))), len(words))
+        return _shell_words(words[inline + 1] if inline + 1 < len(words) else UNKNOWN, env)
     return words
 
 
@@ -158,7 +159,7 @@ def _resolved(word: Word, env: Mapping[str, Word]) -> Word:
 
 
 def _shell_words(script: Word, env: Mapping[str, Word]) -> list[Word]:
-    """The words of the last command of a script; a word with an expansion that cannot be followed is UNKNOWN."""
+    """The words of the command of a script that starts a server, else of the last; a word with an expansion that cannot be followed is UNKNOWN."""
     if script is UNKNOWN:
         return [UNKNOWN]
     lexer = shlex.shlex(str(script).replace("\\\n", " "), posix=True, punctuation_chars=";&|")
@@ -173,10 +174,9 @@ def _shell_words(script: Word, env: Mapping[str, Word]) -> list[Word]:
             commands.append([])
         else:
             commands[-1].append(word)
-    last = [word for word in commands[-1] or commands[-2:-1] or [] if isinstance(word, str)]
-    if last[:1] == ["exec"]:
-        last = last[1:]
-    return [_shell_resolved(word, env) for word in last]
+    commands = [command for command in commands if command]
+    servers = [command for command in commands if any(word.rsplit("/", 1)[-1] in _SERVERS for word in command)]
+    return [_shell_resolved(word, env) for word in (servers or commands or [[]])[-1]]
 
 
 def _shell_resolved(word: str, env: Mapping[str, Word]) -> Word:
@@ -185,4 +185,5 @@ def _shell_resolved(word: str, env: Mapping[str, Word]) -> Word:
     names = _SHELL_VARIABLE.findall(word)
     if any(not isinstance(env.get(name), str) for name in names):
         return UNKNOWN
-    return _SHELL_VARIABLE.sub(lambda match: str(env[match[1]]), word)
+    resolved = _SHELL_VARIABLE.sub(lambda match: str(env[match[1]]), word)
+    return UNKNOWN if "$" in resolved else resolved

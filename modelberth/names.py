@@ -1,0 +1,49 @@
+"""Names that the catalog and the spec share: formats of weights and ways to get a machine."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Quantization(StrEnum):
+    """How the weights are stored; ``auto`` lets the plan choose."""
+
+    AUTO = "auto"
+    BF16 = "bf16"
+    FP16 = "fp16"
+    FP8 = "fp8"
+    INT8 = "int8"
+    MXFP4 = "mxfp4"
+    NVFP4 = "nvfp4"
+    AWQ = "awq"
+    GPTQ = "gptq"
+    NF4 = "nf4"
+    F16 = "f16"
+    Q2_K = "q2_k"
+    Q3_K_S = "q3_k_s"
+    Q3_K_M = "q3_k_m"
+    Q3_K_L = "q3_k_l"
+    Q4_0 = "q4_0"
+    Q4_1 = "q4_1"
+    Q4_K_S = "q4_k_s"
+    Q4_K_M = "q4_k_m"
+    Q5_0 = "q5_0"
+    Q5_1 = "q5_1"
+    Q5_K_S = "q5_k_s"
+    Q5_K_M = "q5_k_m"
+    Q6_K = "q6_k"
+    Q8_0 = "q8_0"
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether llama.cpp and Ollama read it, and nobody else."""
+        return self.value == "f16" or (self.value[0] == "q" and self.value[1].isdigit())
+
+
+class Capacity(StrEnum):
+    """Ways to get a machine."""
+
+    RESERVATION = "reservation"
+    ON_DEMAND = "on-demand"
+    FLEX_START = "flex-start"
+    SPOT = "spot"
