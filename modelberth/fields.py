@@ -9,6 +9,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
+LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+LABEL_KEY = re.compile(r"([a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -42,6 +45,27 @@ def dns_label(value: str) -> str:
     tidy = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:50].strip("-")
     hint = f"; {tidy!r} would do" if tidy else ""
     raise ValueError(f"must be lower-case letters, digits and '-', at most 50 characters{hint}")
+
+
+def object_name(value: str) -> str:
+    """Name of a Kubernetes object that exists (RFC 1123 subdomain)."""
+    if len(value) <= 253 and DNS_SUBDOMAIN.fullmatch(value):
+        return value
+    raise ValueError("must be the name of a Kubernetes object: lower-case letters, digits, '-' and '.'")
+
+
+def label_value(value: str) -> str:
+    """Value of a Kubernetes label."""
+    if LABEL_VALUE.fullmatch(value):
+        return value
+    raise ValueError("must be a label value: at most 63 letters, digits, '-', '_' and '.'")
+
+
+def label_key(value: str) -> str:
+    """Key of a Kubernetes label or annotation."""
+    if LABEL_KEY.fullmatch(value):
+        return value
+    raise ValueError("must be a label key: at most 63 letters, digits, '-', '_' and '.', after an optional prefix/")
 
 
 def printable(value: str) -> str:
@@ -78,5 +102,8 @@ Text = Annotated[str, AfterValidator(printable), Field(min_length=1)]
 Name = Annotated[
     str, AfterValidator(dns_label), WithJsonSchema({"type": "string", "pattern": f"^{DNS_LABEL.pattern}$"})
 ]
+ObjectName = Annotated[str, AfterValidator(object_name)]
+LabelValue = Annotated[str, AfterValidator(label_value)]
+LabelKey = Annotated[str, AfterValidator(label_key)]
 Commit = Annotated[str, AfterValidator(commit), WithJsonSchema({"type": "string", "pattern": f"^{COMMIT.pattern}$"})]
 Digest = Annotated[str, AfterValidator(digest), WithJsonSchema({"type": "string", "pattern": f"^{DIGEST.pattern}$"})]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from modelberth.fields import Commit, Digest, Name, Number, Share, Text, Whole
+from modelberth.fields import Commit, Digest, LabelKey, LabelValue, Name, Number, ObjectName, Share, Text, Whole
 from modelberth.names import Capacity, Quantization
 
 
@@ -63,7 +63,7 @@ class Part(BaseModel):
 class SecretRef(Part):
     """A secret by reference, never by value."""
 
-    secret: Name
+    secret: ObjectName
     """Name of a Kubernetes Secret in the service's namespace."""
     key: Text = "token"
     """Key inside that Secret."""
@@ -164,7 +164,7 @@ class Expose(Part):
     """gateway or ingress."""
     host: Text
     """DNS name."""
-    tls_secret: Name
+    tls_secret: ObjectName
     """Secret that holds the certificate."""
     source_ranges: tuple[Text, ...]
     """CIDR ranges that may connect."""
@@ -259,9 +259,9 @@ class Target(Part):
     """Namespace of the services; it is created."""
     node_labels: NodeLabels = NodeLabels.GENERIC
     """How the cluster's nodes name their accelerators."""
-    storage_class: Name | None = None
+    storage_class: ObjectName | None = None
     """StorageClass of weights volumes; default: the cluster's default class."""
-    pod_annotations: dict[str, Text] = Field(default_factory=dict)
+    pod_annotations: dict[LabelKey, Text] = Field(default_factory=dict)
     """Annotations for every pod."""
 
 
@@ -276,9 +276,9 @@ class Defaults(Part):
     """Prefix put before every image, for closed networks."""
     hub_endpoint: Text | None = None
     """Base URL of a model hub mirror."""
-    owner: Text | None = None
+    owner: LabelValue | None = None
     """Who answers for the stack; a label on every object."""
-    labels: dict[str, Text] = Field(default_factory=dict)
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels for every object."""
 
 
@@ -295,7 +295,7 @@ class PoolSpec(Part):
     """Ways to get machines, in order."""
     max_nodes: Whole
     """Most nodes it may have."""
-    node_selector: dict[str, Text] = Field(default_factory=dict)
+    node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels of its nodes, instead of the ones that node_labels implies."""
 
 
@@ -312,11 +312,11 @@ class WeightsSpec(Part):
 
     kind: WeightsKind
     """hub: each pod downloads; claim: a volume that a Job fills once; existing-claim: a volume that is filled."""
-    claim: Name | None = None
+    claim: ObjectName | None = None
     """Name of the existing claim."""
     path: Text = ""
     """Folder of the model inside the existing claim."""
-    storage_class: Name | None = None
+    storage_class: ObjectName | None = None
     """StorageClass; default: the target's."""
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany"] = "ReadWriteOnce"
     """Access mode of the claim."""
