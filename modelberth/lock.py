@@ -13,9 +13,11 @@ from dataclasses import dataclass
 import yaml
 from pydantic import ValidationError
 
+from modelberth.catalog import catalog
 from modelberth.decision import Decision
 from modelberth.documents import mapping
-from modelberth.errors import ModelberthError
+from modelberth.engines import ENGINES
+from modelberth.errors import ModelberthError, UnknownName
 from modelberth.findings import Finding, Level, Refused, errors
 from modelberth.fit import Verdict
 from modelberth.plan import SCHEMA_VERSION, Plan, plan, replay
@@ -46,7 +48,7 @@ def load(text: str, name: str) -> dict[str, Decision]:
     version = document.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ModelberthError(
-            f"{name}: schema_version {version!r} is not {SCHEMA_VERSION}; write it anew with --update"
+            f"{name}: schema_version {version!r} is not {SCHEMA_VERSION}; delete it and run modelberth plan --update"
         )
     services = document.get("services")
     if not isinstance(services, dict):
@@ -58,7 +60,26 @@ def load(text: str, name: str) -> dict[str, Decision]:
         except ValidationError as error:
             where = ".".join(map(str, error.errors()[0]["loc"]))
             raise ModelberthError(f"{name}: services.{service}.{where}: {error.errors()[0]['msg']}") from None
+        nonsense = _nonsense(found[str(service)])
+        if nonsense:
+            raise ModelberthError(f"{name}: services.{service}.{nonsense}; delete it and run modelberth plan --update")
     return found
+
+
+def _nonsense(decision: Decision) -> str | None:
+    """The first field that no plan could have written; None for a decision that makes sense."""
+    if decision.engine not in ENGINES:
+        return f"engine: {decision.engine!r} is none of {', '.join(ENGINES)}"
+    for field in ("tensor_parallel", "pipeline_parallel", "context", "concurrency"):
+        if getattr(decision, field) < 1:
+            return f"{field}: must be at least 1"
+    try:
+        machine = catalog().machine(decision.machine_type)
+    except UnknownName as unknown:
+        return f"machine_type: {unknown}"
+    if decision.accelerator != (machine.gpu or "cpu"):
+        return f"accelerator: {machine.id} has {machine.gpu or 'no GPU'}, not {decision.accelerator}"
+    return None
 
 
 @dataclass(frozen=True)

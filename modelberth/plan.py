@@ -287,7 +287,7 @@ def _advice(name: str, stack: StackSpec, decision: Decision, answer: Fit, usd: f
             "revision",
             f"{path}.model.revision",
             f"{decision.source.repository} is not pinned: what is served changes when its default branch moves",
-            "set model: {id: ..., revision: the 40-digit commit}",
+            f"set model: {{id: {decision.source.repository}, revision: the 40-digit commit}}",
             Level.ERROR if prod else Level.WARNING,
         )
     for note in answer.notes:

@@ -215,11 +215,16 @@ def _source(
         out = "sized today: dense models with full attention; nothing is guessed for the others"
         problems.append(Finding("unknown", f"{path}.model", f"verdict unknown: {reason}", out))
         return None
+    if row is not None and spec.model.revision and not checkpoint:
+        message = f"belongs to {spec.model.id}, the {quantization} weights come from {row.repository}"
+        out = f"model: {{id: {row.repository}, revision: its commit}}"
+        problems.append(Finding("revision", f"{path}.model.revision", message, out))
+        return None
     if row is not None:
         return Source(
             repository=row.repository,
             file=row.file,
-            revision=spec.model.revision if checkpoint and spec.model.revision else row.revision,
+            revision=spec.model.revision or row.revision,
             stored_bytes=row.bytes or computed,
         )
     if own or (engine == "vllm" and quantization == "fp8" and native in sixteen_bit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def read(path: Path) -> StackFile:
     """A stack file with its lock, or a bare spec (YAML or JSON). Raises :class:`ModelberthError` with all problems."""
     document = mapping(_text(path), path.name)
     if not parse.is_stack(document):
-        name = path.stem.lower().replace("_", "-").replace(".", "-")[:50].strip("-") or "service"
+        name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower())[:50].strip("-") or "service"
         return StackFile(name, path, _alone(name, parse.service(document)), None, {})
     spec = parse.stack(document)
     name = path.name.removeprefix("Pulumi.").removesuffix(".yaml")

@@ -159,7 +159,10 @@ def _resolved(word: Word, env: Mapping[str, Word]) -> Word:
 
 
 def _shell_words(script: Word, env: Mapping[str, Word]) -> list[Word]:
-    """The words of the command of a script that starts a server, else of the last; a word with an expansion that cannot be followed is UNKNOWN."""
+    """The words of the command of a script that starts a server, else of the last command.
+
+    A word with an expansion that cannot be followed is UNKNOWN.
+    """
     if script is UNKNOWN:
         return [UNKNOWN]
     lexer = shlex.shlex(str(script).replace("\\\n", " "), posix=True, punctuation_chars=";&|")
@@ -170,7 +173,7 @@ def _shell_words(script: Word, env: Mapping[str, Word]) -> list[Word]:
         return [UNKNOWN]
     commands: list[list[str]] = [[]]
     for word in words:
-        if set(word) <= set(";&|"):
+        if word and set(word) <= set(";&|"):
             commands.append([])
         else:
             commands[-1].append(word)

@@ -324,8 +324,9 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         if value is None:
             return None
         amount = human_number(str(value), kind)
-        if amount is None:
-            undecided.append((name, "it is not a number"))
+        if amount is None or (kind is int and amount < 1):
+            undecided.append((name, "it is not a positive number"))
+            return None
         return amount
 
     positional = parsed.positional[:1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from modelberth.catalog import Checkpoint, Format, Model, catalog
@@ -21,6 +22,7 @@ SPREADS_UNASKED = frozenset({"llamacpp", "ollama"})
 
 CONTEXT_FLAGS = {"vllm": "--max-model-len", "llamacpp": "--ctx-size"}
 
+_REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 _PARALLEL = frozenset(
     {"tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "GPU count", "group size"}
 )
@@ -115,6 +117,8 @@ def evaluate(workload: Workload) -> Evaluation:
 
 
 def _sized(workload: Workload, observed: Observed, found: Evaluation, engine: Engine, sizing: Sizing) -> Evaluation:
+    if sizing.context < 1:
+        return replace(found, refusals=(_no_room(observed),))
     refusals = errors(engine.objections(sizing))
     utilization = observed.gpu_memory_utilization
     if utilization is not None and not 0 < utilization <= 1:
@@ -136,6 +140,11 @@ def _sized(workload: Workload, observed: Observed, found: Evaluation, engine: En
     return sized
 
 
+def _no_room(observed: Observed) -> Finding:
+    message = f"{observed.context} tokens over {observed.slots} slots leave none for each"
+    return Finding("context", "context", message, "a context of at least one token for each slot")
+
+
 def _chosen_by_the_server(engine: Engine, observed: Observed, sizing: Sizing) -> str | None:
     """The first argument that a slot server would lower by itself (llama-server's --fit, on by default)."""
     if not engine.reserves_context:
@@ -148,7 +157,7 @@ def _chosen_by_the_server(engine: Engine, observed: Observed, sizing: Sizing) ->
 def _model(
     workload: Workload, observed: Observed, undecided: list[Undecided]
 ) -> tuple[Model | None, Checkpoint | None]:
-    if observed.model is None:
+    if observed.model is None or not _REPOSITORY.fullmatch(observed.model):
         if not any(each.fact == "model" for each in undecided):
             why = "it is not named by the arguments as a repository"
             undecided.append(_of(workload, "model", why, "name its catalog id as the served model name or alias"))

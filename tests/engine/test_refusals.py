@@ -56,6 +56,13 @@ def test_a_service_name_that_is_no_dns_label_is_refused(project: Project) -> Non
     assert "'chat-server' would do" in done.stdout + done.stderr
 
 
+def test_a_misspelt_key_of_the_stack_file_is_refused_and_not_ignored(project: Project) -> None:
+    path = project.write({"chat": CHAT})
+    path.write_text(path.read_text().replace("modelberth:pools", "modelberth:pool"))
+    text = project.pulumi("preview").stdout
+    assert "did you mean 'pools'" in text
+
+
 def test_all_problems_are_reported_at_once(project: Project) -> None:
     project.write({"a": CHAT | {"context": 0}, "b": CHAT | {"quantization": "int3"}})
     text = project.pulumi("preview").stdout

@@ -184,6 +184,14 @@ def test_an_unpinned_revision_is_a_warning_in_dev_and_an_error_in_prod(profile: 
     assert pinned.decision.source.revision == "0" * 40
 
 
+def test_a_revision_belongs_to_the_repository_that_is_served() -> None:
+    (finding,) = refusal(lambda: plan_of(model={"id": LLAMA_8B, "revision": "1" * 40}, quantization="awq"))
+    awq = "hugging-quants/Meta-Llama-3.1-8B-Instruct-AWQ-INT4"
+    assert finding.path == "services.chat.model.revision"
+    assert finding.remedy == f"model: {{id: {awq}, revision: its commit}}"
+    assert plan_of(model={"id": awq, "revision": "1" * 40}).decision.source.revision == "1" * 40
+
+
 def test_weights_from_the_hub_need_no_claim_and_room_in_the_pod() -> None:
     claim = plan_of(typical_tokens=3000).decision
     hub = plan_of(keys={"weights": {"w": {"kind": "hub"}}}, weights="w", typical_tokens=3000).decision

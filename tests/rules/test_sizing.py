@@ -96,7 +96,7 @@ def test_what_is_proposed_instead_does_fit() -> None:
 
 
 def test_concurrency_is_never_multiplied_with_the_context_where_requests_share_pages() -> None:
-    assert codes(serving("--max-model-len", "16384", "--max-num-seqs", "256")) == []
+    assert codes(serving("--max-model-len", str(LARGEST_ON_L4), "--max-num-seqs", "256")) == []
 
 
 def test_more_sequences_leave_less_room_all_the_same() -> None:
@@ -168,6 +168,16 @@ def test_slots_hold_full_contexts_and_the_border_is_one_block() -> None:
     assert message.startswith("does not fit: 2 slots of 25,601 tokens need ")
     assert "the largest context that fits is 25,600 tokens, in 2 slots\n" in message
     assert remedy == f"--ctx-size {2 * LARGEST_IN_8_GIB}; or 1 slot of 25,601 tokens; or a memory limit of 9Gi"
+
+
+def test_more_slots_than_tokens_do_not_start() -> None:
+    assert one(slots(4, 5), "SZ-01")[1] == "does not start: 4 tokens over 5 slots leave none for each"
+
+
+@pytest.mark.parametrize("flag", ["--max-model-len", "--tensor-parallel-size", "--max-num-seqs"])
+def test_zero_is_no_size(flag: str) -> None:
+    found = findings(serving(flag, "0"), "SZ-21")
+    assert [f"because {flag} is not a positive number" in finding.message for finding in found] == [True]
 
 
 def test_llama_cpp_on_a_gpu_is_sized_by_the_card() -> None:
@@ -261,6 +271,7 @@ def test_an_unstated_context_is_the_models_own_and_passes() -> None:
 
 def test_both_the_maximum_and_the_memory_are_reported_at_once() -> None:
     assert codes(serving("--max-model-len", "200k")) == ["SZ-01", "SZ-08"]
+    assert "one request of 131,072 tokens" in one(serving("--max-model-len", "200k"), "SZ-01")[1]
 
 
 def test_each_slot_counts_not_their_sum() -> None:
@@ -329,13 +340,19 @@ def test_a_value_from_a_secret_is_not_known_either() -> None:
 def test_a_model_outside_the_catalog_cannot_be_decided_and_near_names_are_given() -> None:
     manifest = deployment(vllm("--model", "meta-llama/Llama-3.1-8B-Instrct", "--max-model-len", "8192"))
     _, message, _ = one(manifest, "SZ-21")
-    assert "because the model is not in the catalog; did you mean meta-llama/Llama-3.1-8B-Instruct" in message
+    assert message.startswith(
+        "cannot decide whether the model fits, whether the tensor parallel size divides the attention heads or whether "
+        "the context is within the model's maximum because the model is not in the catalog; "
+        "did you mean meta-llama/Llama-3.1-8B-Instruct"
+    )
 
 
 @pytest.mark.parametrize(
     ("container", "pod", "why"),
     [
         (vllm("--max-model-len", "8192"), None, "the model is not named by the arguments as a repository"),
+        (vllm("--model", "x" * 5000 + "/y"), None, "the model is not named by the arguments as a repository"),
+        (vllm("--model", "not\0a/path"), None, "the model is not named by the arguments as a repository"),
         (vllm(), {}, "the GPU is named by no node selector or required affinity"),
         (vllm(image="lmsysorg/sglang:v0.5.23"), None, "the engine is SGLang, which cannot be read yet"),
         (vllm("--model", "openai/gpt-oss-20b"), None, "a mixture of experts"),

@@ -1,0 +1,92 @@
+"""The main job as people run it, in a copy of the project: up, up again, down, down again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.engine
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What git tracks, in another place, as a repository of its own."""
+    work = tmp_path_factory.mktemp("clone")
+    archive = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    (work / "files").write_bytes(archive)
+    root = work / "modelberth"
+    root.mkdir()
+    subprocess.run(["tar", "-cf", str(work / "tar"), "--null", "-T", str(work / "files")], cwd=ROOT, check=True)
+    subprocess.run(["tar", "-xf", str(work / "tar"), "-C", str(root)], check=True)
+    (root / ".venv").symlink_to(ROOT / ".venv")
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "copy"]):
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+        subprocess.run(["git", *identity, *command], cwd=root, check=True, capture_output=True)
+    return root
+
+
+def local(clone: Path, verb: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "toolchain.local", verb, "local"],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(clone)},
+        timeout=300,
+    )
+
+
+def processes_of(clone: Path) -> list[str]:
+    """Command lines of running processes that name a path of the clone."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if str(clone / ".modelberth") in command:
+                found.append(command)
+    return found
+
+
+def test_up_ends_with_both_services_ready_and_prints_plan_and_endpoints(clone: Path) -> None:
+    done = local(clone, "up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "memory of one GPU" in done.stdout
+    assert "chat   ready 1/1  http://chat.models.svc:8000/v1" in done.stdout
+    assert "draft  ready 1/1  http://draft.models.svc:8080/v1" in done.stdout
+    assert "simulated" in done.stdout
+
+
+def test_a_second_up_reports_no_changes(clone: Path) -> None:
+    done = local(clone, "up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "unchanged" in done.stdout
+    assert "created" not in done.stdout
+    assert "updated" not in done.stdout
+
+
+def test_a_run_changes_nothing_that_git_tracks(clone: Path) -> None:
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True)
+    assert status.stdout == "?? .venv\n" or status.stdout == ""
+
+
+def test_down_leaves_neither_resource_nor_state_nor_process(clone: Path) -> None:
+    done = local(clone, "down")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert processes_of(clone) == []
+    assert not (clone / ".modelberth" / "state").exists()
+    assert not (clone / ".modelberth" / "cluster").exists()
+
+
+def test_a_second_down_finds_nothing_to_do(clone: Path) -> None:
+    done = local(clone, "down")
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,38 @@
+"""Golden cases, each a folder to read from top to bottom: what was asked and what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelberth import report, stackfiles
+from modelberth.errors import ModelberthError
+from modelberth.lock import settle
+from tests.modelberth.samples import ROOT
+
+GOLDEN = ROOT / "tests" / "golden"
+SPECS = sorted(GOLDEN.glob("*/spec.yaml"))
+
+
+def plan_text(path: Path) -> str:
+    """What `modelberth plan` prints for a file: the plan, or why it is refused."""
+    try:
+        stack = stackfiles.read(path)
+        return report.as_text(settle(stack.spec, stack.locked, stack_name=stack.name)) + "\n"
+    except ModelberthError as error:
+        return f"error: {error}\n"
+
+
+def test_there_are_golden_cases() -> None:
+    assert len(SPECS) >= 6
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.parent.name)
+def test_a_spec_is_planned_as_it_always_was(spec: Path, golden: Callable[[Path, str], None]) -> None:
+    golden(spec.parent / "plan.txt", plan_text(spec))
+
+
+def test_the_local_stack_is_planned_as_it_always_was(golden: Callable[[Path, str], None]) -> None:
+    golden(GOLDEN / "local" / "plan.txt", plan_text(ROOT / "stacks" / "Pulumi.local.yaml"))
