@@ -7,11 +7,11 @@ import json
 import pulumi
 import pulumi_kubernetes as k8s
 
-from modelberth.lock import digest
+from modelberth.decision import SIZING_ANNOTATION, digest
 from modelberth.plan import Plan
 
 from . import network, pods
-from .naming import SIZING_ANNOTATION, selector_labels, token
+from .naming import selector_labels, token
 from .options import child, register
 from .targets.base import Placed, Target
 from .weights import WeightStore

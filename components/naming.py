@@ -4,9 +4,6 @@ from __future__ import annotations
 
 PACKAGE = "modelberth"
 
-SIZING_ANNOTATION = "modelberth.dev/sizing"
-"""The sizing record of a workload, JSON; on the workload, never on its pods."""
-
 CLIENTS_LABEL = "modelberth.dev/clients"
 """A namespace with this label set to "true" may call the services."""
 

@@ -5,7 +5,8 @@ from typing import Any, NotRequired, cast
 import pulumi
 
 from modelberth import parse
-from modelberth.lock import digest, settle
+from modelberth.decision import digest
+from modelberth.lock import settle
 from modelberth.plan import Plan
 from modelberth.spec import StackSpec
 from modelberth.spec import Target as TargetSpec

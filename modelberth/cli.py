@@ -76,7 +76,7 @@ def fit_command(
     if wanted is None:
         raise ModelberthError(f"the catalog states no maximum context of {row.id}; state one with --context")
     if quantization is not None and quantization not in list(Quantization):
-        raise UnknownName("quantization", quantization, suggest(quantization, list(Quantization)))
+        raise UnknownName("quantization", quantization, suggest(quantization, [kind.value for kind in Quantization]))
     sizing = Sizing(
         model=row,
         engine_version=catalog().engine("vllm").default_version,

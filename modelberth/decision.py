@@ -5,9 +5,14 @@ A decision is what the lock file holds. Prices, dates, sources and explanations 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+SIZING_ANNOTATION = "modelberth.dev/sizing"
+"""The sizing record of a workload, JSON; on the workload, never on its pods."""
 
 Access = Literal["ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany"]
 
@@ -90,3 +95,9 @@ class Decision(_Frozen):
     def gpus_per_replica(self) -> int:
         """GPUs that one replica requests; 0 on CPU nodes."""
         return self.tensor_parallel * self.pipeline_parallel if self.on_gpu else 0
+
+
+def digest(decision: Decision) -> str:
+    """SHA-256 of a decision, 64 hexadecimal digits. Prices, dates and sources are no part of it."""
+    canonical = json.dumps(decision.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

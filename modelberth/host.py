@@ -60,7 +60,8 @@ def gpu_host(machine: Machine, gpus: int, download_bytes: int) -> Host:
 
 def cpu_host(machine: Machine, needed_bytes: int, download_bytes: int) -> Host:
     """Requests of a pod that computes on CPUs: every core of the node but the ones of the system and of a download,
-    and the memory it was sized with."""
+    and the memory it was sized with.
+    """
     profile = node_profile(machine.id)
     free = profile.allocatable_cpu_millicores - SYSTEM_CPU_MILLICORES - FETCH_HOST.cpu_millicores
     return Host(

@@ -5,8 +5,6 @@ A newer catalog, price or constant never changes a locked decision. ``satisfies`
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -27,12 +25,6 @@ HEADER = """# What was decided for each service. Committed and reviewed like a l
 """
 
 Lock = Mapping[str, Decision]
-
-
-def digest(decision: Decision) -> str:
-    """SHA-256 of a decision, 64 hexadecimal digits. Prices, dates and sources are no part of it."""
-    canonical = json.dumps(decision.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def dump(lock: Lock) -> str:
@@ -278,4 +270,4 @@ def advice(settled: Settled) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-__all__ = ["Change", "Lock", "Settled", "advice", "changes", "digest", "dump", "load", "outgrown", "settle"]
+__all__ = ["Change", "Lock", "Settled", "advice", "changes", "dump", "load", "outgrown", "settle"]

@@ -13,6 +13,7 @@ from typing import Any, cast
 from modelberth import engines
 from modelberth.catalog import catalog
 from modelberth.clouds import gpu_from_labels, machine_from_labels
+from modelberth.decision import SIZING_ANNOTATION, Decision
 from modelberth.engines.base import image_parts
 from modelberth.engines.flags import command_line
 from modelberth.observed import UNKNOWN, Observed
@@ -64,6 +65,8 @@ class Workload:
     ``engine`` is a catalog id; ``observed`` is None for an engine without a codec. ``gpus`` are those of the container,
     ``replica_gpus`` those of all pods that hold one copy of the model (a group of ``group_size``). ``image_tag`` is
     only for recognising "latest"; ``image_known`` is False at preview when the image is computed.
+    ``sizing_record`` is the text of our own annotation, ``service`` the label that names the service; ``locked`` is
+    filled in by whoever holds the plan lock.
     """
 
     kind: str
@@ -86,6 +89,9 @@ class Workload:
     replicas: int | None = None
     group_size: int = 1
     has_selector: bool = True
+    sizing_record: str | None = None
+    service: str = ""
+    locked: Decision | None = None
     undecided: tuple[Undecided, ...] = ()
 
 
@@ -208,6 +214,8 @@ def _of_container(root: _Node, kind: str, pod: _Node, container: _Node) -> Workl
         replicas=root["spec"]["replicas"].whole(),
         group_size=group_size,
         has_selector=_has_selector(root, kind),
+        sizing_record=root["metadata"]["annotations"][SIZING_ANNOTATION].text() or None,
+        service=root["metadata"]["labels"]["app.kubernetes.io/instance"].text(),
         undecided=tuple(dict.fromkeys(undecided)),
     )
 

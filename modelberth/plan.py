@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modelberth.catalog import Model, catalog
-from modelberth.decision import Decision, Host, Source, Storage
+from modelberth.decision import Decision, Host, Storage
 from modelberth.engines import ENGINES, Launch, Sizing, Wishes
 from modelberth.errors import UnknownName
 from modelberth.findings import Finding, Level, Refused, errors

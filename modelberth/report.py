@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from modelberth.decision import digest
 from modelberth.fit import Fit
-from modelberth.lock import Settled, advice, digest
+from modelberth.lock import Settled, advice
 from modelberth.placement import Loser, grouped
 from modelberth.plan import SCHEMA_VERSION, Plan
 from modelberth.units import GIB, duration, gib, tokens

@@ -44,7 +44,7 @@ def ceil_to(amount: float, step: int) -> int:
     return math.ceil(amount / step) * step
 
 
-def quantity(text: str | int | float) -> Decimal | None:
+def quantity(text: str | float) -> Decimal | None:
     """A Kubernetes quantity ("7910m", "200Gi", 2) as a number of its base unit; None if it is not one.
 
     Suffixes as in the Kubernetes API reference, "Quantity" (resource.Quantity).

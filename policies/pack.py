@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
 from pulumi_policy import EnforcementLevel, Policy, ReportViolation, ResourceValidationArgs, ResourceValidationPolicy
 from pulumi_policy import Severity as PackSeverity
 
+from modelberth.decision import Decision
 from modelberth.findings import Finding
 from modelberth.manifests import Workload, workloads
 from modelberth.rules import ALL, EVALUATED, Rule, internal_error
+from modelberth.stackfiles import lock_path_of, read_lock
 from policies import facts
 
 NAME = "modelberth"
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 def policy_name(rule: Rule) -> str:
@@ -48,9 +55,20 @@ def _workloads(rule: Rule, args: ResourceValidationArgs) -> tuple[Workload | Fin
     """The serving containers of a resource. What cannot be read at all is reported once, by SZ-21."""
     try:
         manifest = facts.manifest(args)
-        return workloads(manifest) if manifest else ()
+        return tuple(_with_lock(workload) for workload in workloads(manifest)) if manifest else ()
     except Exception as error:
         return (internal_error(rule.id, error, "spec"),) if rule is EVALUATED else ()
+
+
+def _with_lock(workload: Workload) -> Workload:
+    return replace(workload, locked=_lock().get(workload.service)) if workload.sizing_record else workload
+
+
+@cache
+def _lock() -> Mapping[str, Decision]:
+    """The plan lock beside the stack file, when the pack lies in a project; a published pack lies in none."""
+    stack = os.environ.get("PULUMI_STACK", "")
+    return read_lock(lock_path_of(stack, PROJECT / "stacks")) if stack else {}
 
 
 POLICIES: list[Policy] = [_policy(rule) for rule in ALL]

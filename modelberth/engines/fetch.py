@@ -18,8 +18,16 @@ mv "$target.incomplete" "$target"
 echo "complete: $FOLDER"
 """
 
-_SNAPSHOT = """hf download "$REPOSITORY" ${REVISION:+--revision "$REVISION"} --local-dir "$target.incomplete" \\
-  --include '*.safetensors' '*.json' '*.txt' '*.model' '*.jinja' --exclude 'original/*' 'metal/*' 'consolidated*'"""
+_SNAPSHOT = """TARGET="$target.incomplete" python3 -c '
+import os
+from huggingface_hub import snapshot_download
+snapshot_download(
+    os.environ["REPOSITORY"],
+    revision=os.environ.get("REVISION"),
+    local_dir=os.environ["TARGET"],
+    allow_patterns=["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"],
+    ignore_patterns=["original/*", "metal/*", "consolidated*"],
+)'"""
 
 _FILE = """header=/tmp/header; : > "$header"; chmod 600 "$header"
 if [ -f "$TOKEN_FILE" ]; then printf 'Authorization: Bearer %s' "$(cat "$TOKEN_FILE")" > "$header"; fi

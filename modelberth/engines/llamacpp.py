@@ -32,7 +32,7 @@ LEAVE_ENDPOINTS_S = 10
 DRAIN_S = 120
 GGUF = re.compile(r"f16|q[2-8]_[0-9k](_[sml])?")
 _MANAGED = frozenset(
-    "model alias host port ctx_size parallel n_gpu_layers cache_type_k cache_type_v hf_repo hf_file hf_token metrics api_key threads".split()
+    ["model", "alias", "host", "port", "ctx_size", "parallel", "n_gpu_layers", "cache_type_k", "cache_type_v", "hf_repo", "hf_file", "hf_token", "metrics", "api_key", "threads"]
 )
 _KV_TYPES = {"auto": "f16", "fp16": "f16", "bf16": "bf16", "q8_0": "q8_0", "q4_0": "q4_0"}
 
@@ -194,7 +194,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
     if kv is None:
         undecided.append(("cache_type_k", "it is not a type that can be sized"))
     if (said("cache_type_v") or "f16") != (said("cache_type_k") or "f16"):
-        undecided.append(("cache_type_v", "a type of its own cannot be sized yet"))
+        undecided.append(("cache_type_v", "it differs from that of the keys, which cannot be sized yet"))
     for name in ("mmproj", "mmproj_url", "model_draft", "hf_repo_draft", "lora"):
         if parsed.values.get(name):
             undecided.append((name, "it takes memory in a way that cannot be sized yet"))

@@ -40,8 +40,7 @@ _WEIGHT_ONLY_BELOW = {"fp8": (8, 9), "nvfp4": (10, 0), "mxfp4": (10, 0)}
 Source: vLLM docs, features/quantization (v0.32.0)."""
 
 _MANAGED = frozenset(
-    """model served_model_name host port tensor_parallel_size pipeline_parallel_size max_model_len max_num_seqs api_key
-    max_num_batched_tokens gpu_memory_utilization kv_cache_dtype dtype revision quantization shutdown_timeout hf_token""".split()
+    ["model", "served_model_name", "host", "port", "tensor_parallel_size", "pipeline_parallel_size", "max_model_len", "max_num_seqs", "api_key", "max_num_batched_tokens", "gpu_memory_utilization", "kv_cache_dtype", "dtype", "revision", "quantization", "shutdown_timeout", "hf_token"]
 )
 _SPELLED_QUANTIZATIONS = {
     "awq": "awq",
@@ -319,7 +318,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
             return None
         return value
 
-    def number(name: str, kind: type[int] | type[float]) -> Any:
+    def number(name: str, kind: type[int | float]) -> Any:
         value = said(name)
         if value is None:
             return None
@@ -342,7 +341,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         undecided.append(("kv_cache_dtype", "it is not a type that can be sized"))
     dtype = said("dtype")
     if dtype in ("float", "float32"):
-        undecided.append(("dtype", "32-bit weights cannot be sized yet"))
+        undecided.append(("dtype", "it asks for 32-bit weights, which cannot be sized yet"))
     for name in _RESIZING:
         if parsed.values.get(name):
             undecided.append((name, "it changes memory in a way that cannot be sized yet"))
@@ -370,7 +369,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
     )
 
 
-def human_number(text: str, kind: type[int] | type[float]) -> int | float | None:
+def human_number(text: str, kind: type[int | float]) -> int | float | None:
     """Numbers as vLLM reads them: 8k is 8,000 and 8K is 8,192 (utils/argparse_utils.py, human_readable_int)."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmMgG]?)", text.strip())
     if not match:

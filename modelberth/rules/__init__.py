@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from modelberth.findings import Finding
 from modelberth.manifests import Workload
-from modelberth.rules import hygiene, sizing
+from modelberth.rules import hygiene, record, sizing
 from modelberth.rules.base import Enforcement, Rule, Severity, internal_error
 
 EVALUATED = sizing.EVALUATED
 """The rule that speaks when others cannot."""
 
-ALL: tuple[Rule, ...] = (*sizing.RULES, *hygiene.RULES)
-"""Every rule, by id."""
+ALL: tuple[Rule, ...] = (*sizing.RULES, *record.RULES, *hygiene.RULES)
+"""Every rule: sizing, our own record, hygiene."""
 
 
 def judge(workload: Workload) -> list[tuple[Rule, Finding]]:

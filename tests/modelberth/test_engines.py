@@ -272,6 +272,14 @@ def test_what_cannot_be_known_or_sized_is_undecided_never_assumed(args: list[Any
     assert fact in dict(observed.undecided)
 
 
+@pytest.mark.parametrize("expansion", ["$@", "$1", "${LEN:-4096}", "$(cat len)", "`cat len`", "$LEN"])
+def test_a_shell_expansion_that_cannot_be_followed_is_undecided(expansion: str) -> None:
+    observed = read({"image": IMAGE, "command": ["sh", "-c", f"vllm serve {LLAMA_8B} --max-model-len {expansion}"]})
+    assert observed is not None
+    assert observed.context is None
+    assert "max_model_len" in dict(observed.undecided)
+
+
 def test_the_last_mention_of_a_flag_wins() -> None:
     observed = read({"image": IMAGE, "args": [*SERVE, "--max-model-len", "4096"]})
     assert observed is not None

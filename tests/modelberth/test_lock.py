@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from modelberth.catalog import Catalog, Price
-from modelberth.decision import Decision
+from modelberth.decision import Decision, digest
 from modelberth.errors import ModelberthError
 from modelberth.findings import Refused
-from modelberth.lock import advice, changes, digest, dump, load, outgrown, settle
+from modelberth.lock import advice, changes, dump, load, outgrown, settle
 from modelberth.memory import vllm as memory_of_vllm
 from modelberth.parse import stack
 from modelberth.spec import StackSpec

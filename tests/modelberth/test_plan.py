@@ -229,8 +229,10 @@ print(json.dumps(report.as_json(settle(parse.stack(json.loads(sys.argv[1])), {})
 
 
 def test_the_same_spec_gives_the_same_plan_under_any_hash_seed() -> None:
-    services = {"chat": document(typical_tokens=3000), "large": document(model=LLAMA_70B)}
-    content = json.dumps(stack_document(services))
+    services = {"chat": document(typical_tokens=3000), "large": document(model=LLAMA_70B, concurrency=1)}
+    a100 = {"accelerators": ["nvidia-a100-80gb"], "machine_types": ["a2-ultragpu-4g", "a2-ultragpu-2g"], "max_nodes": 4}
+    pools = {"l4": L4_POOL, "spare": L4_POOL, "cpu": CPU_POOL, "a100": a100, "other": a100}
+    content = json.dumps(stack_document(services, pools=pools))
     outputs = {
         subprocess.run(
             [sys.executable, "-c", SCRIPT, content],

@@ -62,6 +62,19 @@ def test_columns_are_aligned_and_no_line_ends_in_blanks(settled: Settled) -> Non
     assert ends == {head.index("GiB") + 3}
 
 
+def test_figures_are_right_aligned_and_words_left_aligned() -> None:
+    figures = list(
+        report.table(("memory", "GiB", "why"), [("weights", "14.96", "a"), ("= KV", "-0.50", ""), ("x", "4", "b")])
+    )
+    assert figures == [
+        "  memory     GiB  why",
+        "  weights  14.96  a",
+        "  = KV     -0.50",
+        "  x            4  b",
+    ]
+    assert list(report.table(("", "decided", "why"), [("engine", "vllm", "a")]))[1] == "  engine  vllm     a"
+
+
 def test_markdown_tables_have_three_columns_in_every_row(settled: Settled) -> None:
     rows = [line for line in report.as_markdown(settled).splitlines() if line.startswith("|")]
     assert rows

@@ -89,6 +89,11 @@ def test_gpu_requests_count_where_there_is_no_limit() -> None:
     assert only(deployment(container)).gpus == 4
 
 
+def test_the_limit_goes_before_the_request() -> None:
+    container = vllm(resources={"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 2}})
+    assert only(deployment(container)).gpus == 2
+
+
 def test_no_gpu_resource_means_no_gpu() -> None:
     assert only(deployment(vllm(resources={}))).gpus == 0
 
@@ -188,6 +193,11 @@ def test_a_folder_of_a_weights_volume_names_the_repository_that_is_loaded() -> N
 def test_an_unknown_image_is_only_a_concern_where_a_gpu_is_requested() -> None:
     assert codes(deployment({"name": "web", "image": UNKNOWN})) == []
     (finding,) = findings(deployment(vllm(image=UNKNOWN)), "SZ-21")
+    assert finding.path == f"{CONTAINER}.image"
+
+
+def test_an_unknown_image_that_is_told_what_to_serve_is_a_concern_without_a_gpu_too() -> None:
+    (finding,) = findings(deployment(llamacpp(image=UNKNOWN)), "SZ-21")
     assert finding.path == f"{CONTAINER}.image"
 
 

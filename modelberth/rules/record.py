@@ -1,0 +1,69 @@
+"""The rule about our own sizing record: what runs is what was decided, and what was decided is what is locked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from modelberth.decision import SIZING_ANNOTATION, digest
+from modelberth.findings import Finding
+from modelberth.manifests import Workload
+from modelberth.rules.base import Enforcement, Rule, Severity
+
+PATH = f'metadata.annotations["{SIZING_ANNOTATION}"]'
+
+
+def _as_recorded(workload: Workload) -> list[Finding]:
+    """Compare the record with the container, and with the lock where there is one. Silent without a record."""
+    if workload.sizing_record is None:
+        return []
+    record = _parsed(workload.sizing_record)
+    if record is None:
+        return [Finding("SZ-20", PATH, "the sizing record is not legible", "let the components write it")]
+    return [*_container(workload, record), *_lock(workload, record)]
+
+
+def _parsed(text: str) -> Mapping[str, Any] | None:
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return cast("Mapping[str, Any]", record) if isinstance(record, dict) else None
+
+
+def _container(workload: Workload, record: Mapping[str, Any]) -> Iterator[Finding]:
+    observed = workload.observed
+    if observed is None:
+        return
+    seen = {
+        "model": observed.model and record.get("model"),
+        "tensor_parallel": observed.tensor_parallel,
+        "context_tokens": observed.context and observed.context // (observed.slots or 1),
+        "concurrency": observed.max_num_seqs or observed.slots,
+    }
+    for name, value in seen.items():
+        if value is not None and record.get(name) != value:
+            message = f"the record says {name} {record.get(name)}, the container is started with {value}"
+            yield Finding("SZ-20", workload.arguments_path, message, "change the spec and update the plan")
+
+
+def _lock(workload: Workload, record: Mapping[str, Any]) -> Iterator[Finding]:
+    if workload.locked is not None and record.get("digest") != digest(workload.locked):
+        message = f"the plan of {workload.service} is not the one that is locked beside the stack"
+        yield Finding("SZ-20", PATH, message, "run modelberth plan --update, and review what it changes")
+
+
+RULES = (
+    Rule(
+        id="SZ-20",
+        name="as-planned",
+        title="The workload is what was planned and locked",
+        question="whether the workload is what was planned",
+        why="An edit by hand, or a plan made elsewhere, would run with figures that nobody sized.",
+        remediation="Change the spec, run modelberth plan --update, and let the components write the workload.",
+        severity=Severity.HIGH,
+        level=Enforcement.MANDATORY,
+        check=_as_recorded,
+    ),
+)
