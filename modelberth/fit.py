@@ -57,7 +57,7 @@ def fit(engine: Engine, sizing: Sizing, typical_tokens: int | None = None) -> Fi
         sizing.context if engine.reserves_context else min(typical_tokens or sizing.context, sizing.context)
     )
     requests = memory.requests_of(request_tokens)
-    per_request = memory.kv_tokens // slots if engine.reserves_context else memory.kv_tokens
+    per_request = memory.kv_blocks // (slots if engine.reserves_context else 1) * memory.block_tokens
     largest = min(per_request, sizing.model.max_position or per_request)
     needed = max(memory.kv_bytes_for(sizing.context), slots * memory.kv_bytes_for(request_tokens))
     answer = Verdict.FITS

@@ -56,6 +56,7 @@ class Catalog:
         self._root = root
         self._models: dict[str, dict[str, Model]] = {}
         self._checkpoints: dict[str, tuple[Checkpoint, ...]] = {}
+        self._folders: dict[str, frozenset[str]] = {}
 
     def model(self, id_or_alias: str) -> Model:
         """The model of this id, or the one that lists it as an alias.
@@ -64,7 +65,7 @@ class Catalog:
         """
         found = self._models_of(_org(id_or_alias)).get(id_or_alias) or self._every_model_name().get(id_or_alias)
         if found is None:
-            raise UnknownName("model", id_or_alias, suggest(id_or_alias, self._every_model_name()))
+            raise UnknownName("model", id_or_alias[:100], suggest(id_or_alias[:100], self._every_model_name()))
         return found
 
     def models(self) -> tuple[Model, ...]:
@@ -137,9 +138,7 @@ class Catalog:
     def _models_of(self, org: str) -> dict[str, Model]:
         """The models of one file by id and by alias; empty when there is no such file."""
         if org not in self._models:
-            file = self._root / "models" / f"{org}.yaml"
-            rows = read_rows(file, Model) if file.is_file() else ()
-            self._models[org] = _by_name(rows)
+            self._models[org] = _by_name(self._rows_of("models", org, Model))
         return self._models[org]
 
     def _every_model_name(self) -> Mapping[str, Model]:
@@ -147,9 +146,13 @@ class Catalog:
 
     def _checkpoints_of(self, org: str) -> tuple[Checkpoint, ...]:
         if org not in self._checkpoints:
-            file = self._root / "checkpoints" / f"{org}.yaml"
-            self._checkpoints[org] = read_rows(file, Checkpoint) if file.is_file() else ()
+            self._checkpoints[org] = self._rows_of("checkpoints", org, Checkpoint)
         return self._checkpoints[org]
+
+    def _rows_of(self, folder: str, name: str, kind: type[AnyRow]) -> tuple[AnyRow, ...]:
+        """The rows of one file, none when there is no such file. The name may be anything: it never becomes a path."""
+        known = name in self._files_in(folder)
+        return read_rows(self._root / folder / f"{name}.yaml", kind) if known else ()
 
     def _rows_in(self, folder: str, kind: type[AnyRow]) -> tuple[AnyRow, ...]:
         return tuple(
@@ -157,7 +160,14 @@ class Catalog:
         )
 
     def _names_in(self, folder: str) -> list[str]:
-        return sorted(file.name.removesuffix(".yaml") for file in (self._root / folder).iterdir())
+        return sorted(self._files_in(folder))
+
+    def _files_in(self, folder: str) -> frozenset[str]:
+        if folder not in self._folders:
+            directory = self._root / folder
+            found = directory.iterdir() if directory.is_dir() else ()
+            self._folders[folder] = frozenset(file.name.removesuffix(".yaml") for file in found)
+        return self._folders[folder]
 
 
 @cache

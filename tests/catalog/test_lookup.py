@@ -124,3 +124,10 @@ def test_a_file_has_nothing_but_shared_and_rows(folder: Path) -> None:
 def test_rows_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         catalog().gpu("nvidia-l4").visible_memory_gib = 24  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("name", ["../gpus", "../../etc/passwd", "a\0b", "x" * 10_000, "", "/", "meta-llama"])
+def test_a_name_is_never_a_path(name: str) -> None:
+    with pytest.raises(UnknownName) as caught:
+        catalog().model(name)
+    assert len(str(caught.value)) < 600
