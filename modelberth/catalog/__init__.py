@@ -65,7 +65,7 @@ class Catalog:
         """
         found = self._models_of(_org(id_or_alias)).get(id_or_alias) or self._every_model_name().get(id_or_alias)
         if found is None:
-            raise UnknownName("model", id_or_alias[:100], suggest(id_or_alias[:100], self._every_model_name()))
+            raise UnknownName("model", id_or_alias, suggest(id_or_alias, self._every_model_name()))
         return found
 
     def models(self) -> tuple[Model, ...]:

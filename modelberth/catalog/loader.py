@@ -14,6 +14,7 @@ from modelberth.errors import ModelberthError
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 
+
 class CatalogError(ModelberthError):
     """A file of the catalog is not what the schema wants."""
 

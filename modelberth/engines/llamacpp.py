@@ -32,7 +32,23 @@ LEAVE_ENDPOINTS_S = 10
 DRAIN_S = 120
 GGUF = re.compile(r"f16|q[2-8]_[0-9k](_[sml])?")
 _MANAGED = frozenset(
-    ["model", "alias", "host", "port", "ctx_size", "parallel", "n_gpu_layers", "cache_type_k", "cache_type_v", "hf_repo", "hf_file", "hf_token", "metrics", "api_key", "threads"]
+    [
+        "model",
+        "alias",
+        "host",
+        "port",
+        "ctx_size",
+        "parallel",
+        "n_gpu_layers",
+        "cache_type_k",
+        "cache_type_v",
+        "hf_repo",
+        "hf_file",
+        "hf_token",
+        "metrics",
+        "api_key",
+        "threads",
+    ]
 )
 _KV_TYPES = {"auto": "f16", "fp16": "f16", "bf16": "bf16", "q8_0": "q8_0", "q4_0": "q4_0"}
 

@@ -40,7 +40,25 @@ _WEIGHT_ONLY_BELOW = {"fp8": (8, 9), "nvfp4": (10, 0), "mxfp4": (10, 0)}
 Source: vLLM docs, features/quantization (v0.32.0)."""
 
 _MANAGED = frozenset(
-    ["model", "served_model_name", "host", "port", "tensor_parallel_size", "pipeline_parallel_size", "max_model_len", "max_num_seqs", "api_key", "max_num_batched_tokens", "gpu_memory_utilization", "kv_cache_dtype", "dtype", "revision", "quantization", "shutdown_timeout", "hf_token"]
+    [
+        "model",
+        "served_model_name",
+        "host",
+        "port",
+        "tensor_parallel_size",
+        "pipeline_parallel_size",
+        "max_model_len",
+        "max_num_seqs",
+        "api_key",
+        "max_num_batched_tokens",
+        "gpu_memory_utilization",
+        "kv_cache_dtype",
+        "dtype",
+        "revision",
+        "quantization",
+        "shutdown_timeout",
+        "hf_token",
+    ]
 )
 _SPELLED_QUANTIZATIONS = {
     "awq": "awq",

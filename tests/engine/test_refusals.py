@@ -20,13 +20,19 @@ CANARY = "hf_CanaryThatNobodyMayEverSee0123456789"
 
 BAD = {
     "an unknown model": ({"model": "nobody/has-this"}, "unknown model"),
-    "a near-miss model": ({"model": "meta-llama/Llama-3.1-8B-Instuct"}, "did you mean 'meta-llama/Llama-3.1-8B-Instruct'"),
+    "a near-miss model": (
+        {"model": "meta-llama/Llama-3.1-8B-Instuct"},
+        "did you mean 'meta-llama/Llama-3.1-8B-Instruct'",
+    ),
     "an unknown key": ({"contxt": 1}, "did you mean 'context'"),
     "an unknown quantization": ({"quantization": "int3"}, "is not one of the choices"),
     "context 0": ({"context": 0}, "must be at least 1"),
     "context as text": ({"context": "32k"}, "must be a number, not text"),
     "context as a boolean": ({"context": True}, "must be a number, not a boolean"),
-    "tensor parallel that does not divide the heads": ({"tensor_parallel": 3}, "does not divide the 32 attention heads"),
+    "tensor parallel that does not divide the heads": (
+        {"tensor_parallel": 3},
+        "does not divide the 32 attention heads",
+    ),
     "a model that fits nothing allowed": (
         {"model": "meta-llama/Llama-3.1-70B-Instruct"},
         "the nearest that would do",

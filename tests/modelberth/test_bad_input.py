@@ -312,7 +312,9 @@ def test_a_near_miss_of_a_model_is_answered_with_the_model() -> None:
     assert "did you mean 'meta-llama/Llama-3.1-8B-Instruct'" in finding.message
 
 
-@pytest.mark.parametrize("model", ["../../etc/passwd", "a" * 200 + "/b", "/", "модель/имя", "meta-llama/", ".."])
+@pytest.mark.parametrize(
+    "model", ["../../etc/passwd", "a" * 200 + "/b", "a" * 400, "/", "модель/имя", "meta-llama/", ".."]
+)
 def test_a_model_id_that_no_file_could_hold_is_an_unknown_model(model: str) -> None:
     assert unplanned(model=model).message.startswith(f"unknown model {model!r}")
 
@@ -476,6 +478,9 @@ def test_control_characters_of_a_key_never_reach_the_terminal() -> None:
         ("a: \0", "spec.yaml: not valid YAML"),
         ("a: [1", "spec.yaml, line 2: "),
         ("a: !!python/object:os.system x", "spec.yaml, line 1: could not determine a constructor"),
+        ("a: " + "9" * 5000, "spec.yaml: not valid YAML"),
+        ("a: 2026-13-45", "spec.yaml: not valid YAML"),
+        ("a: " + "[" * 200_000, "spec.yaml: more than 20,000 brackets"),
         ("? [a]\n: b", "spec.yaml, line 1: found unhashable key"),
         ("a: 1\n---\nb: 2", "spec.yaml, line 2: but found another document"),
     ],

@@ -43,7 +43,9 @@ def python(installed: Path, code: str) -> str:
 
 
 def test_the_components_are_imported_under_their_one_name(installed: Path) -> None:
-    shown = python(installed, "from modelberth.components import LLMService; import inspect; print(inspect.getfile(LLMService))")
+    shown = python(
+        installed, "from modelberth.components import LLMService; import inspect; print(inspect.getfile(LLMService))"
+    )
     assert shown.startswith(str(installed))
 
 
