@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STACK ?= local
+TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup toolchain up down status preview plan check test test-unit test-engine bench generate lock clean
@@ -52,13 +53,13 @@ check: setup ## ruff, pyright, import-linter, generated files
 	@$(BIN)/pyright --warnings
 
 test-unit: setup ## the pure tests
-	@$(BIN)/python -m pytest -q -m "not engine"
+	@$(BIN)/python -m pytest -q -n 2 -m "not engine"
 
 test-engine: toolchain ## tests under the real engine, API server and scheduler
-	@$(BIN)/python -m pytest -q -m engine
+	@$(BIN)/python -m pytest -q $(TOGETHER) -m engine
 
 test: toolchain check ## everything
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q $(TOGETHER)
 
 bench: setup ## timings
 	@for file in benchmarks/*.py; do $(BIN)/python $$file; done
