@@ -91,12 +91,12 @@ def digest(value: str) -> str:
     raise ValueError("must be 'sha256:' and 64 hexadecimal digits")
 
 
-Whole = Annotated[int, BeforeValidator(plain_whole), Field(ge=1, le=10**12)]
-Number = Annotated[float, BeforeValidator(plain_number), Field(gt=0, le=10**12)]
+Whole = Annotated[int, Field(ge=1, le=10**12), BeforeValidator(plain_whole)]
+Number = Annotated[float, Field(gt=0, le=10**12), BeforeValidator(plain_number)]
 Share = Annotated[
     float,
-    BeforeValidator(plain_number),
     Field(gt=0, le=0.97, description="A share between 0 and 0.97, not a percentage."),
+    BeforeValidator(plain_number),
 ]
 Text = Annotated[str, AfterValidator(printable), Field(min_length=1)]
 Name = Annotated[
