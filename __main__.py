@@ -14,7 +14,7 @@ ALREADY_SHOWN = 32  # the exit code that tells the engine to add nothing to what
 
 lock_path = stackfiles.lock_path_of(pulumi.get_stack(), ROOT / "stacks")
 try:
-    stack = parse.stack(configured())
+    stack = parse.stack_file(configured())
     settled = lock.settle(stack, stackfiles.read_lock(lock_path), stack_name=pulumi.get_stack())
 except ModelberthError as error:
     pulumi.log.error(str(error))
@@ -22,7 +22,7 @@ except ModelberthError as error:
 
 log(settled)
 if settled.new and not pulumi.runtime.is_dry_run():
-    lock_path.write_text(lock.dump(settled.lock), encoding="utf-8")
+    stackfiles.write_lock(lock_path, settled.lock)
 
 for name, service in deploy(stack, settled, ROOT).items():
     pulumi.export(name, {"endpoint": service.endpoint, "usd_per_hour": service.usd_per_hour, "plan": service.plan})

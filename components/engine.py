@@ -62,7 +62,7 @@ class EngineDeployment(pulumi.ComponentResource):
             self._selector,
             self._labels,
             port=plan.launch.port,
-            downloads=weights.kind == "hub",
+            downloads=plan.launch.download_port if weights.kind == "hub" else None,
         )
         filled = weights.fill(plan, placed)
         deployment = self._deployment(account, [guard, *filled])
@@ -119,6 +119,7 @@ class EngineDeployment(pulumi.ComponentResource):
             termination_grace_period_seconds=launch.grace_s,
             node_selector=dict(self._placed.node_selector),
             tolerations=pods.tolerations(self._placed.tolerations),
+            affinity=core.AffinityArgs(node_affinity=pods.in_zones(self._placed.zones)) if self._placed.zones else None,
             security_context=pods.pod_security(),
             containers=[
                 core.ContainerArgs(
@@ -154,7 +155,7 @@ class EngineDeployment(pulumi.ComponentResource):
     def _service(self, deployment: k8s.apps.v1.Deployment) -> k8s.core.v1.Service:
         return core.Service(
             f"{self._name}-service",
-            metadata=self._meta(name=self._name),
+            metadata=self._meta({"pulumi.com/skipAwait": "true"}, name=self._name),  # it follows the awaited Deployment
             spec=core.ServiceSpecArgs(
                 type="ClusterIP",
                 selector=self._selector,
@@ -183,6 +184,7 @@ def sizing_record(plan: Plan) -> str:
         "v": 1,
         "digest": digest(decision),
         "model": decision.model,
+        "quantization": decision.quantization,
         "accelerator": decision.accelerator,
         "tensor_parallel": decision.tensor_parallel,
         "context_tokens": decision.context,

@@ -22,6 +22,11 @@ def selector_labels(service: str) -> dict[str, str]:
     }
 
 
+def service_labels(service: str) -> dict[str, str]:
+    """Labels that all pods of one service carry, servers and downloads."""
+    return {"app.kubernetes.io/part-of": PACKAGE, "app.kubernetes.io/instance": service}
+
+
 def fetch_labels(service: str) -> dict[str, str]:
     """Labels of the pods that fill a weights volume."""
-    return {"app.kubernetes.io/part-of": PACKAGE, "app.kubernetes.io/instance": service, "modelberth.dev/role": "fetch"}
+    return service_labels(service) | {"modelberth.dev/role": "fetch"}

@@ -22,16 +22,17 @@ def policy(
     labels: Mapping[str, str],
     *,
     port: int | None,
-    downloads: bool,
+    downloads: int | None,
 ) -> k8s.networking.v1.NetworkPolicy:
-    """Callers: this namespace and namespaces labelled as clients, on ``port`` (None: nobody). Egress: DNS, and HTTPS
-    to anything but link-local addresses where pods download.
+    """Callers: this namespace and namespaces labelled as clients, on ``port`` (None: nobody).
+
+    Egress: DNS, and the hub's port ``downloads`` at anything but link-local addresses where pods download.
     """
     dns = [net.NetworkPolicyPortArgs(port=53, protocol=protocol) for protocol in ("UDP", "TCP")]
     egress = [net.NetworkPolicyEgressRuleArgs(ports=dns)]
     if downloads:
         anywhere = net.IPBlockArgs(cidr="0.0.0.0/0", except_=["169.254.0.0/16"])
-        egress.append(_to(anywhere))
+        egress.append(_to(anywhere, downloads))
     return net.NetworkPolicy(
         name,
         metadata=meta.ObjectMetaArgs(namespace=target.namespace, labels=dict(labels)),
@@ -45,9 +46,9 @@ def policy(
     )
 
 
-def _to(block: k8s.networking.v1.IPBlockArgs) -> k8s.networking.v1.NetworkPolicyEgressRuleArgs:
-    https = net.NetworkPolicyPortArgs(port=443, protocol="TCP")
-    return net.NetworkPolicyEgressRuleArgs(to=[net.NetworkPolicyPeerArgs(ip_block=block)], ports=[https])
+def _to(block: k8s.networking.v1.IPBlockArgs, port: int) -> k8s.networking.v1.NetworkPolicyEgressRuleArgs:
+    hub = net.NetworkPolicyPortArgs(port=port, protocol="TCP")
+    return net.NetworkPolicyEgressRuleArgs(to=[net.NetworkPolicyPeerArgs(ip_block=block)], ports=[hub])
 
 
 def _from_clients(port: int) -> k8s.networking.v1.NetworkPolicyIngressRuleArgs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -18,6 +18,8 @@ from .naming import token
 from .options import refused, register
 from .targets.base import Placed, Target
 
+GPU_TAINT = "nvidia.com/gpu"
+
 
 class GpuNodePoolArgs(TypedDict):
     """What the nodes are."""
@@ -28,6 +30,8 @@ class GpuNodePoolArgs(TypedDict):
     """Machine types of the nodes."""
     max_nodes: int
     """Most nodes there may be."""
+    zones: NotRequired[Sequence[str]]
+    """Zones of the nodes; pods stay in them."""
     node_selector: NotRequired[dict[str, str]]
     """Labels of the nodes, instead of the ones that the target's dialect implies."""
 
@@ -52,7 +56,7 @@ class GpuNodePool(pulumi.ComponentResource):
 
     def place(self, decision: Decision) -> Placed:
         """How pods of a decision reach its nodes."""
-        return placed(self._target, decision, self._selector)
+        return placed(self._target, decision, self._selector, self.spec.zones)
 
     def _labels_of(self, name: str, accelerator: str) -> None:
         if self._selector or accelerator == "cpu" or accelerator_labels(accelerator, self._target.node_labels):
@@ -61,13 +65,19 @@ class GpuNodePool(pulumi.ComponentResource):
         raise Refused([Finding("pool", f"pools.{name}.accelerators", message, "set node_selector for this pool")])
 
 
-def placed(target: Target, decision: Decision, selector: dict[str, str] | None = None) -> Placed:
-    """Selector and tolerations for a decision: its machine type and its accelerator, and the taints of such nodes."""
+def placed(
+    target: Target, decision: Decision, selector: Mapping[str, str] | None = None, zones: tuple[str, ...] = ()
+) -> Placed:
+    """Selector, tolerations and zones for a decision.
+
+    Nodes are selected by machine type and accelerator. GPU pods tolerate the usual taint of GPU nodes even where a
+    cloud does not set it by itself: people do, and nothing else admits a download that requests no GPU.
+    """
     implied = {INSTANCE_TYPE: decision.machine_type}
     if decision.on_gpu:
         implied |= accelerator_labels(decision.accelerator, target.node_labels)
-    tolerations = tuple(
-        {"key": taint["key"], "operator": "Exists", "effect": taint["effect"]}
-        for taint in taints(decision.machine_type)
-    )
-    return Placed(dict(sorted((selector or implied).items())), tolerations)
+    tainted = {(taint["key"], taint["effect"]) for taint in taints(decision.machine_type)}
+    if decision.on_gpu:
+        tainted.add((GPU_TAINT, "NoSchedule"))
+    tolerations = tuple({"key": key, "operator": "Exists", "effect": effect} for key, effect in sorted(tainted))
+    return Placed(dict(sorted((selector or implied).items())), tolerations, zones)

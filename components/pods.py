@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import pulumi
 import pulumi_kubernetes as k8s
 
 from modelberth.decision import Host
@@ -58,7 +59,9 @@ def scratch(host: Host) -> tuple[list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.
     return volumes, mounts
 
 
-def weights_volume(claim: object, *, read_only: bool) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:
+def weights_volume(
+    claim: pulumi.Input[str], *, read_only: bool
+) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:
     """The weights claim, mounted where the engine looks for it."""
     source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=claim, read_only=read_only)
     return (
@@ -89,3 +92,27 @@ def resources(host: Host, gpus: int) -> k8s.core.v1.ResourceRequirementsArgs:
 def tolerations(placed: Iterable[Mapping[str, str]]) -> list[k8s.core.v1.TolerationArgs]:
     """Tolerations as the SDK wants them."""
     return [core.TolerationArgs(key=t["key"], operator=t["operator"], effect=t["effect"]) for t in placed]
+
+
+def beside(labels: Mapping[str, str]) -> k8s.core.v1.PodAffinityArgs:
+    """On the node of pods with these labels, or anywhere while there are none: the first such pod matches itself.
+
+    For whoever writes to a ReadWriteOnce volume that a server may hold: it is attached to one node at a time.
+    """
+    term = core.PodAffinityTermArgs(
+        topology_key="kubernetes.io/hostname",
+        label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=dict(labels)),
+    )
+    return core.PodAffinityArgs(required_during_scheduling_ignored_during_execution=[term])
+
+
+def in_zones(zones: Iterable[str]) -> k8s.core.v1.NodeAffinityArgs | None:
+    """Only in these zones; None when any will do."""
+    values = sorted(zones)
+    if not values:
+        return None
+    requirement = core.NodeSelectorRequirementArgs(key="topology.kubernetes.io/zone", operator="In", values=values)
+    term = core.NodeSelectorTermArgs(match_expressions=[requirement])
+    return core.NodeAffinityArgs(
+        required_during_scheduling_ignored_during_execution=core.NodeSelectorArgs(node_selector_terms=[term])
+    )

@@ -5,10 +5,11 @@ from typing import Any, NotRequired, cast
 import pulumi
 
 from modelberth import parse
+from modelberth.conflicts import conflicts
 from modelberth.decision import digest
-from modelberth.lock import settle
-from modelberth.plan import Plan
-from modelberth.spec import StackSpec
+from modelberth.findings import refuse
+from modelberth.plan import Plan, plan
+from modelberth.spec import NodeLabels, StackSpec
 from modelberth.spec import Target as TargetSpec
 
 from .args import ServiceArgs
@@ -53,7 +54,11 @@ class LLMService(pulumi.ComponentResource):
     ) -> None:
         wanted = dict(args)
         reach = cast(ExistingClusterArgs, wanted.pop("target", {}))
-        chosen = planned or refused(lambda: _plan(name, wanted, pool, weights))
+        chosen = planned or refused(
+            lambda: _plan(
+                name, wanted, pool, weights, target.node_labels if target else reach.get("node_labels", "generic")
+            )
+        )
         super().__init__(token("LLMService"), name, {}, opts)
         where = target or ExistingCluster(f"{name}-target", reach, opts=child(self))
         storage = chosen.decision.storage
@@ -69,17 +74,21 @@ class LLMService(pulumi.ComponentResource):
         register(self)
 
 
-def _plan(name: str, args: dict[str, Any], pool: GpuNodePool | None, weights: WeightStore | None) -> Plan:
+def _plan(
+    name: str, args: dict[str, Any], pool: GpuNodePool | None, weights: WeightStore | None, node_labels: str
+) -> Plan:
     """The plan of one service on its own: the pool and the weights given, otherwise the whole catalog and a volume."""
     given = {"pool": "given" if pool else None, "weights": "given" if weights else None}
     spec = parse.service(args | {key: value for key, value in given.items() if value}, name)
     stack = StackSpec(
-        target=TargetSpec(kind="existing"),
+        target=TargetSpec(kind="existing", node_labels=NodeLabels(node_labels)),
         pools={"given": pool.spec} if pool else {},
         weights={"given": weights.spec} if weights else {},
         services={name: spec},
     )
-    return settle(stack, {}).plans[0]
+    found = plan(name, stack)
+    refuse([*found.findings, *conflicts(stack, [found])])
+    return found
 
 
 def _own_store(plan: Plan) -> Any:

@@ -41,13 +41,13 @@ def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMServi
             f"pool-{name}",
             cast(
                 GpuNodePoolArgs,
-                pool.model_dump(include={"accelerators", "machine_types", "max_nodes", "node_selector"}),
+                pool.model_dump(include={"accelerators", "machine_types", "max_nodes", "zones", "node_selector"}),
             ),
             target=target,
         )
         for name, pool in sorted(stack.pools.items())
     }
-    stores = {name: _store(name, stack, settled, target) for name in sorted(stack.weights)}
+    stores = {name: _store(name, stack, target) for name in sorted(stack.weights)}
     services = {}
     for plan in settled.plans:
         services[plan.service] = LLMService(
@@ -79,17 +79,15 @@ def _target(stack: StackSpec, root: Path) -> Target:
     return ExistingCluster("target", cast(ExistingClusterArgs, args))
 
 
-def _store(name: str, stack: StackSpec, settled: Settled, target: Target) -> WeightStore:
+def _store(name: str, stack: StackSpec, target: Target) -> WeightStore:
     wanted = stack.weights[name]
-    users = [plan.decision for plan in settled.plans if plan.decision.storage.store == name]
     args: dict[str, Any] = {"kind": wanted.kind.value, "access_mode": wanted.access_mode}
     if wanted.claim:
         args["claim"] = wanted.claim
     if wanted.storage_class:
         args["storage_class"] = wanted.storage_class
-    if wanted.kind == "claim":
-        sizes = {use.source.repository: use.storage.size_gib or 0 for use in users}
-        args["size_gib"] = max(1, sum(sizes.values()))
+    if wanted.size_gib:
+        args["size_gib"] = wanted.size_gib
     return WeightStore(f"weights-{name}", cast(WeightStoreArgs, args), target=target)
 
 

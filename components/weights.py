@@ -11,13 +11,14 @@ import pulumi_kubernetes as k8s
 from modelberth import parse
 from modelberth.decision import Decision
 from modelberth.engines import Fetch
+from modelberth.engines.base import weights_folder
 from modelberth.host import FETCH_HOST
 from modelberth.plan import Plan
 from modelberth.spec import WeightsSpec
 from modelberth.units import ceil_to
 
 from . import network, pods
-from .naming import fetch_labels, token
+from .naming import fetch_labels, service_labels, token
 from .options import child, refused, register
 from .targets.base import Placed, Target
 
@@ -52,11 +53,12 @@ class WeightStore(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: WeightStoreArgs, opts: pulumi.ResourceOptions | None = None, *, target: Target
     ) -> None:
-        described = {key: value for key, value in args.items() if key not in ("size_gib", "retain")}
+        described = {key: value for key, value in args.items() if key != "retain"}
         self.spec = refused(lambda: parse.part(WeightsSpec, described, f"weights.{name}"))
         super().__init__(token("WeightStore"), name, {}, opts)
         self.kind = self.spec.kind.value
         self._name, self._target = name, target
+        self._filled: dict[str, k8s.batch.v1.Job] = {}
         self.claim = pulumi.Output.from_input(args.get("claim", ""))
         if self.kind == "claim":
             self.claim = self._make_claim(args)
@@ -78,17 +80,29 @@ class WeightStore(pulumi.ComponentResource):
     def fill(self, plan: Plan, placed: Placed) -> Sequence[pulumi.Resource]:
         """The Job that downloads a service's weights, on the nodes that will read them so that zonal disks agree.
 
-        Nothing for a claim that is filled already or for the hub. A changed revision is a new Job and a new folder.
+        Nothing for a claim that is filled already or for the hub. A changed revision is a new Job and a new folder;
+        services that read the same folder share its Job.
         """
         fetch = plan.launch.fetch
-        return [self._job(plan, fetch, placed)] if fetch and self.kind == "claim" else []
+        if fetch is None or self.kind != "claim":
+            return []
+        folder = weights_folder(plan.decision)
+        if folder not in self._filled:
+            self._filled[folder] = self._job(plan, fetch, placed)
+        return [self._filled[folder]]
 
     def _job(self, plan: Plan, fetch: Fetch, placed: Placed) -> k8s.batch.v1.Job:
         selector = fetch_labels(plan.service)
         labels = {**self._target.labels, **selector}
         name = f"{plan.service}-fetch"
         guard = network.policy(
-            f"{name}-network-policy", self, self._target, selector, labels, port=None, downloads=True
+            f"{name}-network-policy",
+            self,
+            self._target,
+            selector,
+            labels,
+            port=None,
+            downloads=plan.launch.download_port,
         )
         limit_s = ceil_to(4 * plan.fetch_s, 60)
         return k8s.batch.v1.Job(
@@ -121,6 +135,7 @@ class WeightStore(pulumi.ComponentResource):
             enable_service_links=False,
             node_selector=dict(placed.node_selector),
             tolerations=pods.tolerations(placed.tolerations),
+            affinity=self._affinity(plan, placed),
             security_context=pods.pod_security(),
             containers=[
                 core.ContainerArgs(
@@ -135,4 +150,11 @@ class WeightStore(pulumi.ComponentResource):
                 )
             ],
             volumes=[*volumes, *(volume for volume, _ in attached)],
+        )
+
+    def _affinity(self, plan: Plan, placed: Placed) -> k8s.core.v1.AffinityArgs:
+        exclusive = self.spec.access_mode == "ReadWriteOnce"
+        return core.AffinityArgs(
+            node_affinity=pods.in_zones(placed.zones),
+            pod_affinity=pods.beside(service_labels(plan.service)) if exclusive else None,
         )

@@ -13,8 +13,9 @@ import typer
 from modelberth import report, stackfiles
 from modelberth.catalog import Quantization, catalog
 from modelberth.engines import ENGINES, Accelerator, Sizing
+from modelberth.engines.choice import DEFAULT
 from modelberth.errors import ModelberthError, UnknownName, suggest
-from modelberth.fit import Verdict, fit
+from modelberth.fit import Fit, Verdict, fit
 from modelberth.lock import changes, settle
 from modelberth.placement import TENSOR_PARALLEL_SIZES
 from modelberth.units import GIB
@@ -37,10 +38,13 @@ def plan(
     update: Annotated[
         bool, typer.Option("--update", help="Plan anew, print what changes, write the plan lock.")
     ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option("--service", help="With --update: this service only; may be repeated.")
+    ] = None,
 ) -> None:
     """Plan every service: what is needed, what is chosen, what it costs, and why."""
     stack = stackfiles.read(stackfiles.find(file, Path.cwd()))
-    settled = settle(stack.spec, stack.locked, stack_name=stack.name, update=update)
+    settled = settle(stack.spec, stack.locked, stack_name=stack.name, update=update, only=only or ())
     if update:
         if stack.lock_path is None:
             raise ModelberthError("a bare spec has no plan lock; --update needs a stack file")
@@ -79,16 +83,16 @@ def fit_command(
         raise UnknownName("quantization", quantization, suggest(quantization, [kind.value for kind in Quantization]))
     sizing = Sizing(
         model=row,
-        engine_version=catalog().engine("vllm").default_version,
+        engine_version=catalog().engine(DEFAULT).default_version,
         quantization=quantization or (row.quantization.value if row.quantization else "bf16"),
         accelerator=Accelerator(card, int(card.visible_memory_gib * GIB)),
         context=wanted,
         concurrency=concurrency,
     )
     sizes = (tensor_parallel,) if tensor_parallel else TENSOR_PARALLEL_SIZES
-    answers = []
+    answers: list[tuple[int, Fit]] = []
     for size in sizes:
-        answers.append((size, fit(ENGINES["vllm"], replace(sizing, tensor_parallel=size))))
+        answers.append((size, fit(ENGINES[DEFAULT], replace(sizing, tensor_parallel=size))))
         if answers[-1][1].verdict is not Verdict.DOES_NOT_FIT:
             break
     size, answer = answers[-1]

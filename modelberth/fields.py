@@ -68,12 +68,47 @@ def label_key(value: str) -> str:
     raise ValueError("must be a label key: at most 63 letters, digits, '-', '_' and '.', after an optional prefix/")
 
 
+def secret_key(value: str) -> str:
+    """Key inside a Secret."""
+    if re.fullmatch(r"[-._A-Za-z0-9]{1,253}", value):
+        return value
+    raise ValueError("must be a key inside a Secret: letters, digits, '-', '_' and '.'")
+
+
+def registry_prefix(value: str) -> str:
+    """Host of a registry, perhaps with a port and a path, as image references begin."""
+    if re.fullmatch(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?(:\d+)?(/[a-z0-9._-]+)*/?", value):
+        return value
+    raise ValueError("must begin an image reference, such as registry.example.com/mirror, without https://")
+
+
+def http_url(value: str) -> str:
+    """Base URL of a hub."""
+    if re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d+)?(/[^\s?#]*)?", value):
+        return value
+    raise ValueError("must be a URL, such as https://hub.example.com")
+
+
+def own_namespace(value: str) -> str:
+    """A namespace that services may have to themselves: it is created, and deleted with the stack."""
+    if value == "default" or value.startswith("kube-"):
+        raise ValueError("must be a namespace of the services' own: it is created, and deleted with the stack")
+    return value
+
+
 def printable(value: str) -> str:
     """Text without control characters and of sane length."""
     if CONTROL.search(value):
         raise ValueError("must not contain control characters")
     if len(value) > 1000:
         raise ValueError("must be at most 1000 characters")
+    return value
+
+
+def relative_path(value: str) -> str:
+    """A path that stays inside the folder it is relative to."""
+    if value.startswith("/") or ".." in value.split("/"):
+        raise ValueError("must be a relative path without '..'")
     return value
 
 
@@ -99,10 +134,14 @@ Share = Annotated[
     BeforeValidator(plain_number),
 ]
 Text = Annotated[str, AfterValidator(printable), Field(min_length=1)]
+RelativePath = Annotated[Text, AfterValidator(relative_path)]
 Name = Annotated[
     str, AfterValidator(dns_label), WithJsonSchema({"type": "string", "pattern": f"^{DNS_LABEL.pattern}$"})
 ]
 ObjectName = Annotated[str, AfterValidator(object_name)]
+SecretKey = Annotated[str, AfterValidator(secret_key)]
+Registry = Annotated[str, AfterValidator(registry_prefix)]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
 LabelValue = Annotated[str, AfterValidator(label_value)]
 LabelKey = Annotated[str, AfterValidator(label_key)]
 Commit = Annotated[str, AfterValidator(commit), WithJsonSchema({"type": "string", "pattern": f"^{COMMIT.pattern}$"})]

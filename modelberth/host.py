@@ -16,10 +16,13 @@ SYSTEM_MEMORY_MIB = 768
 """Left on each node for daemon sets (logging, metrics, device plugin, CSI): a rounded-up allowance."""
 
 SHM_MIB_PER_RANK = 2048
-"""/dev/shm per tensor parallel rank; vLLM's multiprocess workers exchange tensors through it."""
+"""Shared memory (/dev/shm) per tensor parallel rank; vLLM's multiprocess workers exchange tensors through it."""
 
 CACHE_MIB = 10 * 1024
-"""Compile caches, tokenizer files and temporary files of an engine."""
+"""Compile caches, tokenizer files and temporary files of an engine on GPUs."""
+
+SMALL_CACHE_MIB = 2 * 1024
+"""The same of an engine that compiles nothing."""
 
 
 FETCH_HOST = Host(cpu_millicores=1000, memory_mib=2048, shm_mib=64, ephemeral_mib=2048)
@@ -38,6 +41,11 @@ def usable_memory_bytes(profile: NodeProfile) -> int:
     return profile.allocatable_memory_bytes - (SYSTEM_MEMORY_MIB + FETCH_HOST.memory_mib) * MIB
 
 
+def ephemeral_mib(download_bytes: int, *, on_gpu: bool) -> int:
+    """Ephemeral storage of a pod: what it downloads itself, and its caches."""
+    return (CACHE_MIB if on_gpu else SMALL_CACHE_MIB) + ceil_to(download_bytes / MIB, 1024)
+
+
 def gpu_host(machine: Machine, gpus: int, download_bytes: int) -> Host:
     """Requests of a pod with ``gpus`` of the machine's GPUs: its share of the node, at most what the engine can use.
 
@@ -54,7 +62,7 @@ def gpu_host(machine: Machine, gpus: int, download_bytes: int) -> Host:
         cpu_millicores=cpu // 100 * 100,
         memory_mib=memory // 256 * 256,
         shm_mib=min(shm, memory // 4),
-        ephemeral_mib=CACHE_MIB + ceil_to(download_bytes / MIB, 1024),
+        ephemeral_mib=ephemeral_mib(download_bytes, on_gpu=True),
     )
 
 
@@ -68,7 +76,7 @@ def cpu_host(machine: Machine, needed_bytes: int, download_bytes: int) -> Host:
         cpu_millicores=max(1000, free // 1000 * 1000),
         memory_mib=ceil_to(needed_bytes / MIB, 256),
         shm_mib=64,
-        ephemeral_mib=2 * 1024 + ceil_to(download_bytes / MIB, 1024),
+        ephemeral_mib=ephemeral_mib(download_bytes, on_gpu=False),
     )
 
 

@@ -5,13 +5,16 @@ A newer catalog, price or constant never changes a locked decision. ``satisfies`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import yaml
 from pydantic import ValidationError
 
 from modelberth.catalog import catalog
+from modelberth.clouds import node_profile
+from modelberth.conflicts import conflicts
 from modelberth.decision import Decision
 from modelberth.documents import mapping
 from modelberth.engines import ENGINES
@@ -20,9 +23,12 @@ from modelberth.findings import Finding, Level, Refused, errors
 from modelberth.fit import Verdict
 from modelberth.plan import SCHEMA_VERSION, Plan, plan, replay
 from modelberth.spec import EngineName, Profile, Quantization, ServiceSpec, StackSpec, WeightsKind
+from modelberth.units import MIB
 
-HEADER = """# What was decided for each service. Committed and reviewed like a lock file; changed by `modelberth plan --update`.
-"""
+HEADER = (
+    "# What was decided for each service. "
+    "Committed and reviewed like a lock file; changed by `modelberth plan --update`.\n"
+)
 
 Lock = Mapping[str, Decision]
 
@@ -45,8 +51,8 @@ def load(text: str, name: str) -> dict[str, Decision]:
     services = document.get("services")
     if not isinstance(services, dict):
         raise ModelberthError(f"{name}: services must be a mapping")
-    found = {}
-    for service, fields in services.items():
+    found: dict[str, Decision] = {}
+    for service, fields in cast("dict[object, object]", services).items():
         try:
             found[str(service)] = Decision.model_validate(fields)
         except ValidationError as error:
@@ -116,7 +122,7 @@ def _flat(fields: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for name, value in fields.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= _flat(cast("Mapping[str, object]", value), f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value
     return flat
@@ -152,6 +158,22 @@ def _outgrown(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterat
     if spec.accelerators and decision.accelerator not in spec.accelerators:
         yield f"accelerators are {', '.join(spec.accelerators)}, locked {decision.accelerator}"
     yield from _moved(spec, stack, decision)
+    yield from _impossible(decision)
+
+
+def _impossible(decision: Decision) -> Iterator[str]:
+    """What no plan would have written: a lock edited by hand, or made for other facts."""
+    versions = catalog().engine(decision.engine).versions
+    if decision.engine_version not in versions:
+        yield f"{decision.engine} {decision.engine_version} is locked, known are {', '.join(versions)}"
+    machine = catalog().machine(decision.machine_type)
+    if decision.gpus_per_replica > machine.gpu_count:
+        yield f"{decision.gpus_per_replica} GPUs are locked, a {machine.id} has {machine.gpu_count}"
+    profile = node_profile(machine.id)
+    if decision.host.memory_mib * MIB > profile.allocatable_memory_bytes:
+        yield f"{decision.host.memory_mib} MiB of memory are locked, more than a {machine.id} gives to pods"
+    if decision.host.cpu_millicores > profile.allocatable_cpu_millicores:
+        yield f"{decision.host.cpu_millicores} millicores are locked, more than a {machine.id} gives to pods"
 
 
 def _stated_version(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> str | None:
@@ -189,11 +211,22 @@ class Settled:
         return tuple(finding for each in self.plans for finding in each.findings)
 
 
-def settle(stack: StackSpec, lock: Lock, *, stack_name: str = "STACK", update: bool = False) -> Settled:
+def settle(
+    stack: StackSpec,
+    lock: Lock,
+    *,
+    stack_name: str = "STACK",
+    update: bool = False,
+    only: Collection[str] = (),
+) -> Settled:
     """Plan every service, locked decisions first. Raises :class:`Refused` with the problems of all services at once.
 
-    Without a lock entry profile ``dev`` plans anew, ``prod`` refuses. With ``update`` everything is planned anew.
+    Without a lock entry profile ``dev`` plans anew, ``prod`` refuses. With ``update`` everything is planned anew,
+    or just the services named by ``only``: the others keep what is locked.
     """
+    if strangers := sorted(set(only) - set(stack.services)):
+        known = ", ".join(sorted(stack.services))
+        raise Refused([Finding("name", "services", f"no service is called {', '.join(strangers)}", f"one of {known}")])
     plans: list[Plan] = []
     better: list[Change] = []
     new: list[str] = []
@@ -201,7 +234,8 @@ def settle(stack: StackSpec, lock: Lock, *, stack_name: str = "STACK", update: b
     command = f"modelberth plan --update {stack_name}"
     for name in sorted(stack.services):
         try:
-            chosen, fresher = _settle_one(name, stack, None if update else lock.get(name), command, update)
+            anew = update and (not only or name in only)
+            chosen, fresher = _settle_one(name, stack, None if anew else lock.get(name), command, update)
         except Refused as refused:
             problems.extend(refused.findings)
             continue
@@ -209,7 +243,7 @@ def settle(stack: StackSpec, lock: Lock, *, stack_name: str = "STACK", update: b
         better.extend(fresher)
         if name not in lock:
             new.append(name)
-    problems.extend(_pool_limits(stack, plans))
+    problems.extend(conflicts(stack, plans))
     problems.extend(finding for each in plans for finding in errors(each.findings))
     if problems:
         raise Refused(dict.fromkeys(problems))
@@ -242,16 +276,6 @@ def _settle_one(
 def _as_locked(fresh: Decision, locked: Decision) -> Decision:
     """A fresh decision with the headroom that the lock keeps on purpose: it is no improvement to shrink it."""
     return fresh.model_copy(update={"context": locked.context, "concurrency": locked.concurrency})
-
-
-def _pool_limits(stack: StackSpec, plans: list[Plan]) -> Iterator[Finding]:
-    for name, pool in sorted(stack.pools.items()):
-        users = [each for each in plans if each.decision.pool == name]
-        needed = sum(each.nodes for each in users)
-        if needed > pool.max_nodes and users:
-            listed = ", ".join(f"{each.service} {each.nodes}" for each in users)
-            message = f"services need {needed} nodes ({listed}), the pool may have {pool.max_nodes}"
-            yield Finding("pool-limit", f"pools.{name}.max_nodes", message, f"max_nodes: {needed}, or fewer replicas")
 
 
 def advice(settled: Settled) -> tuple[Finding, ...]:

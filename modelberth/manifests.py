@@ -5,9 +5,10 @@ Nothing here raises for a malformed object: what is not legible becomes an undec
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from modelberth import engines
@@ -181,10 +182,17 @@ def _of_container(root: _Node, kind: str, pod: _Node, container: _Node) -> Workl
     if seen is None and (engine is None or engine in engines.ENGINES):
         doubt = _doubt(kind, container, gpus, engine)
         return _illegible(root, kind, doubt, container) if doubt else None
+    record = _record(root)
+    if seen and seen.anonymous_path:
+        seen = replace(
+            seen,
+            model=seen.model or _text(record.get("model")),
+            quantization=seen.quantization or _text(record.get("quantization")),
+        )
     arguments = container["args"] if container["args"].value is not None else container["command"]
     group_size, replica_gpus, more = _group(root, kind, gpus)
     labels, unknown_labels = _labels(pod)
-    gpu = gpu_from_labels(labels)
+    gpu = gpu_from_labels(labels) or _recorded_gpu(record, gpus)
     machine = machine_from_labels(labels)
     limit = container["resources"]["limits"]["memory"]
     undecided += more
@@ -218,6 +226,24 @@ def _of_container(root: _Node, kind: str, pod: _Node, container: _Node) -> Workl
         service=root["metadata"]["labels"]["app.kubernetes.io/instance"].text(),
         undecided=tuple(dict.fromkeys(undecided)),
     )
+
+
+def _record(root: _Node) -> Mapping[str, Any]:
+    """Our own sizing record: it says what weights at a path are and which nodes a selector of one's own means."""
+    try:
+        record = json.loads(root["metadata"]["annotations"][SIZING_ANNOTATION].text())
+    except (ValueError, RecursionError):
+        return {}
+    return _fields(record)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _recorded_gpu(record: Mapping[str, Any], gpus: int | None) -> str | None:
+    named = record.get("accelerator")
+    return named if gpus and any(gpu.id == named for gpu in catalog().gpus()) else None
 
 
 def _illegible(root: _Node, kind: str, cause: _Node, container: _Node | None = None) -> Workload:

@@ -23,7 +23,8 @@ class Observed:
     """What one container serves, as its own image, arguments and environment say.
 
     None means "not said": the engine's default holds. ``undecided`` names every fact that is said but cannot be known:
-    (fact, why). ``version_assumed`` is True when the image does not tell the engine's version.
+    (fact, why). ``version_assumed`` is True when the image does not tell the engine's version. ``anonymous_path`` is
+    True when weights come from a path that names no repository: then nothing here says what they are.
     """
 
     engine: str
@@ -42,4 +43,5 @@ class Observed:
     kv_cache_dtype: str | None = None
     enforce_eager: bool = False
     gpu_layers: str | None = None
+    anonymous_path: bool = False
     undecided: tuple[tuple[str, str], ...] = ()

@@ -6,12 +6,19 @@ import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from modelberth.findings import Finding, Refused
-from modelberth.spec import ENGINES_NOT_YET, NOT_YET, TARGETS_NOT_YET, Part, SecretRef, ServiceSpec, StackSpec
+from modelberth.not_yet import ENGINES_NOT_YET, NOT_YET, TARGETS_NOT_YET
+from modelberth.spec import (
+    EngineName,
+    Part,
+    SecretRef,
+    ServiceSpec,
+    StackSpec,
+)
 
 PREFIX = "modelberth:"
 LONGEST_CHOICE = 24
@@ -25,6 +32,16 @@ def stack(document: object, where: str = "") -> StackSpec:
     Raises :class:`Refused` with every problem of every part.
     """
     return _validated(StackSpec, _without_prefix(document), where)
+
+
+def stack_file(document: object) -> StackSpec:
+    """A stack that is to be created: like :func:`stack`, and what its cluster's nodes are must be said."""
+    found = stack(document)
+    if found.target.kind == "existing" and not found.pools:
+        message = "is required on a cluster that exists: say what its nodes are"
+        out = "NAME: {accelerators: [...], machine_types: [...], max_nodes: N}"
+        raise Refused([Finding("pool", "pools", message, out)])
+    return found
 
 
 def service(document: object, name: str = "") -> ServiceSpec:
@@ -41,20 +58,20 @@ def is_stack(document: object) -> bool:
     """Whether a document is a stack file (or its config), rather than one bare service."""
     if not isinstance(document, Mapping):
         return False
-    keys = {str(key) for key in document}
+    keys = {str(key) for key in cast("Mapping[object, object]", document)}
     return "config" in keys or any(key.startswith(PREFIX) for key in keys) or bool(keys & {"services", "target"})
 
 
 def _without_prefix(document: object) -> object:
     if not isinstance(document, Mapping):
         return document
-    config = document.get("config", document)
+    whole = cast("Mapping[object, object]", document)
+    config = whole.get("config", whole)
     if not isinstance(config, Mapping):
         return config
-    ours = {str(key) for key in config if str(key).startswith(PREFIX)}
-    if not ours:
-        return config
-    return {key.removeprefix(PREFIX): config[key] for key in sorted(ours)}
+    settings = cast("Mapping[object, object]", config)
+    ours = {str(key) for key in settings if str(key).startswith(PREFIX)}
+    return {key.removeprefix(PREFIX): settings[key] for key in sorted(ours)} if ours else settings
 
 
 def _validated(kind: type[P], document: object, where: str) -> P:
@@ -219,18 +236,24 @@ def _not_yet(value: object, where: str) -> Iterator[Finding]:
             path, inner = _path(where, (name,)), getattr(value, name)
             if name in waiting and inner not in (None, ()):
                 yield Finding("not-yet", path, "is not supported yet", "leave it out")
-            elif name == "engine" and inner in ENGINES_NOT_YET:
-                yield Finding("not-yet", path, f"engine {inner} is not supported yet", "use vllm, llamacpp or auto")
+            elif isinstance(inner, EngineName):
+                yield from _engine_not_yet(inner, path)
             elif name == "kind" and inner in TARGETS_NOT_YET:
                 yield Finding("not-yet", path, f"target {inner} is not supported yet", "use existing with a kubeconfig")
             else:
                 yield from _not_yet(inner, path)
     elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _not_yet(inner, _path(where, (str(key),)))
+        for key, inner in cast("Mapping[object, object]", value).items():
+            path = _path(where, (str(key),))
+            yield from _engine_not_yet(key, path) if isinstance(key, EngineName) else _not_yet(inner, path)
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        for index, inner in enumerate(value):
+        for index, inner in enumerate(cast("Sequence[object]", value)):
             yield from _not_yet(inner, _path(where, (index,)))
+
+
+def _engine_not_yet(engine: EngineName, path: str) -> Iterator[Finding]:
+    if engine in ENGINES_NOT_YET:
+        yield Finding("not-yet", path, f"engine {engine} is not supported yet", "use vllm, llamacpp or auto")
 
 
 def _path(where: str, loc: tuple[int | str, ...]) -> str:
@@ -256,5 +279,7 @@ def _is_output(value: object) -> bool:
 
 
 def _kind_of(value: object) -> str:
-    names = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "a boolean", type(None): "nothing"}
+    names: dict[type, str] = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "a boolean"}
+    if value is None:
+        return "nothing"
     return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)

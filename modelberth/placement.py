@@ -9,8 +9,8 @@ from modelberth.catalog import Machine, catalog
 from modelberth.clouds import node_profile
 from modelberth.engines import Accelerator, Engine, Sizing
 from modelberth.fit import Fit, Verdict, fit
-from modelberth.host import usable_memory_bytes
-from modelberth.units import GIB
+from modelberth.host import ephemeral_mib, usable_memory_bytes
+from modelberth.units import GIB, MIB, gib
 
 TENSOR_PARALLEL_SIZES = (1, 2, 4, 8)
 
@@ -92,8 +92,12 @@ def choose(
     typical_tokens: int,
     replicas: int,
     tensor_parallel: int | None,
+    download_bytes: int = 0,
 ) -> Choice:
-    """Try every site and tensor parallel size; cheapest first, then fewest GPUs, then least memory."""
+    """Try every site and tensor parallel size; cheapest first, then fewest GPUs, then least memory.
+
+    ``download_bytes`` is what each pod downloads to its own ephemeral storage.
+    """
     fitting: list[Candidate] = []
     losers: list[Loser] = []
     answers: dict[tuple[str, int, int], Fit] = {}
@@ -108,13 +112,13 @@ def choose(
     for site in sites:
         last: Candidate | None = None
         for last in _candidates(answer, wanted, site, replicas, tensor_parallel):
-            if last.fit.verdict is Verdict.FITS and not _too_many(last):
+            if last.fit.verdict is Verdict.FITS and not _hindrance(last, download_bytes):
                 fitting.append(last)
                 break
         else:
             if last and last.fit.verdict is Verdict.UNKNOWN:
                 return Choice(None, (), tuple(losers), unknown=last.fit.why)
-            losers.append(_loser(site, last, tensor_parallel))
+            losers.append(_loser(site, last, tensor_parallel, download_bytes))
     ranked = sorted(fitting, key=_rank)
     return Choice(ranked[0] if ranked else None, tuple(ranked[1:]), tuple(losers))
 
@@ -133,18 +137,24 @@ def _candidates(
         yield Candidate(site, sizing, answer(sizing), nodes, cost)
 
 
-def _loser(site: Site, last: Candidate | None, tensor_parallel: int | None) -> Loser:
+def _loser(site: Site, last: Candidate | None, tensor_parallel: int | None, download_bytes: int) -> Loser:
     if last is None:
         why = f"has {site.machine.gpu_count} GPUs in a node, tensor_parallel {tensor_parallel} needs as many"
         return Loser(site.machine.id, why)
-    return Loser(last.label, _too_many(last) if last.fit.verdict is Verdict.FITS else last.fit.why)
+    return Loser(last.label, _hindrance(last, download_bytes) if last.fit.verdict is Verdict.FITS else last.fit.why)
 
 
-def _too_many(candidate: Candidate) -> str:
-    site = candidate.site
-    if site.max_nodes is None or candidate.nodes <= site.max_nodes:
-        return ""
-    return f"needs {candidate.nodes} nodes, pool {site.pool} may have {site.max_nodes}"
+def _hindrance(candidate: Candidate, download_bytes: int) -> str:
+    """Why a candidate whose memory fits cannot be had all the same; empty when it can."""
+    site, machine = candidate.site, candidate.site.machine
+    if site.max_nodes is not None and candidate.nodes > site.max_nodes:
+        return f"needs {candidate.nodes} nodes, pool {site.pool} may have {site.max_nodes}"
+    share = candidate.sizing.tensor_parallel / machine.gpu_count if machine.gpu else 1
+    offered = node_profile(machine.id).allocatable_ephemeral_bytes * share
+    needed = ephemeral_mib(download_bytes, on_gpu=bool(machine.gpu)) * MIB
+    if needed > offered:
+        return f"a pod downloads to {gib(needed)} of ephemeral storage, its share of a node is {gib(offered)}"
+    return ""
 
 
 def _rank(candidate: Candidate) -> tuple[bool, float, int, float, str]:

@@ -55,6 +55,7 @@ def plan(name: str, stack: StackSpec) -> Plan:
         typical_tokens=spec.tokens_per_request,
         replicas=spec.replicas,
         tensor_parallel=spec.tensor_parallel,
+        download_bytes=_own_download(spec, stack, resolved),
     )
     if choice.best is None:
         raise Refused([_nothing_fits(path, spec, stack, resolved, choice)])
@@ -92,6 +93,7 @@ def assemble(
     price = catalog().price(machine.id)
     nodes = nodes_needed(spec.replicas, decision.gpus_per_replica, machine)
     launch = ENGINES[decision.engine].launch(decision, wishes(name, stack))
+    usd = nodes * price.usd_per_hour if price else None
     return Plan(
         service=name,
         spec=spec,
@@ -100,12 +102,15 @@ def assemble(
         fit=answer,
         launch=launch,
         nodes=nodes,
-        usd_per_hour=nodes * price.usd_per_hour if price else None,
+        usd_per_hour=usd,
         price_as_of=price.as_of.isoformat() if price else None,
         fetch_s=fetch_seconds(decision.source.stored_bytes),
         reasons=reasons,
         losers=losers,
-        findings=tuple(_advice(name, stack, decision, answer, nodes * price.usd_per_hour if price else None)),
+        findings=(
+            *_advice(name, stack, decision, resolved.model, answer, usd),
+            *_unsizable(name, spec, decision, launch),
+        ),
         locked=locked,
     )
 
@@ -170,11 +175,17 @@ def _sites(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Iterator[
                     yield Site(machine, name, pool.max_nodes)
 
 
+def _own_download(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> int:
+    """Bytes that each pod downloads for itself."""
+    store = stack.weights.get(spec.weights or "")
+    return resolved.source.stored_bytes if store and store.kind is WeightsKind.HUB else 0
+
+
 def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Candidate) -> Decision:
     store = stack.weights.get(spec.weights or "")
     kind = store.kind if store else WeightsKind.CLAIM
     stored, machine = resolved.source.stored_bytes, best.site.machine
-    downloads = stored if kind is WeightsKind.HUB else 0
+    downloads = _own_download(spec, stack, resolved)
     gpus = best.sizing.tensor_parallel if best.sizing.accelerator.gpu else 0
     memory = best.fit.memory
     needed = memory.used_bytes + spec.concurrency * memory.kv_bytes_for(spec.context) if memory else 0
@@ -218,7 +229,9 @@ def _nothing_fits(path: str, spec: ServiceSpec, stack: StackSpec, resolved: Reso
     tried = list(grouped(choice.losers))
     shown = "; ".join(f"{labels}: {why}" for labels, why in tried[:6])
     more = f"; and {len(tried) - 6} more kinds of machine" if len(tried) > 6 else ""
-    return Finding("does-not-fit", path, f"fits nothing that is allowed: {shown}{more}", _nearest(spec, resolved))
+    return Finding(
+        "does-not-fit", path, f"fits nothing that is allowed: {shown}{more}", _nearest(spec, stack, resolved)
+    )
 
 
 def _pools(stack: StackSpec) -> str:
@@ -226,7 +239,7 @@ def _pools(stack: StackSpec) -> str:
     return f"pools offer {offered}" if offered else ""
 
 
-def _nearest(spec: ServiceSpec, resolved: Resolved) -> str:
+def _nearest(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> str:
     """The cheapest machine of the whole catalog that would do, and smaller wishes that would fit."""
     engine = ENGINES[resolved.engine]
     everywhere = tuple(Site(m) for m in catalog().machines() if bool(m.gpu) == bool(resolved.machines[0].gpu))
@@ -237,6 +250,7 @@ def _nearest(spec: ServiceSpec, resolved: Resolved) -> str:
         typical_tokens=spec.tokens_per_request,
         replicas=spec.replicas,
         tensor_parallel=spec.tensor_parallel,
+        download_bytes=_own_download(spec, stack, resolved),
     )
     if outcome.best is None:
         return "no machine type of the catalog would hold it: lower context or concurrency, or quantize"
@@ -270,7 +284,9 @@ def _also_fits(best: Candidate, other: Candidate) -> Loser:
     return Loser(other.label, "fits for the same price with more than is needed")
 
 
-def _advice(name: str, stack: StackSpec, decision: Decision, answer: Fit, usd: float | None) -> Iterator[Finding]:
+def _advice(
+    name: str, stack: StackSpec, decision: Decision, model: Model, answer: Fit, usd: float | None
+) -> Iterator[Finding]:
     """Findings about a decision that holds: budget, pins, what the engine only half does."""
     spec, path = stack.services[name], f"services.{name}"
     if spec.budget and usd is None:
@@ -290,9 +306,32 @@ def _advice(name: str, stack: StackSpec, decision: Decision, answer: Fit, usd: f
             f"set model: {{id: {decision.source.repository}, revision: the 40-digit commit}}",
             Level.ERROR if prod else Level.WARNING,
         )
+    if _needs_token(spec, decision, model):
+        message = f"{decision.source.repository} is gated: its hub gives it to accounts that accepted the licence"
+        yield Finding(
+            "gated", f"{path}.token", message, "token: {secret: NAME}, a Secret with a hub token", Level.WARNING
+        )
     for note in answer.notes:
         if note.level is not Level.ERROR:
             yield Finding(note.code, f"{path}.{note.path}", note.message, note.remedy, note.level)
+
+
+def _needs_token(spec: ServiceSpec, decision: Decision, model: Model) -> bool:
+    own = decision.source.repository in (model.id, *model.aliases)
+    return bool(model.gated) and own and not spec.token and decision.storage.kind != "existing-claim"
+
+
+def _unsizable(name: str, spec: ServiceSpec, decision: Decision, launch: Launch) -> Iterator[Finding]:
+    """What arguments of a person's own change beyond the sum: the container is read back as a rule would read it."""
+    if not spec.extra_args:
+        return
+    image = catalog().engine(decision.engine).image("cuda" if decision.on_gpu else "cpu", decision.engine_version)
+    env = [{"name": variable, "value": value} for variable, value in launch.env]
+    env += [{"name": each.name, "valueFrom": "a Secret"} for each in launch.secret_env]
+    seen = ENGINES[decision.engine].read({"image": image, "args": launch.args, "env": env})
+    for fact, why in dict(seen.undecided if seen else ()).items():
+        message = f"--{fact.replace('_', '-')} cannot be planned: {why}"
+        yield Finding("extra-args", f"services.{name}.extra_args", message, "leave it out")
 
 
 __all__ = ["SCHEMA_VERSION", "Plan", "Reason", "Refused", "UnknownName", "plan", "replay", "sizing_of", "wishes"]

@@ -1,4 +1,4 @@
-"""A plan as people and machines read it: an aligned text table, Markdown, JSON. Figures only, no judgement of its own."""
+"""A plan as people and machines read it: aligned text, Markdown, JSON. Figures only, no judgement of its own."""
 
 from __future__ import annotations
 

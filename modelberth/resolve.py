@@ -1,18 +1,19 @@
-"""Names into facts: which model, which engine and version, which bytes, which machines are allowed. All problems at once."""
+"""Names into facts: which model, engine and version, which bytes, which machines are allowed. All problems at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modelberth.catalog import Checkpoint, Machine, Model, catalog
+from modelberth.catalog import Checkpoint, Format, Machine, Model, catalog
 from modelberth.decision import Source
 from modelberth.engines import ENGINES, Sizing
+from modelberth.engines.choice import automatic
 from modelberth.errors import UnknownName, suggest
 from modelberth.findings import Finding, Level
 from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of
 from modelberth.placement import accelerator_of
-from modelberth.spec import EngineName, Quantization, ServiceSpec, StackSpec, WeightsKind
+from modelberth.spec import EngineName, NodeLabels, Quantization, ServiceSpec, StackSpec, WeightsKind
 
 AUTO_GGUF = Quantization.Q4_K_M
 
@@ -51,12 +52,12 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
     version = _version(spec, stack, engine, path, problems)
     quantization, quantization_reason = _quantization(spec, engine, model, checkpoint)
     source = _source(spec, path, engine, model, checkpoint, quantization, problems)
-    if engine == "vllm":
+    if ENGINES[engine].needs_gpu:
         machines = tuple(machine for machine in machines if machine.gpu)
     if not machines:
         allowed = ", ".join(spec.accelerators) or "what the pools offer"
         problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", _offers(stack)))
-    problems.extend(_storage(spec, stack, path))
+    problems.extend(_storage(spec, stack, engine, path))
     problems.extend(_extra_args(spec, engine, path))
     if problems or source is None:
         return None, problems
@@ -77,37 +78,26 @@ def _names(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
                 f"no {field} is called {wanted!r}{hint}",
                 f"modelberth:{field}s: {listed}" if field == "pool" else f"modelberth:weights: {listed}",
             )
-    gpus = [gpu.id for gpu in catalog().gpus()]
-    for accelerator in spec.accelerators:
-        if accelerator != "cpu" and accelerator not in gpus:
-            hint = _did_you_mean(suggest(accelerator, gpus))
-            yield Finding(
-                "accelerator",
-                f"{path}.accelerators",
-                f"unknown accelerator {accelerator!r}{hint}",
-                "cpu, or " + ", ".join(gpus),
-            )
+    yield from _accelerator_names(spec.accelerators, path)
     for pool_name, pool in stack.pools.items():
         if spec.pool in (None, pool_name):
-            yield from _pool_names(pool_name, pool.machine_types, pool.accelerators, gpus)
+            yield from _pool_names(pool_name, pool.machine_types, pool.accelerators)
 
 
-def _pool_names(
-    name: str, machine_types: tuple[str, ...], accelerators: tuple[str, ...], gpus: list[str]
-) -> Iterator[Finding]:
+def _accelerator_names(accelerators: tuple[str, ...], path: str) -> Iterator[Finding]:
+    known = [gpu.id for gpu in catalog().gpus()]
+    for accelerator in accelerators:
+        if accelerator != "cpu" and accelerator not in known:
+            message = f"unknown accelerator {accelerator!r}{_did_you_mean(suggest(accelerator, known))}"
+            yield Finding("accelerator", f"{path}.accelerators", message, f"cpu, or {', '.join(known)}")
+
+
+def _pool_names(name: str, machine_types: tuple[str, ...], accelerators: tuple[str, ...]) -> Iterator[Finding]:
     path = f"pools.{name}"
     if not machine_types:
         out = "machine_types: [g2-standard-8], for example"
         yield Finding("pool", f"{path}.machine_types", "is required: the cluster exists, say what its nodes are", out)
-    for accelerator in accelerators:
-        if accelerator != "cpu" and accelerator not in gpus:
-            hint = _did_you_mean(suggest(accelerator, gpus))
-            yield Finding(
-                "accelerator",
-                f"{path}.accelerators",
-                f"unknown accelerator {accelerator!r}{hint}",
-                "cpu, or " + ", ".join(gpus),
-            )
+    yield from _accelerator_names(accelerators, path)
     for machine_id in machine_types:
         try:
             machine = catalog().machine(machine_id)
@@ -142,7 +132,8 @@ def _file_of(first: Checkpoint, wanted: Quantization) -> Checkpoint:
 
 def _machines(spec: ServiceSpec, stack: StackSpec) -> Iterator[Machine]:
     named = {m for name, pool in stack.pools.items() if spec.pool in (None, name) for m in pool.machine_types}
-    for machine in catalog().machines():
+    cloud = stack.target.node_labels.value if stack.target.node_labels in (NodeLabels.GCP, NodeLabels.AWS) else None
+    for machine in catalog().machines(cloud=None if stack.pools else cloud):
         in_pools = machine.id in named if stack.pools else True
         if in_pools and (not spec.accelerators or (machine.gpu or "cpu") in spec.accelerators):
             yield machine
@@ -151,11 +142,10 @@ def _machines(spec: ServiceSpec, stack: StackSpec) -> Iterator[Machine]:
 def _engine(spec: ServiceSpec, machines: tuple[Machine, ...], checkpoint: Checkpoint | None) -> tuple[str, Reason]:
     if spec.engine is not EngineName.AUTO:
         return spec.engine.value, Reason("engine", spec.engine.value, "as stated")
-    if (checkpoint and checkpoint.format == "gguf") or spec.quantization.is_gguf:
-        return "llamacpp", Reason("engine", "llamacpp", "GGUF files are read by llama.cpp")
-    if machines and not any(machine.gpu for machine in machines):
-        return "llamacpp", Reason("engine", "llamacpp", "only CPU nodes are allowed")
-    return "vllm", Reason("engine", "vllm", "the default for production serving on GPUs")
+    gguf = spec.quantization.is_gguf or (checkpoint is not None and checkpoint.format is Format.GGUF)
+    gpus = not machines or any(machine.gpu for machine in machines)
+    engine, why = automatic(gguf=gguf, gpus=gpus)
+    return engine, Reason("engine", engine, why)
 
 
 def _version(spec: ServiceSpec, stack: StackSpec, engine: str, path: str, problems: list[Finding]) -> str:
@@ -175,7 +165,7 @@ def _quantization(spec: ServiceSpec, engine: str, model: Model, checkpoint: Chec
         return stored, Reason("quantization", stored, f"what {checkpoint.repository} stores")
     if spec.quantization is not Quantization.AUTO:
         return spec.quantization.value, Reason("quantization", spec.quantization.value, "as stated")
-    if engine == "llamacpp":
+    if ENGINES[engine].reads_gguf:
         return AUTO_GGUF.value, Reason(
             "quantization", AUTO_GGUF.value, "the usual compromise for GGUF on CPUs and small GPUs"
         )
@@ -227,11 +217,11 @@ def _source(
             revision=spec.model.revision or row.revision,
             stored_bytes=row.bytes or computed,
         )
-    if own or (engine == "vllm" and quantization == "fp8" and native in sixteen_bit):
+    if own or (quantization in ENGINES[engine].quantizes_to and native in sixteen_bit):
         native_bytes = model.weights_bytes or safetensors_bytes(shape, native)
         revision = spec.model.revision or (model.revision if spec.model.id == model.id else None)
         return Source(repository=spec.model.id, revision=revision, stored_bytes=native_bytes)
-    if engine not in ENGINES or not _readable(engine, quantization):
+    if Quantization(quantization).is_gguf != ENGINES[engine].reads_gguf:
         return Source(repository=spec.model.id, revision=spec.model.revision, stored_bytes=computed)
     known = sorted({row.quantization.value for row in catalog().checkpoints(spec.model.id)})
     message = f"no {quantization} checkpoint of {spec.model.id} is known"
@@ -240,11 +230,7 @@ def _source(
     return None
 
 
-def _readable(engine: str, quantization: str) -> bool:
-    return Quantization(quantization).is_gguf == (engine == "llamacpp")
-
-
-def _storage(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
+def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Iterator[Finding]:
     store = stack.weights.get(spec.weights or "")
     kind = store.kind if store else WeightsKind.CLAIM
     mode = store.access_mode if store else "ReadWriteOnce"
@@ -252,17 +238,27 @@ def _storage(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding
         message = f"{spec.replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
         out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"
         yield Finding("storage", f"{path}.weights", message, out)
+    if store and kind is WeightsKind.EXISTING_CLAIM and ENGINES[engine].reads_gguf and not store.path.endswith(".gguf"):
+        message = f"{engine} reads one file: name it as path of the weights"
+        yield Finding("storage", f"weights.{spec.weights}.path", message, "path: FOLDER/FILE.gguf")
+    if kind is WeightsKind.HUB and not ENGINES[engine].pins_downloads:
+        message = f"{engine} cannot be told a revision when it downloads for itself: what is served could change"
+        yield Finding("storage", f"{path}.weights", message, "weights of kind claim, filled with a pinned revision")
 
 
 def _extra_args(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
     for word in ENGINES[engine].managed_flags(spec.extra_args):
         message = f"{word} is set from the spec itself"
         yield Finding("extra-args", f"{path}.extra_args", message, "remove it and set the field of the spec")
+    for word in ENGINES[engine].unknown_flags(spec.extra_args):
+        message = f"{engine} does not know {word}"
+        yield Finding("extra-args", f"{path}.extra_args", message, "correct or remove it; the engine would not start")
 
 
 def _objections(spec: ServiceSpec, resolved: Resolved, path: str) -> Iterator[Finding]:
     """Errors that the engine raises on every machine allowed: they belong to a field, not to a machine."""
-    engine, common = ENGINES[resolved.engine], None
+    engine = ENGINES[resolved.engine]
+    common: dict[tuple[str, str], Finding] | None = None
     for machine in {machine.gpu: machine for machine in resolved.machines}.values():
         sizing = Sizing(
             model=resolved.model,

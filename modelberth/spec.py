@@ -1,7 +1,7 @@
 """What a person asks for: one frozen schema for the five keys of a stack file.
 
 Every number that shapes a plan is a plain value known before anything is registered. Unknown keys are refused; keys
-that nothing implements yet are refused too, never ignored (:data:`NOT_YET`).
+that nothing implements yet are refused too, never ignored (modelberth.not_yet).
 """
 
 from __future__ import annotations
@@ -9,9 +9,25 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from modelberth.fields import Commit, Digest, LabelKey, LabelValue, Name, Number, ObjectName, Share, Text, Whole
+from modelberth.fields import (
+    Commit,
+    Digest,
+    HttpUrl,
+    LabelKey,
+    LabelValue,
+    Name,
+    Number,
+    ObjectName,
+    Registry,
+    RelativePath,
+    SecretKey,
+    Share,
+    Text,
+    Whole,
+    own_namespace,
+)
 from modelberth.names import Capacity, Quantization
 
 
@@ -25,6 +41,15 @@ class EngineName(StrEnum):
     OLLAMA = "ollama"
     LLAMACPP = "llamacpp"
     TENSORRT_LLM = "tensorrt_llm"
+
+
+def _one_engine(value: EngineName) -> EngineName:
+    if value is EngineName.AUTO:
+        raise ValueError("names no engine; a version belongs to one")
+    return value
+
+
+EngineKey = Annotated[EngineName, AfterValidator(_one_engine)]
 
 
 class KvCacheDtype(StrEnum):
@@ -65,7 +90,7 @@ class SecretRef(Part):
 
     secret: ObjectName
     """Name of a Kubernetes Secret in the service's namespace."""
-    key: Text = "token"
+    key: SecretKey = "token"
     """Key inside that Secret."""
 
 
@@ -235,6 +260,12 @@ class ServiceSpec(Part):
     """A door from outside the cluster."""
 
     @model_validator(mode="after")
+    def _one_digest(self) -> ServiceSpec:
+        if self.image and "@" in self.image:
+            raise ValueError("image: name the digest as image_digest, not inside image")
+        return self
+
+    @model_validator(mode="after")
     def _typical_within_context(self) -> ServiceSpec:
         if self.typical_tokens is not None and self.typical_tokens > self.context:
             raise ValueError(f"typical_tokens {self.typical_tokens} is more than context {self.context}")
@@ -255,7 +286,7 @@ class Target(Part):
     """Path of the kubeconfig, relative to the project; default: the usual places."""
     context: Text | None = None
     """Context of the kubeconfig."""
-    namespace: Name = "modelberth"
+    namespace: Annotated[Name, AfterValidator(own_namespace)] = "modelberth"
     """Namespace of the services; it is created."""
     node_labels: NodeLabels = NodeLabels.GENERIC
     """How the cluster's nodes name their accelerators."""
@@ -270,11 +301,11 @@ class Defaults(Part):
 
     profile: Profile = Profile.DEV
     """dev or prod."""
-    engine_versions: dict[EngineName, Text] = Field(default_factory=dict)
+    engine_versions: dict[EngineKey, Text] = Field(default_factory=dict[EngineName, Text])
     """Engine -> version."""
-    registry: Text | None = None
+    registry: Registry | None = None
     """Prefix put before every image, for closed networks."""
-    hub_endpoint: Text | None = None
+    hub_endpoint: HttpUrl | None = None
     """Base URL of a model hub mirror."""
     owner: LabelValue | None = None
     """Who answers for the stack; a label on every object."""
@@ -314,8 +345,10 @@ class WeightsSpec(Part):
     """hub: each pod downloads; claim: a volume that a Job fills once; existing-claim: a volume that is filled."""
     claim: ObjectName | None = None
     """Name of the existing claim."""
-    path: Text = ""
+    path: RelativePath = ""
     """Folder of the model inside the existing claim."""
+    size_gib: Whole | None = None
+    """Size of the claim, GiB; required for kind claim: it outlives its services, and a volume never shrinks."""
     storage_class: ObjectName | None = None
     """StorageClass; default: the target's."""
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany"] = "ReadWriteOnce"
@@ -327,33 +360,11 @@ class WeightsSpec(Part):
             raise ValueError("kind existing-claim needs claim, the name of the PersistentVolumeClaim")
         if self.kind is not WeightsKind.EXISTING_CLAIM and (self.claim or self.path):
             raise ValueError("claim and path belong to kind existing-claim only")
+        if self.kind is WeightsKind.CLAIM and self.access_mode == "ReadOnlyMany":
+            raise ValueError("kind claim is written by a Job: access_mode ReadWriteOnce or ReadWriteMany")
+        if self.kind is not WeightsKind.CLAIM and self.size_gib:
+            raise ValueError("size_gib belongs to kind claim only")
         return self
-
-
-NOT_YET: dict[type[Part], frozenset[str]] = {
-    ServiceSpec: frozenset(
-        {
-            "traffic",
-            "autoscaling",
-            "capacity",
-            "spread",
-            "adapters",
-            "speculative",
-            "slo",
-            "expose",
-            "pipeline_parallel",
-        }
-    ),
-    ModelRef: frozenset({"architecture"}),
-    PoolSpec: frozenset(),
-}
-"""Fields of the frozen schema that nothing implements yet; setting one is an error."""
-
-ENGINES_NOT_YET = frozenset({EngineName.SGLANG, EngineName.TGI, EngineName.OLLAMA, EngineName.TENSORRT_LLM})
-"""Engines of the frozen schema without a codec yet."""
-
-TARGETS_NOT_YET = frozenset({"gke", "eks"})
-"""Targets of the frozen schema without an implementation yet."""
 
 
 class StackSpec(Part):

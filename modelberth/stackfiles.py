@@ -45,7 +45,7 @@ def read(path: Path) -> StackFile:
     if not parse.is_stack(document):
         name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower())[:50].strip("-") or "service"
         return StackFile(name, path, _alone(name, parse.service(document)), None, {})
-    spec = parse.stack(document)
+    spec = parse.stack_file(document)
     name = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
     lock_path = lock_path_of(name, path.parent)
     return StackFile(name, path, spec, lock_path, read_lock(lock_path))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 
 KIB = 2**10
 MIB = 2**20
@@ -18,6 +19,10 @@ _SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15
     "Pi": 2**50,
     "m": Decimal("0.001"),
 }
+_QUANTITY = re.compile(
+    rf"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{{1,2}})?)({'|'.join(_SUFFIXES)})",
+    re.ASCII,
+)
 
 
 def gib(amount_bytes: float) -> str:
@@ -51,13 +56,5 @@ def quantity(text: str | float) -> Decimal | None:
     """
     if isinstance(text, bool):
         return None
-    raw = str(text).strip()
-    head = raw.rstrip("kMGTPimK")
-    factor = _SUFFIXES.get(raw[len(head) :])
-    if factor is None:
-        return None
-    try:
-        value = Decimal(head) * factor
-    except InvalidOperation:
-        return None
-    return value if value.is_finite() else None
+    match = _QUANTITY.fullmatch(str(text))
+    return Decimal(match[1]) * _SUFFIXES[match[2]] if match else None

@@ -12,6 +12,7 @@ from pulumi_policy import EnforcementLevel, Policy, ReportViolation, ResourceVal
 from pulumi_policy import Severity as PackSeverity
 
 from modelberth.decision import Decision
+from modelberth.documents import mapping
 from modelberth.findings import Finding
 from modelberth.manifests import Workload, workloads
 from modelberth.rules import ALL, EVALUATED, Rule, internal_error
@@ -66,9 +67,12 @@ def _with_lock(workload: Workload) -> Workload:
 
 @cache
 def _lock() -> Mapping[str, Decision]:
-    """The plan lock beside the stack file, when the pack lies in a project; a published pack lies in none."""
-    stack = os.environ.get("PULUMI_STACK", "")
-    return read_lock(lock_path_of(stack, PROJECT / "stacks")) if stack else {}
+    """The plan lock beside the stack file, when the pack lies in the project that it judges."""
+    stack, project = os.environ.get("PULUMI_STACK", ""), PROJECT / "Pulumi.yaml"
+    ours = project.is_file() and mapping(project.read_text(encoding="utf-8"), project.name).get("name")
+    if not stack or ours != os.environ.get("PULUMI_PROJECT"):
+        return {}
+    return read_lock(lock_path_of(stack, PROJECT / "stacks"))
 
 
 POLICIES: list[Policy] = [_policy(rule) for rule in ALL]

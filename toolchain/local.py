@@ -1,4 +1,4 @@
-"""`make up` and `make down`: a stack of this project on the embedded cluster, from plan to endpoints and back to nothing."""
+"""`make up` and `make down`: a stack of this project on the embedded cluster, from plan to endpoints and back."""
 
 from __future__ import annotations
 

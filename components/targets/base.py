@@ -15,6 +15,7 @@ class Placed:
 
     node_selector: Mapping[str, str]
     tolerations: tuple[Mapping[str, str], ...]
+    zones: tuple[str, ...] = ()
 
 
 class Target(pulumi.ComponentResource):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from modelberth.memory import Memory, Unsized
 from modelberth.observed import Observed
 from modelberth.spec import SecretRef
 
+HUB_ENDPOINT = "https://huggingface.co"
 WEIGHTS_MOUNT = "/weights"
 CACHE_MOUNT = "/cache"
 HUB_TOKEN_MOUNT = "/var/run/secrets/modelberth/hub"
@@ -83,6 +85,8 @@ class Launch:
     metrics_path: str
     pre_stop: tuple[str, ...]
     grace_s: int
+    download_port: int
+    """Port of the hub that weights come from."""
     secret_env: tuple[SecretEnv, ...] = ()
     command: tuple[str, ...] = ()
     fetch: Fetch | None = None
@@ -107,8 +111,20 @@ class Engine(Protocol):
     """One inference engine."""
 
     name: str
+    pins_downloads: bool
+    """Whether a server that downloads for itself can be told a revision."""
+    context_flag: str
+    """The flag that states the context, in total where slots share it."""
+    needs_gpu: bool
+    """Whether it is only ever planned on GPUs."""
+    quantizes_to: frozenset[str]
+    """Formats that it makes of 16-bit weights while it loads them."""
+    reads_gguf: bool
+    """Whether weights are GGUF files; otherwise they are safetensors."""
     reserves_context: bool
     """Whether every request holds a full context (slots) rather than the tokens it uses (pages)."""
+    spreads_unasked: bool
+    """Whether it spreads the layers over every GPU it sees without being told to."""
 
     def objections(self, sizing: Sizing) -> list[Finding]:
         """What it cannot do, in words; errors and warnings. Paths are field names of a service."""
@@ -124,6 +140,10 @@ class Engine(Protocol):
 
     def launch(self, decision: Decision, wishes: Wishes) -> Launch:
         """The container of a decision, with every default that matters to sizing written out."""
+        ...
+
+    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
+        """Those of ``args`` that look like flags and that the engine does not have."""
         ...
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
@@ -142,14 +162,24 @@ class Engine(Protocol):
 def image_reference(default: str, wishes: Wishes) -> str:
     """The image with registry prefix and digest applied."""
     image = wishes.image or default
-    if wishes.registry:
-        image = f"{wishes.registry.rstrip('/')}/{image}"
+    prefix = (wishes.registry or "").rstrip("/")
+    if prefix and not image.startswith(f"{prefix}/"):
+        image = f"{prefix}/{image}"
     return f"{image}@{wishes.image_digest}" if wishes.image_digest else image
 
 
+def download_port(wishes: Wishes) -> int:
+    """Port of the hub, or of its mirror."""
+    endpoint = wishes.hub_endpoint or HUB_ENDPOINT
+    stated = re.match(r"https?://[^/:]+:(\d+)", endpoint)
+    return int(stated[1]) if stated else 443 if endpoint.startswith("https:") else 80
+
+
 def weights_folder(decision: Decision) -> str:
-    """Folder of a repository's revision inside a weights volume: no two revisions ever share one."""
-    return f"{decision.source.repository.replace('/', '--')}/{decision.source.revision or 'default'}"
+    """Folder inside a weights volume: no two revisions, and no two files of a repository, ever share one."""
+    source = decision.source
+    folder = f"{source.repository.replace('/', '--')}/{source.revision or 'default'}"
+    return f"{folder}/{source.file.removesuffix('.gguf')}" if source.file else folder
 
 
 def context_limit(model: Model) -> int:

@@ -1,11 +1,9 @@
-"""How weights get into a volume: once, resumable, never half-written, the token read from a file and printed nowhere."""
+"""How weights get into a volume: once, resumable, never half-written, the token from a file and printed nowhere."""
 
 from __future__ import annotations
 
 from modelberth.decision import Decision
-from modelberth.engines.base import HUB_TOKEN_MOUNT, WEIGHTS_MOUNT, Fetch, Wishes, weights_folder
-
-HUB_ENDPOINT = "https://huggingface.co"
+from modelberth.engines.base import HUB_ENDPOINT, HUB_TOKEN_MOUNT, WEIGHTS_MOUNT, Fetch, Wishes, weights_folder
 
 _FRAME = """set -eu
 target="{mount}/$FOLDER"
@@ -43,12 +41,12 @@ def _common(decision: Decision, wishes: Wishes) -> list[tuple[str, str]]:
         ("HF_ENDPOINT", (wishes.hub_endpoint or HUB_ENDPOINT).rstrip("/")),
         ("HOME", "/tmp"),
     ]
-    return env + ([("REVISION", source.revision)] if source.revision else [])
+    return [*env, ("REVISION", source.revision)] if source.revision else env
 
 
 def snapshot(image: str, decision: Decision, wishes: Wishes) -> Fetch:
     """All safetensors and configuration files of a repository, by the hub's own client in the engine's image."""
-    env = _common(decision, wishes) + [("HF_HOME", "/tmp/hub")]
+    env = [*_common(decision, wishes), ("HF_HOME", "/tmp/hub"), ("HF_HUB_DISABLE_XET", "1")]  # Xet buffers gigabytes
     if wishes.token:
         env.append(("HF_TOKEN_PATH", f"{HUB_TOKEN_MOUNT}/{wishes.token.key}"))
     return Fetch(image, _FRAME.format(mount=WEIGHTS_MOUNT, download=_SNAPSHOT), tuple(sorted(env)))
@@ -57,7 +55,8 @@ def snapshot(image: str, decision: Decision, wishes: Wishes) -> Fetch:
 def single_file(image: str, decision: Decision, wishes: Wishes) -> Fetch:
     """One file of a repository, by curl (part of llama.cpp's server image)."""
     key = wishes.token.key if wishes.token else "none"
-    env = _common(decision, wishes) + [
+    env = [
+        *_common(decision, wishes),
         ("FILE", decision.source.file or ""),
         ("TOKEN_FILE", f"{HUB_TOKEN_MOUNT}/{key}"),
     ]

@@ -1,7 +1,7 @@
 """Reads command lines as the engines do, with flag tables dumped from their own parsers.
 
-``=`` forms, unambiguous abbreviations, ``$(VAR)`` references to the container's environment and simple shell wrappers are
-understood. What is not legible is reported, never guessed.
+``=`` forms, unambiguous abbreviations, ``$(VAR)`` references to the container's environment and simple shell wrappers
+are understood. What is not legible is reported, never guessed.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from modelberth.observed import UNKNOWN
 
@@ -23,7 +23,9 @@ Word = Any
 _REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 _SHELL_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _SERVERS = {"vllm", "vllm.entrypoints.openai.api_server", "llama-server"}
+_LARGEST = 1e15
 _SHELLS = {"sh", "bash", "dash", "ash"}
+_NOT_KNOWN = "it is only known after apply or comes from a Secret, ConfigMap or shell expansion"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class FlagTable:
 
     version: str
     flags: Mapping[str, tuple[str, str]]
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str]
 
     def find(self, spelling: str, *, abbreviations: bool) -> tuple[str, str] | None:
         """The flag behind a spelling: exact, with ``_`` for ``-``, or an abbreviation that only one name has."""
@@ -60,11 +62,19 @@ def table(engine: str, version: str) -> FlagTable:
 class Parsed:
     """A command line taken apart: name -> value (text, True for a switch, UNKNOWN), and what was odd."""
 
-    values: dict[str, Word] = field(default_factory=dict)
-    positional: list[Word] = field(default_factory=list)
-    unknown_flags: list[str] = field(default_factory=list)
+    values: dict[str, Word] = field(default_factory=dict[str, Word])
+    positional: list[Word] = field(default_factory=list[Word])
+    unknown_flags: list[str] = field(default_factory=list[str])
     opaque: bool = False
     """A word that could be any flag is unknown."""
+
+    def said(self, name: str, undecided: list[tuple[str, str]]) -> Word | None:
+        """What the line says of one name, None when nothing; what it says and cannot be known joins ``undecided``."""
+        value = self.values.get(name)
+        if value is UNKNOWN or (value is None and self.opaque):
+            undecided.append((name, _NOT_KNOWN))
+            return None
+        return value
 
 
 def parse(words: Sequence[Word], flags: FlagTable, *, abbreviations: bool) -> Parsed:
@@ -112,16 +122,24 @@ def _take_flag(
     return index
 
 
+def among(args: Sequence[str], names: frozenset[str], flags: FlagTable, *, abbreviations: bool) -> list[str]:
+    """Those of ``args`` that spell a flag of ``names``, as they spell it and without its value."""
+    spelled = [arg.partition("=")[0] for arg in args if arg.startswith("-")]
+    found = [(word, flags.find(word, abbreviations=abbreviations)) for word in spelled]
+    return [word for word, entry in found if entry and entry[0] in names]
+
+
 def environment(container: Mapping[str, Any]) -> dict[str, Word]:
-    """Environment of a container: name -> text, or UNKNOWN for what comes from elsewhere (Secret, ConfigMap, a resource)."""
+    """Environment of a container: name -> text, or UNKNOWN for what a Secret, a ConfigMap or a resource holds."""
     found: dict[str, Word] = {}
-    entries = container.get("env")
-    for entry in entries if isinstance(entries, Sequence) and not isinstance(entries, str) else ():
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+    for item in _words(container.get("env")):
+        if not isinstance(item, Mapping):
             continue
-        value = entry.get("value")
-        known = isinstance(value, str) and "valueFrom" not in entry
-        found[entry["name"]] = value if known else "" if value is None and "valueFrom" not in entry else UNKNOWN
+        entry = cast("Mapping[str, object]", item)
+        name, value = entry.get("name"), entry.get("value")
+        if isinstance(name, str):
+            known = (value is None or isinstance(value, str)) and "valueFrom" not in entry
+            found[name] = (value or "") if known else UNKNOWN
     return found
 
 
@@ -136,17 +154,15 @@ def command_line(container: Mapping[str, Any]) -> list[Word]:
 
 
 def repository_in(path: str) -> str | None:
-    """The repository that a local path names as ``org--name`` (weights volumes) or ``models--org--name`` (the hub's cache)."""
+    """The repository that a local path names: ``org--name`` (weights volume), ``models--org--name`` (hub cache)."""
     folders = [part.removeprefix("models--") for part in path.split("/")]
     return next((folder.replace("--", "/", 1) for folder in folders if "--" in folder.strip("-")), None)
 
 
-def _words(value: Any) -> Iterable[Word]:
+def _words(value: Any) -> Sequence[Word]:
     if value is UNKNOWN:
         return [UNKNOWN]
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return value
-    return []
+    return cast("Sequence[Word]", value) if isinstance(value, Sequence) and not isinstance(value, str) else []
 
 
 def _resolved(word: Word, env: Mapping[str, Word]) -> Word:
@@ -190,3 +206,13 @@ def _shell_resolved(word: str, env: Mapping[str, Word]) -> Word:
         return UNKNOWN
     resolved = _SHELL_VARIABLE.sub(lambda match: str(env[match[1]]), word)
     return UNKNOWN if "$" in resolved else resolved
+
+
+def human_number(text: str, kind: type[int | float]) -> int | float | None:
+    """Numbers as vLLM reads them: 8k is 8,000 and 8K is 8,192 (utils/argparse_utils.py, human_readable_int)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmMgG]?)", text.strip())
+    if not match:
+        return None
+    factor = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}[match[2]]
+    amount = float(match[1]) * factor
+    return kind(amount) if amount < _LARGEST else None

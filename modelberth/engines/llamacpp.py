@@ -1,4 +1,4 @@
-"""llama.cpp: decision -> `llama-server` and back. Flags as of build b11434, checked against its own --help and binary."""
+"""llama.cpp: decision -> `llama-server` and back. Flags as of build b11434, checked against its own binary."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
 from modelberth.engines import fetch, flags
@@ -19,6 +20,7 @@ from modelberth.engines.base import (
     Wishes,
     context_limit,
     context_objections,
+    download_port,
     image_parts,
     image_reference,
     weights_folder,
@@ -26,7 +28,7 @@ from modelberth.engines.base import (
 from modelberth.findings import Finding
 from modelberth.memory import Memory, shape_of
 from modelberth.memory import llamacpp as model_of_memory
-from modelberth.observed import UNKNOWN, Observed
+from modelberth.observed import Observed
 
 LEAVE_ENDPOINTS_S = 10
 DRAIN_S = 120
@@ -57,15 +59,21 @@ class LlamaCpp:
     """For CPU nodes and single GPUs, from GGUF files."""
 
     name = "llamacpp"
+    pins_downloads = False
+    context_flag = "--ctx-size"
+    needs_gpu = False
+    quantizes_to = frozenset[str]()
+    reads_gguf = True
     reserves_context = True
+    spreads_unasked = True
 
     @property
-    def _facts(self):
-        return catalog().engine("llamacpp")
+    def _facts(self) -> Facts:
+        return catalog().engine(self.name)
 
     def objections(self, sizing: Sizing) -> list[Finding]:
         """What llama.cpp cannot do with this model and format."""
-        found = []
+        found: list[Finding] = []
         if not GGUF.fullmatch(sizing.quantization):
             message = f"llama.cpp reads GGUF files, not {sizing.quantization}"
             found.append(Finding("quantization", "quantization", message, "use q4_k_m, q5_k_m or q8_0"))
@@ -93,7 +101,6 @@ class LlamaCpp:
         image = image_reference(
             self._facts.image("cuda" if decision.on_gpu else "cpu", decision.engine_version), wishes
         )
-        local = decision.storage.kind != "hub"
         kv = _KV_TYPES[decision.kv_cache_dtype]
         args = [*_model_arguments(decision, wishes), "--alias", decision.model, "--host", "0.0.0.0"]
         args += ["--port", str(self._facts.port), "--ctx-size", str(decision.context * decision.concurrency)]
@@ -101,18 +108,16 @@ class LlamaCpp:
         args += ["--cache-type-k", kv, "--cache-type-v", kv, "--flash-attn", "auto" if kv in ("f16", "bf16") else "on"]
         if not decision.on_gpu:
             args += ["--threads", str(max(1, decision.host.cpu_millicores // 1000))]
-        args += ["--metrics", *wishes.extra_args]
+        args += ["--cache-ram", "0", "--metrics", *wishes.extra_args]
         env = {"HOME": "/tmp", "LLAMA_CACHE": f"{CACHE_MOUNT}/llama.cpp"}
-        if wishes.hub_endpoint and not local:
-            env["MODEL_ENDPOINT"] = wishes.hub_endpoint
         secrets = [SecretEnv("LLAMA_API_KEY", wishes.api_key)] if wishes.api_key else []
-        if wishes.token and not local:
-            secrets.append(SecretEnv("HF_TOKEN", wishes.token))
         return Launch(
             image=image,
             args=tuple(args),
             env=tuple(sorted(env.items())),
             secret_env=tuple(secrets),
+            command=("/app/llama-server",) if wishes.image else (),
+            download_port=download_port(wishes),
             port=self._facts.port,
             health_path="/health",
             metrics_path="/metrics",
@@ -121,12 +126,14 @@ class LlamaCpp:
             fetch=fetch.single_file(image, decision, wishes) if decision.storage.kind == "claim" else None,
         )
 
+    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
+        """Words of ``args`` that look like flags and are none."""
+        table = flags.table(self.name, self._facts.default_version)
+        return flags.parse(args, table, abbreviations=False).unknown_flags
+
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""
-        known = flags.table("llamacpp", self._facts.default_version)
-        spelled = [arg.partition("=")[0] for arg in args if arg.startswith("-")]
-        found = [(word, known.find(word, abbreviations=False)) for word in spelled]
-        return [word for word, entry in found if entry and entry[0] in _MANAGED]
+        return flags.among(args, _MANAGED, flags.table(self.name, self._facts.default_version), abbreviations=False)
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is a llama-server."""
@@ -140,7 +147,7 @@ class LlamaCpp:
         if server is None and not (own_command and repository.endswith("ggml-org/llama.cpp")):
             return None
         build = re.search(r"b\d+", tag or "")
-        table = flags.table("llamacpp", self._facts.default_version)
+        table = flags.table(self.name, self._facts.default_version)
         parsed = flags.parse(words[server + 1 :] if server is not None else words, table, abbreviations=False)
         for name, value in flags.environment(container).items():
             if name in table.env:
@@ -165,8 +172,6 @@ class LlamaCpp:
 def _model_arguments(decision: Decision, wishes: Wishes) -> list[str]:
     source = decision.source
     match decision.storage.kind:
-        case "hub":
-            return ["--hf-repo", source.repository, "--hf-file", source.file or ""]
         case "existing-claim":
             return ["--model", f"{WEIGHTS_MOUNT}/{wishes.weights_path}".rstrip("/")]
         case _:
@@ -184,13 +189,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
     undecided: list[tuple[str, str]] = []
 
     def said(name: str) -> Any:
-        value = parsed.values.get(name)
-        if value is UNKNOWN or (value is None and parsed.opaque):
-            undecided.append(
-                (name, "it is only known after apply or comes from a Secret, ConfigMap or shell expansion")
-            )
-            return None
-        return value
+        return parsed.said(name, undecided)
 
     def whole(name: str) -> int | None:
         value = said(name)
@@ -223,6 +222,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         context=whole("ctx_size") or None,
         slots=whole("parallel"),
         kv_cache_dtype=kv,
+        anonymous_path=kind is None and flags.repository_in(str(file or "")) is None,
         gpu_layers=str(said("n_gpu_layers")) if said("n_gpu_layers") is not None else None,
         undecided=tuple(undecided),
     )

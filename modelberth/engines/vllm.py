@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Gpu, Model, catalog
 from modelberth.decision import Decision
 from modelberth.engines import fetch, flags
@@ -19,6 +20,7 @@ from modelberth.engines.base import (
     Wishes,
     context_limit,
     context_objections,
+    download_port,
     image_parts,
     image_reference,
     weights_folder,
@@ -26,11 +28,9 @@ from modelberth.engines.base import (
 from modelberth.findings import Finding, Level
 from modelberth.memory import Memory, shape_of
 from modelberth.memory import vllm as model_of_memory
-from modelberth.observed import UNKNOWN, Observed
+from modelberth.observed import Observed
 from modelberth.versions import key
 
-_LARGEST = 1e15
-"""Above this a number in an argument is a mistake; it is reported, not computed with."""
 LEAVE_ENDPOINTS_S = 15
 DRAIN_S = 120
 LOADS = frozenset({"bf16", "fp16", "fp8", "int8", "awq", "gptq", "nvfp4", "mxfp4"})
@@ -89,20 +89,24 @@ class Vllm:
     """The default for GPUs."""
 
     name = "vllm"
+    pins_downloads = True
+    context_flag = "--max-model-len"
+    needs_gpu = True
+    quantizes_to = frozenset({"fp8"})
+    reads_gguf = False
     reserves_context = False
+    spreads_unasked = False
 
     @property
-    def _facts(self):
-        return catalog().engine("vllm")
+    def _facts(self) -> Facts:
+        return catalog().engine(self.name)
 
     def objections(self, sizing: Sizing) -> list[Finding]:
         """What vLLM cannot do with this model, format and GPU."""
-        found, gpu = [], sizing.accelerator.gpu
+        gpu = sizing.accelerator.gpu
         if gpu is None:
-            found.append(
-                Finding("engine", "accelerators", "vLLM is planned on GPUs only", "use engine llamacpp on cpu")
-            )
-            return found
+            return [Finding("engine", "accelerators", "vLLM is planned on GPUs only", "use engine llamacpp on cpu")]
+        found: list[Finding] = []
         if sizing.quantization not in LOADS:
             found.append(_cannot_load(sizing.quantization))
         if sizing.kv_cache_dtype not in _KV_CACHES:
@@ -178,6 +182,8 @@ class Vllm:
             args=tuple(args),
             env=tuple(sorted(env.items())),
             secret_env=tuple(secrets),
+            command=("vllm", "serve") if wishes.image else (),
+            download_port=download_port(wishes),
             port=self._facts.port,
             health_path="/health",
             metrics_path="/metrics",
@@ -186,12 +192,14 @@ class Vllm:
             fetch=fetch.snapshot(image, decision, wishes) if decision.storage.kind == "claim" else None,
         )
 
+    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
+        """Words of ``args`` that look like flags and are none."""
+        table = flags.table(self.name, self._facts.default_version)
+        return flags.parse(args, table, abbreviations=True).unknown_flags
+
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""
-        known = flags.table("vllm", self._facts.default_version)
-        spelled = [arg.partition("=")[0] for arg in args if arg.startswith("-")]
-        found = [(word, known.find(word, abbreviations=True)) for word in spelled]
-        return [word for word, entry in found if entry and entry[0] in _MANAGED]
+        return flags.among(args, _MANAGED, flags.table(self.name, self._facts.default_version), abbreviations=True)
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is vLLM's."""
@@ -202,7 +210,7 @@ class Vllm:
         if argv is None:
             return None
         version, assumed = self._version(image)
-        parsed = flags.parse(argv, flags.table("vllm", self._table_version(version)), abbreviations=True)
+        parsed = flags.parse(argv, flags.table(self.name, self._table_version(version)), abbreviations=True)
         return _observe(parsed, version, assumed)
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
@@ -267,7 +275,7 @@ def _by_heads(model: Model, tensor_parallel: int) -> Iterator[Finding]:
 
 
 def _by_compute_capability(sizing: Sizing, gpu: Gpu) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
     if gpu.cc is None:
         return found
     if sizing.quantization == "bf16" and gpu.cc < (8, 0):
@@ -319,7 +327,7 @@ def _serve_arguments(words: list[Any], image: str) -> list[Any] | None:
         if isinstance(word, str) and word.rsplit("/", 1)[-1] == "vllm" and following == ["serve"]:
             return words[index + 2 :]
     repository, _, _ = image_parts(image)
-    if re.search(r"(^|/)vllm-openai(-cpu|-rocm)?$", repository):
+    if re.search(r"(^|/)vllm(-openai)?(-cpu|-rocm)?$", repository):
         return words[1:] if words[:1] == ["serve"] else words
     return None
 
@@ -328,29 +336,26 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
     undecided: list[tuple[str, str]] = []
 
     def said(name: str) -> Any:
-        value = parsed.values.get(name)
-        if value is UNKNOWN or (value is None and parsed.opaque):
-            undecided.append(
-                (name, "it is only known after apply or comes from a Secret, ConfigMap or shell expansion")
-            )
-            return None
-        return value
+        return parsed.said(name, undecided)
 
     def number(name: str, kind: type[int | float]) -> Any:
         value = said(name)
         if value is None:
             return None
-        amount = human_number(str(value), kind)
+        amount = flags.human_number(str(value), kind)
         if amount is None or (kind is int and amount < 1):
             undecided.append((name, "it is not a positive number"))
             return None
         return amount
 
+    anonymous = False
     positional = parsed.positional[:1]
     model = positional[0] if positional else said("model")
     served = parsed.values.get("served_model_name")
     if isinstance(model, str) and model.startswith(("/", "./", "s3://", "gs://", "az://")):
-        model = flags.repository_in(model) or (served if isinstance(served, str) and "/" in served else None)
+        repository = flags.repository_in(model)
+        anonymous = repository is None
+        model = repository or (served if isinstance(served, str) and "/" in served else None)
     quantization = said("quantization")
     if isinstance(quantization, str) and quantization not in _SPELLED_QUANTIZATIONS:
         undecided.append(("quantization", "it is not a format that can be sized"))
@@ -383,15 +388,6 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         max_num_batched_tokens=number("max_num_batched_tokens", int),
         kv_cache_dtype=_KV_DTYPES.get(str(kv)),
         enforce_eager=bool(parsed.values.get("enforce_eager")),
+        anonymous_path=anonymous,
         undecided=tuple(undecided),
     )
-
-
-def human_number(text: str, kind: type[int | float]) -> int | float | None:
-    """Numbers as vLLM reads them: 8k is 8,000 and 8K is 8,192 (utils/argparse_utils.py, human_readable_int)."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmMgG]?)", text.strip())
-    if not match:
-        return None
-    factor = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}[match[2]]
-    amount = float(match[1]) * factor
-    return kind(amount) if amount < _LARGEST else None

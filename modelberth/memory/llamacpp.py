@@ -1,4 +1,4 @@
-"""What llama-server takes of a GPU or of a node's memory: the whole model, every slot's KV cache, the compute buffer."""
+"""What llama-server takes of a GPU or of a node's memory: the model, every slot's KV cache, the compute buffer."""
 
 from __future__ import annotations
 

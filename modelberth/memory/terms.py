@@ -13,7 +13,7 @@ class Unsized(ModelberthError):
 
 @dataclass(frozen=True)
 class Term:
-    """One part of the sum, per accelerator. ``why`` is the arithmetic in words, ``source`` where the formula is from."""
+    """One part of the sum, per accelerator. ``why`` is the arithmetic in words, ``source`` the formula's origin."""
 
     name: str
     amount_bytes: int
@@ -25,7 +25,7 @@ class Term:
 class Memory:
     """What one accelerator (or one CPU node's memory) holds when the engine has started.
 
-    ``capacity_bytes`` is what the engine sees, ``budget_bytes`` what it may take, ``terms`` everything but the KV cache.
+    ``capacity_bytes`` is what the engine sees, ``budget_bytes`` what it may take, ``terms`` all but the KV cache.
     ``kv_budget_bytes`` is what remains for the KV cache (negative: the rest alone does not fit).
     ``block_tokens`` is the granularity of the KV cache in tokens, ``kv_bytes_per_token`` its size per accelerator.
     """

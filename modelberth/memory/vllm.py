@@ -19,11 +19,12 @@ from modelberth.units import GIB
 from modelberth.versions import fact
 
 SAMPLER_COPIES = 9.65
-"""Peak of the profile run's sampler in copies of fp32 logits (max_num_seqs x vocabulary x 4 bytes), from vLLM start-up logs."""
+"""Peak of the profile run's sampler in copies of fp32 logits (max_num_seqs x vocabulary x 4 bytes).
+Source: vLLM start-up logs."""
 
 NON_TORCH_GIB = {"alone": 0.15, "with NCCL": 0.6}
-"""Memory outside torch's allocator on one GPU and with tensor parallel ranks. Source: llm-d-incubation/llm-d-planner@e50305a,
-src/planner/capacity_planner.py."""
+"""Memory outside torch's allocator on one GPU and with tensor parallel ranks.
+Source: llm-d-incubation/llm-d-planner@e50305a, src/planner/capacity_planner.py."""
 
 CUDA_GRAPHS_GIB = 0.75
 """CUDA graphs of dense models: 0.1 to 1.2 GiB in start-up logs."""
@@ -105,7 +106,7 @@ def _weights(shape: Shape, settings: Settings) -> Term:
 
 
 def _activation(shape: Shape, settings: Settings) -> Term:
-    """The larger of the sampler's logits and one batch through one layer: what vLLM's profile run allocates at its peak."""
+    """The larger of the sampler's logits and one batch through one layer: the peak of vLLM's profile run."""
     sampler = SAMPLER_COPIES * settings.max_num_seqs * shape.vocab * 4
     width = 4 * shape.hidden + 2 * shape.intermediate // settings.tensor_parallel
     forward = settings.max_num_batched_tokens * width * 2

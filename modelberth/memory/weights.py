@@ -65,7 +65,7 @@ def gguf_bytes(shape: Shape, file_type: str) -> int:
     """Tensor bytes of a GGUF file of a dense Llama-like model, without an importance matrix.
 
     The mixture of types follows llama.cpp's src/llama-quant.cpp (llama_tensor_get_type): the output layer is q6_k, some
-    attn_v and ffn_down tensors get more bits, tensors whose rows are no multiple of the block fall back to a wider type.
+    attn_v and ffn_down tensors get more bits, tensors whose rows are no multiple of the block take a wider type.
     Raises :class:`Unsized` where that code would choose a type whose size is not in :data:`BYTES_PER_BLOCK`.
     """
     elements: Counter[str] = Counter()

@@ -17,11 +17,6 @@ from modelberth.memory import Unsized, shape_of
 from modelberth.observed import Observed
 from modelberth.units import GIB
 
-SPREADS_UNASKED = frozenset({"llamacpp", "ollama"})
-"""Engines that spread the layers over every GPU they see without being told to."""
-
-CONTEXT_FLAGS = {"vllm": "--max-model-len", "llamacpp": "--ctx-size"}
-
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 _PARALLEL = frozenset(
     {"tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "GPU count", "group size"}
@@ -190,8 +185,8 @@ def _accelerator(
     if workload.gpus is None:
         return None
     if workload.gpus == 0 or observed.gpu_layers == "0":
-        return _host(workload, engine, model, undecided)
-    if observed.engine in SPREADS_UNASKED and (workload.replica_gpus or 0) > 1:
+        return _host(workload, engine, undecided)
+    if engine.spreads_unasked and (workload.replica_gpus or 0) > 1:
         undecided.append(
             _of(
                 workload,
@@ -221,15 +216,9 @@ def _accelerator(
     return Accelerator(gpu, int(gpu.visible_memory_gib * GIB))
 
 
-def _needs_gpu(engine: Engine, model: Model) -> bool:
-    """Whether this engine is only ever planned on GPUs."""
-    bare = Sizing(model, "", "", Accelerator(None, 0), context=1)
-    return any(finding.path == "accelerators" for finding in engine.objections(bare))
-
-
-def _host(workload: Workload, engine: Engine, model: Model, undecided: list[Undecided]) -> Accelerator | None:
+def _host(workload: Workload, engine: Engine, undecided: list[Undecided]) -> Accelerator | None:
     """The memory of a pod that computes on CPUs: its limit, else what its node leaves to pods."""
-    if _needs_gpu(engine, model):
+    if engine.needs_gpu:
         if workload.on_cpu_image:
             undecided.append(_of(workload, "memory", "it is that of a CPU, where this engine cannot be sized yet", ""))
         return None
@@ -254,4 +243,4 @@ def _of(workload: Workload, fact: str, why: str, remedy: str) -> Undecided:
 
 def context_argument(engine: Engine, sizing: Sizing, context: int) -> str:
     """How the engine is told to hold requests of ``context`` tokens: its flag, in total where slots share it."""
-    return f"{CONTEXT_FLAGS[engine.name]} {context * (sizing.concurrency or 1) if engine.reserves_context else context}"
+    return f"{engine.context_flag} {context * (sizing.concurrency or 1) if engine.reserves_context else context}"

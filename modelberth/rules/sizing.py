@@ -8,7 +8,7 @@ from modelberth.findings import Finding
 from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload
 from modelberth.observed import Observed
 from modelberth.rules.base import Enforcement, Rule, Severity
-from modelberth.rules.evaluation import SPREADS_UNASKED, blocks, evaluate
+from modelberth.rules.evaluation import blocks, evaluate
 from modelberth.rules.wording import arithmetic, assumed, headline, ways_out
 from modelberth.units import tokens
 
@@ -48,7 +48,7 @@ def _equals_gpus(workload: Workload) -> list[Finding]:
         return []
     ranks = observed.tensor_parallel * observed.pipeline_parallel
     on_host = gpus == 0 and workload.on_cpu_image
-    if ranks == gpus or on_host or observed.engine in SPREADS_UNASKED:
+    if ranks == gpus or on_host or found.engine.spreads_unasked:
         return []
     return [_ranks_and_gpus(workload, observed, ranks, gpus)]
 

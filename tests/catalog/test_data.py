@@ -235,7 +235,8 @@ def test_more_bits_per_weight_make_a_larger_file(rows: Catalog) -> None:
     ]
     sizes = {row.quantization: row.bytes or 0 for row in rows.checkpoints("meta-llama/Llama-3.1-8B-Instruct")}
     measured = [sizes[Quantization(name)] for name in order]
-    assert all(measured) and measured == sorted(measured)
+    assert all(measured)
+    assert measured == sorted(measured)
 
 
 def test_llama_70b_has_the_shape_that_everybody_quotes(rows: Catalog) -> None:
@@ -258,7 +259,8 @@ def test_qwen_instruct_has_a_shorter_context_than_its_base(rows: Catalog) -> Non
 def test_an_archived_engine_names_engines_that_follow_it(rows: Catalog) -> None:
     known = {engine.id for engine in rows.engines()}
     archived = [engine for engine in rows.engines() if engine.archived]
-    assert archived and all(engine.successors and set(engine.successors) <= known for engine in archived)
+    assert archived
+    assert all(engine.successors and set(engine.successors) <= known for engine in archived)
 
 
 def test_batch_defaults_of_an_engine_cover_every_gpu_and_except_only_gpus_we_know(
@@ -266,7 +268,8 @@ def test_batch_defaults_of_an_engine_cover_every_gpu_and_except_only_gpus_we_kno
 ) -> None:
     known = {gpu.id for gpu in rows.gpus()}
     for defaults in (engine.batch_defaults for engine in rows.engines() if engine.batch_defaults):
-        assert defaults[-1].min_visible_memory_gib == 0 and not defaults[-1].except_gpus
+        assert defaults[-1].min_visible_memory_gib == 0
+        assert not defaults[-1].except_gpus
         assert {gpu for row in defaults for gpu in row.except_gpus} <= known
 
 

@@ -78,7 +78,8 @@ def test_checkpoints_are_found_by_model_by_alias_and_by_repository() -> None:
     assert by_model == catalog().checkpoints("meta-llama/Meta-Llama-3.1-8B-Instruct", "q4_k_m")
     assert [row.bytes for row in by_model] == [4_920_739_232]
     awq = catalog().checkpoint("Qwen/Qwen2.5-7B-Instruct-AWQ")
-    assert awq is not None and awq.model == "Qwen/Qwen2.5-7B-Instruct"
+    assert awq is not None
+    assert awq.model == "Qwen/Qwen2.5-7B-Instruct"
     assert catalog().checkpoint("nobody/nothing") is None
 
 

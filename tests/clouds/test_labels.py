@@ -33,7 +33,8 @@ def test_the_labels_that_select_a_gpu_are_on_the_nodes_that_have_it(
 ) -> None:
     profile = node_profile(machine)
     wanted = accelerator_labels(profile.machine.gpu or "", profile.cloud)
-    assert wanted and wanted.items() <= dict(profile.labels).items()
+    assert wanted
+    assert wanted.items() <= dict(profile.labels).items()
 
 
 def test_every_gpu_of_the_label_table_is_one_of_ours() -> None:
@@ -95,7 +96,8 @@ def test_labels_that_name_no_one_gpu_are_not_guessed_at(labels: dict[str, str]) 
 
 def test_an_instance_type_tells_how_many_gpus_the_node_has() -> None:
     found = machine_from_labels({"node.kubernetes.io/instance-type": "g2-standard-24"})
-    assert found is not None and found.gpu_count == 2
+    assert found is not None
+    assert found.gpu_count == 2
     assert machine_from_labels({"node.kubernetes.io/instance-type": "unheard-of"}) is None
 
 

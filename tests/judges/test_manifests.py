@@ -1,4 +1,4 @@
-"""Outside judges over everything the components render: schema of several Kubernetes versions, hardening, real flags."""
+"""Outside judges over all that the components render: schemas of several Kubernetes versions, hardening, real flags."""
 
 from __future__ import annotations
 

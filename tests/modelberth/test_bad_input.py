@@ -257,6 +257,28 @@ def test_a_field_that_nothing_implements_is_refused_never_ignored(field: str, va
     assert finding.message.endswith("is not supported yet")
 
 
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [("auto", "names no engine; a version belongs to one"), ("sglang", "engine sglang is not supported yet")],
+)
+def test_a_version_belongs_to_an_engine_that_can_be_planned(engine: str, message: str) -> None:
+    (finding,) = refusal(lambda: parse.stack(stack_document(defaults={"engine_versions": {engine: "0.33.0"}})))
+    assert (finding.path, finding.message) == (f"defaults.engine_versions.{engine}", message)
+
+
+@pytest.mark.parametrize("path", ["/models", "..", "../other", "a/../../b", "a/.."])
+def test_a_folder_of_weights_never_leaves_its_volume(path: str) -> None:
+    store = {"kind": "existing-claim", "claim": "models", "path": path}
+    (finding,) = refusal(lambda: parse.stack(stack_document(weights={"w": store})))
+    assert (finding.path, finding.message) == ("weights.w.path", "must be a relative path without '..'")
+
+
+@pytest.mark.parametrize("path", ["llama", "meta/llama-3.1", "a..b/.c", "./llama"])
+def test_a_folder_inside_the_volume_is_taken_as_written(path: str) -> None:
+    store = {"kind": "existing-claim", "claim": "models", "path": path}
+    assert parse.stack(stack_document(weights={"w": store})).weights["w"].path == path
+
+
 def test_a_target_that_nothing_implements_is_refused() -> None:
     (finding,) = refusal(lambda: parse.stack(stack_document(target={"kind": "gke"})))
     assert (finding.path, finding.message) == ("target.kind", "target gke is not supported yet")
@@ -411,6 +433,48 @@ def test_an_extra_argument_of_llama_cpp_is_checked_by_its_own_spellings() -> Non
     assert [finding.message.split()[0] for finding in findings] == ["-c", "-ngl", "--hf-token"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "args", "flag"),
+    [
+        ({}, ["--enable-lora"], "--enable-lora"),
+        ({}, ["--enable-lor"], "--enable-lora"),
+        ({}, ["--data-parallel-size", "2"], "--data-parallel-size"),
+        ({}, ["--seed=7", "--config=server.yaml"], "--config"),
+        ({"quantization": "q4_k_m"}, ["--mmproj", "vision.gguf"], "--mmproj"),
+        ({"quantization": "q4_k_m"}, ["--lora", "adapter.gguf"], "--lora"),
+    ],
+)
+def test_an_extra_argument_that_changes_memory_beyond_the_sum_is_refused(
+    fields: dict[str, Any], args: list[str], flag: str
+) -> None:
+    stack = parse.stack(stack_document({"chat": document(extra_args=args, **fields)}))
+    (finding,) = refusal(lambda: settle(stack, {}))
+    assert finding.path == "services.chat.extra_args"
+    assert finding.message.startswith(f"{flag} cannot be planned: ")
+    assert finding.remedy == "leave it out"
+
+
+def test_an_extra_argument_that_a_secret_would_fill_in_is_refused() -> None:
+    service = document(extra_args=["$(VLLM_API_KEY)"], api_key={"secret": "clients", "key": "key"})
+    findings = refusal(lambda: settle(parse.stack(stack_document({"chat": service})), {}))
+    assert {finding.path for finding in findings} == {"services.chat.extra_args"}
+    assert all("comes from a Secret" in finding.message for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "args"),
+    [
+        ("auto", ["--enable-log-requests"]),
+        ("auto", ["--seed", "7", "--enforce-eager"]),
+        ("auto", ["--data-parallel-size", "1"]),
+        ("q4_k_m", ["--seed", "7"]),
+    ],
+)
+def test_an_extra_argument_that_leaves_memory_as_it_is_passes(quantization: str, args: list[str]) -> None:
+    stack = parse.stack(stack_document({"chat": document(quantization=quantization, extra_args=args)}))
+    assert settle(stack, {}).plans[0].launch.args[-len(args) :] == tuple(args)
+
+
 @pytest.mark.parametrize("dtype", ["q8_0", "q4_0", "int8"])
 def test_a_kv_cache_type_of_another_engine_is_refused(dtype: str) -> None:
     assert unplanned(kv_cache_dtype=dtype).message == f"vLLM has no {dtype} KV cache"
@@ -489,6 +553,22 @@ def test_a_file_that_is_no_mapping_is_refused_by_its_name_and_line(text: str, me
     with pytest.raises(DocumentError) as caught:
         mapping(text, "spec.yaml")
     assert str(caught.value).startswith(message)
+
+
+def test_a_key_may_override_one_that_is_merged_in() -> None:
+    merged = mapping("base: &base {context: 1, seed: 2}\nchat: {<<: *base, context: 3}\n", "spec.yaml")
+    assert merged["chat"] == {"context": 3, "seed": 2}
+
+
+def test_a_mapping_that_others_merge_is_compared_as_it_was_written() -> None:
+    text = "a: {deep: &inner {<<: &base {context: 1}, context: 2}}\nb: {<<: *inner, context: 3}\n"
+    assert mapping(text, "spec.yaml") == {"a": {"deep": {"context": 2}}, "b": {"context": 3}}
+
+
+def test_a_key_that_appears_twice_beside_a_merge_is_still_refused() -> None:
+    text = "base: &base {context: 1}\nchat:\n  <<: *base\n  seed: 1\n  seed: 2\n"
+    with pytest.raises(DocumentError, match="line 5: a key appears twice"):
+        mapping(text, "spec.yaml")
 
 
 def test_a_thousand_levels_of_nesting_in_a_file_end_in_a_refusal() -> None:

@@ -36,7 +36,6 @@ CASES: dict[str, dict[str, Any]] = {
     "llamacpp on cpu": {"model": QWEN_7B, "accelerators": ["cpu"], "concurrency": 4},
     "llamacpp on cpu with secrets": {"model": QWEN_7B, "accelerators": ["cpu"], "concurrency": 4, **SECRETS},
     "llamacpp on a GPU": {"quantization": "q6_k", "accelerators": ["nvidia-l4"], "concurrency": 2},
-    "llamacpp from the hub": {"quantization": "q8_0", "keys": HUB, "weights": "w", "concurrency": 1, **SECRETS},
     "llamacpp with a small cache": {"quantization": "q4_k_m", "kv_cache_dtype": "q8_0"},
 }
 

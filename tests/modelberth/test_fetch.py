@@ -28,7 +28,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
     asked: list[tuple[str, str | None, str | None]]
     broken = False
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.asked.append((self.path, self.headers.get("Range"), self.headers.get("Authorization")))
         if self.broken:
             self.send_error(404)

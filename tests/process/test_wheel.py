@@ -51,9 +51,11 @@ def test_the_components_are_imported_under_their_one_name(installed: Path) -> No
 
 def test_the_catalog_and_the_flag_tables_travel_with_it(installed: Path) -> None:
     code = (
-        "from modelberth.catalog import catalog; from modelberth.engines.flags import table; import modelberth.host as h\n"
-        "print(catalog().model('meta-llama/Llama-3.1-8B-Instruct').num_layers, len(table('vllm', '0.33.0').flags) > 100,"
-        " h.load_seconds(0, on_gpu=True, from_volume=True) > 0)"
+        "from modelberth.catalog import catalog\n"
+        "from modelberth.engines.flags import table\n"
+        "from modelberth.host import load_seconds\n"
+        "layers = catalog().model('meta-llama/Llama-3.1-8B-Instruct').num_layers\n"
+        "print(layers, len(table('vllm', '0.33.0').flags) > 100, load_seconds(0, on_gpu=True, from_volume=True) > 0)"
     )
     assert python(installed, code) == "32 True True"
 

@@ -79,14 +79,30 @@ def test_the_pack_reads_the_lock_of_the_stack_it_judges(tmp_path: Path, monkeypa
     from policies import pack
 
     (tmp_path / "stacks").mkdir()
+    (tmp_path / "Pulumi.yaml").write_text("name: modelberth\n")
     text = (ROOT / "stacks" / "local.plan.yaml").read_text().replace("context: 8192", "context: 4096", 1)
     (tmp_path / "stacks" / "local.plan.yaml").write_text(text)
     monkeypatch.setattr(pack, "PROJECT", tmp_path)
     monkeypatch.setenv("PULUMI_STACK", "local")
+    monkeypatch.setenv("PULUMI_PROJECT", "modelberth")
     pack._lock.cache_clear()
     try:
         (workload,) = workloads(ours("chat"))
         assert any("locked beside the stack" in text for text in said(pack._with_lock(workload)))
+    finally:
+        pack._lock.cache_clear()
+
+
+def test_the_lock_of_another_project_is_not_compared_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from policies import pack
+
+    (tmp_path / "Pulumi.yaml").write_text("name: modelberth\n")
+    monkeypatch.setattr(pack, "PROJECT", tmp_path)
+    monkeypatch.setenv("PULUMI_STACK", "local")
+    monkeypatch.setenv("PULUMI_PROJECT", "another")
+    pack._lock.cache_clear()
+    try:
+        assert pack._lock() == {}
     finally:
         pack._lock.cache_clear()
 

@@ -166,17 +166,8 @@ def _region(cloud: str, zone: str) -> str:
 
 def _node_info() -> dict[str, str]:
     """What a kubelet tells of its machine; versions parse as such and say that there is none."""
-    simulated = {
-        field: "simulated"
-        for field in (
-            "bootID",
-            "containerRuntimeVersion",
-            "kernelVersion",
-            "machineID",
-            "osImage",
-            "systemUUID",
-        )
-    }
+    fields = ("bootID", "containerRuntimeVersion", "kernelVersion", "machineID", "osImage", "systemUUID")
+    simulated = dict.fromkeys(fields, "simulated")
     versions = {
         "kubeletVersion": "v1.36.1-simulated",
         "kubeProxyVersion": "v1.36.1-simulated",

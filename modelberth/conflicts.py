@@ -1,0 +1,48 @@
+"""What services of one stack cannot have together: more nodes than a pool has, one volume on several nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from modelberth.findings import Finding
+from modelberth.plan import Plan
+from modelberth.spec import StackSpec, WeightsKind, WeightsSpec
+
+
+def conflicts(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Finding]:
+    """Errors that no service has by itself."""
+    yield from _pools(stack, plans)
+    for name, store in sorted(stack.weights.items()):
+        users = [each for each in plans if each.decision.storage.store == name]
+        yield from _attached_twice(name, store, users)
+        if store.kind is WeightsKind.CLAIM:
+            yield from _too_small(name, store, users)
+
+
+def _pools(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Finding]:
+    for name, pool in sorted(stack.pools.items()):
+        users = [each for each in plans if each.decision.pool == name]
+        needed = sum(each.nodes for each in users)
+        if needed > pool.max_nodes and users:
+            listed = ", ".join(f"{each.service} {each.nodes}" for each in users)
+            message = f"services need {needed} nodes ({listed}), the pool may have {pool.max_nodes}"
+            yield Finding("pool-limit", f"pools.{name}.max_nodes", message, f"max_nodes: {needed}, or fewer replicas")
+
+
+def _attached_twice(name: str, store: WeightsSpec, users: Sequence[Plan]) -> Iterator[Finding]:
+    """A ReadWriteOnce volume is attached to one node at a time (Kubernetes, Persistent Volumes, access modes)."""
+    if store.kind is not WeightsKind.HUB and store.access_mode == "ReadWriteOnce" and len(users) > 1:
+        listed = " and ".join(each.service for each in users)
+        message = f"{listed} cannot share a ReadWriteOnce volume: their pods may run on different nodes"
+        yield Finding("storage", f"weights.{name}.access_mode", message, "ReadWriteMany, or weights for each")
+
+
+def _too_small(name: str, store: WeightsSpec, users: Sequence[Plan]) -> Iterator[Finding]:
+    sizes = {each.decision.source: each.decision.storage.size_gib or 0 for each in users}
+    needed = sum(sizes.values())
+    if store.size_gib is None:
+        message = "is required: the volume outlives its services and never shrinks"
+        yield Finding("storage", f"weights.{name}.size_gib", message, f"its services need {needed}")
+    elif store.size_gib < needed:
+        message = f"{store.size_gib} GiB are less than the {needed} GiB that its services need"
+        yield Finding("storage", f"weights.{name}.size_gib", message, f"size_gib: {needed} or more")

@@ -1,0 +1,30 @@
+"""What the frozen schema has and nothing implements yet: setting it is an error, never ignored."""
+
+from __future__ import annotations
+
+from modelberth.spec import EngineName, ModelRef, Part, PoolSpec, ServiceSpec
+
+NOT_YET: dict[type[Part], frozenset[str]] = {
+    ServiceSpec: frozenset(
+        {
+            "traffic",
+            "autoscaling",
+            "capacity",
+            "spread",
+            "adapters",
+            "speculative",
+            "slo",
+            "expose",
+            "pipeline_parallel",
+        }
+    ),
+    ModelRef: frozenset({"architecture"}),
+    PoolSpec: frozenset({"capacity"}),
+}
+"""Fields of the frozen schema that nothing implements yet; setting one is an error."""
+
+ENGINES_NOT_YET = frozenset({EngineName.SGLANG, EngineName.TGI, EngineName.OLLAMA, EngineName.TENSORRT_LLM})
+"""Engines of the frozen schema without a codec yet."""
+
+TARGETS_NOT_YET = frozenset({"gke", "eks"})
+"""Targets of the frozen schema without an implementation yet."""
