@@ -112,7 +112,7 @@ def test_an_update_prints_machine_replacements_first(project: Path) -> None:
 
 def test_a_refused_update_writes_nothing(project: Path) -> None:
     path, lock = project / "stacks" / "Pulumi.local.yaml", project / "stacks" / "local.plan.yaml"
-    path.write_text(path.read_text().replace(LLAMA_8B, LLAMA_70B))
+    path.write_text(path.read_text().replace("Qwen/Qwen2.5-7B-Instruct", LLAMA_70B, 1))
     before = lock.read_text()
     assert "fits nothing that is allowed" in bad("plan", "local", "--update", cwd=project)
     assert lock.read_text() == before
@@ -132,7 +132,8 @@ def test_a_first_lock_is_written_beside_the_stack(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    path = write_spec(tmp_path, stack_document(), "Pulumi.dev.yaml")
+    services = {"chat": document(typical_tokens=3000)}
+    path = write_spec(tmp_path, stack_document(pools={"l4": L4_POOL}, services=services), "Pulumi.dev.yaml")
     (tmp_path / "dev.plan.yaml").mkdir()
     done = modelberth("plan", str(path), "--update")
     assert done.returncode == 1

@@ -137,7 +137,9 @@ def test_a_spec_that_asks_for_more_is_told_what_and_which_command(
 
 def test_a_claim_that_others_must_read_too_outgrows_one_that_only_one_node_can() -> None:
     def spec(mode: str) -> StackSpec:
-        return chat(keys=POOLS | {"weights": {"w": {"kind": "claim", "access_mode": mode}}}, weights="w")
+        return chat(
+            keys=POOLS | {"weights": {"w": {"kind": "claim", "size_gib": 40, "access_mode": mode}}}, weights="w"
+        )
 
     before = settle(spec("ReadWriteOnce"), {}).lock
     (finding,) = refusal(lambda: settle(spec("ReadWriteMany"), before))
