@@ -175,9 +175,9 @@ def _unit(plan: Plan) -> str:
 
 
 def _losers(losers: Sequence[Loser]) -> Iterator[tuple[str, str]]:
-    """Losers grouped by their reason, at most eight groups."""
+    """Losers grouped by their reason, at most five groups."""
     groups = list(grouped(losers))
-    yield from groups[:8]
+    yield from groups[:5]
     if len(groups) > 8:
         yield f"{len(groups) - 8} more kinds of machine", "see --json"
 
