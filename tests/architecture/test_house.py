@@ -17,7 +17,7 @@ LONGEST_ENTRY_POINT = 40
 ENTRY_POINTS = ("__main__.py", "components/__main__.py", "modelberth/__main__.py", "policies/__main__.py")
 GENERATED = {"components/args.py"}
 PARTS = ("components", "modelberth", "policies", "scripts", "toolchain")
-ELSEWHERE = re.compile(r"(?<![\w./-])/(?:home|Users|mnt|opt|srv|work)/\w")
+ELSEWHERE = re.compile(r"(?<![\w./-])/(?:home|Users|mnt|srv|work)/\w")
 
 
 @cache
