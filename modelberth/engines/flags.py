@@ -38,6 +38,7 @@ class FlagTable:
 
     def find(self, spelling: str, *, abbreviations: bool) -> tuple[str, str] | None:
         """The flag behind a spelling: exact, with ``_`` for ``-``, or an abbreviation that only one name has."""
+        spelling = spelling.partition(".")[0] if spelling.startswith("--") else spelling  # --json-flag.key value
         for candidate in (spelling, spelling.replace("_", "-")):
             if candidate in self.flags:
                 return self.flags[candidate]
@@ -67,6 +68,11 @@ class Parsed:
     unknown_flags: list[str] = field(default_factory=list[str])
     opaque: bool = False
     """A word that could be any flag is unknown."""
+
+    def strange(self) -> list[tuple[str, str]]:
+        """Flags that the engine does not have, as undecided facts: it would not start."""
+        words = dict.fromkeys(word for word in self.unknown_flags if re.fullmatch(r"--?[a-z][a-z0-9_-]{0,60}", word))
+        return [(word, "it is no flag of this version: the engine would not start") for word in words]
 
     def said(self, name: str, undecided: list[tuple[str, str]]) -> Word | None:
         """What the line says of one name, None when nothing; what it says and cannot be known joins ``undecided``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from modelberth.catalog import Engine as Facts
@@ -152,7 +153,10 @@ class LlamaCpp:
         for name, value in flags.environment(container).items():
             if name in table.env:
                 parsed.values.setdefault(table.env[name], value)
-        return _observe(parsed, build[0] if build else self._facts.default_version, build is None)
+        version = build[0] if build else self._facts.default_version
+        seen = _observe(parsed, version, build is None)
+        known = version in self._facts.versions
+        return replace(seen, undecided=(*seen.undecided, *parsed.strange())) if known else seen
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What memory depends on, from what was read."""

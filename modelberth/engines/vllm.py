@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from modelberth.catalog import Engine as Facts
@@ -211,7 +212,9 @@ class Vllm:
             return None
         version, assumed = self._version(image)
         parsed = flags.parse(argv, flags.table(self.name, self._table_version(version)), abbreviations=True)
-        return _observe(parsed, version, assumed)
+        seen = _observe(parsed, version, assumed)
+        known = version in self._facts.versions
+        return replace(seen, undecided=(*seen.undecided, *parsed.strange())) if known else seen
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What memory depends on, from what was read."""

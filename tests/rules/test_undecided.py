@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from modelberth.observed import UNKNOWN
+from modelberth.rules import judge
 from tests.rules.samples import (
     ARGS,
     GKE,
@@ -15,6 +16,7 @@ from tests.rules.samples import (
     findings,
     gguf,
     llamacpp,
+    only,
     vllm,
 )
 
@@ -144,3 +146,14 @@ def test_what_is_plain_and_known_is_evaluated() -> None:
         )
         == []
     )
+
+
+def test_a_flag_that_the_engine_does_not_have_is_a_finding() -> None:
+    words = ["--model", LLAMA_8B, "--max-model-len", "8192", "--bogus-flag=3"]
+    (finding,) = [str(found) for _, found in judge(only(deployment(vllm(*words)))) if found.code == "SZ-21"]
+    assert "--bogus-flag is no flag of this version: the engine would not start" in finding
+
+
+def test_a_dotted_json_argument_is_a_flag_of_vllm() -> None:
+    words = ["--model", LLAMA_8B, "--max-model-len", "8192", "--compilation-config.mode", "3"]
+    assert not [found for _, found in judge(only(deployment(vllm(*words)))) if found.code == "SZ-21"]
