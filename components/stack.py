@@ -9,7 +9,7 @@ from typing import Any, cast
 import pulumi
 from pulumi.runtime import get_config_env
 
-from modelberth.lock import Settled
+from modelberth.lock import Settled, advice
 from modelberth.spec import StackSpec
 
 from .naming import PACKAGE
@@ -93,8 +93,6 @@ def _store(name: str, stack: StackSpec, target: Target) -> WeightStore:
 
 def log(settled: Settled) -> None:
     """Warnings and notes of the plan, where the engine prints them."""
-    from modelberth.lock import advice
-
     for finding in advice(settled):
         text = f"{finding.path}: {finding.message}" + (f" ({finding.remedy})" if finding.remedy else "")
         (pulumi.log.warn if finding.level == "warning" else pulumi.log.info)(text)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from modelberth import parse
-from modelberth.decision import Decision
 from modelberth.engines import Fetch
 from modelberth.engines.base import weights_folder
+from modelberth.findings import Finding, Refused
 from modelberth.host import FETCH_HOST
 from modelberth.plan import Plan
-from modelberth.spec import WeightsSpec
+from modelberth.spec import WeightsKind, WeightsSpec
 from modelberth.units import ceil_to
 
 from . import network, pods
@@ -44,6 +44,13 @@ class WeightStoreArgs(TypedDict):
     """Keep the volume when the store is deleted; default: no, it can be filled again."""
 
 
+def _checked(name: str, args: Mapping[str, object]) -> WeightsSpec:
+    spec = parse.part(WeightsSpec, args, f"weights.{name}")
+    if spec.kind is WeightsKind.CLAIM and spec.size_gib is None:
+        raise Refused([Finding("storage", f"weights.{name}.size_gib", "is required for kind claim", "its size in GiB")])
+    return spec
+
+
 class WeightStore(pulumi.ComponentResource):
     """Weights that outlive the services that use them."""
 
@@ -54,7 +61,7 @@ class WeightStore(pulumi.ComponentResource):
         self, name: str, args: WeightStoreArgs, opts: pulumi.ResourceOptions | None = None, *, target: Target
     ) -> None:
         described = {key: value for key, value in args.items() if key != "retain"}
-        self.spec = refused(lambda: parse.part(WeightsSpec, described, f"weights.{name}"))
+        self.spec = refused(lambda: _checked(name, described))
         super().__init__(token("WeightStore"), name, {}, opts)
         self.kind = self.spec.kind.value
         self._name, self._target = name, target
@@ -71,7 +78,7 @@ class WeightStore(pulumi.ComponentResource):
             spec=core.PersistentVolumeClaimSpecArgs(
                 access_modes=[args.get("access_mode", "ReadWriteOnce")],
                 storage_class_name=args.get("storage_class") or self._target.storage_class,
-                resources=core.VolumeResourceRequirementsArgs(requests={"storage": f"{args.get('size_gib', 1)}Gi"}),
+                resources=core.VolumeResourceRequirementsArgs(requests={"storage": f"{self.spec.size_gib}Gi"}),
             ),
             opts=child(self, provider=self._target.provider, retain_on_delete=args.get("retain", False)),
         )
@@ -113,7 +120,7 @@ class WeightStore(pulumi.ComponentResource):
                 active_deadline_seconds=limit_s,
                 template=core.PodTemplateSpecArgs(
                     metadata=meta.ObjectMetaArgs(labels=labels, annotations=dict(self._target.pod_annotations)),
-                    spec=self._pod(plan.decision, fetch, plan, placed),
+                    spec=self._pod(fetch, plan, placed),
                 ),
             ),
             opts=child(
@@ -124,7 +131,7 @@ class WeightStore(pulumi.ComponentResource):
             ),
         )
 
-    def _pod(self, decision: Decision, fetch: Fetch, plan: Plan, placed: Placed) -> k8s.core.v1.PodSpecArgs:
+    def _pod(self, fetch: Fetch, plan: Plan, placed: Placed) -> k8s.core.v1.PodSpecArgs:
         volumes, mounts = pods.scratch(FETCH_HOST)
         attached = [pods.weights_volume(self.claim, read_only=False)]
         if plan.spec.token:
