@@ -6,7 +6,7 @@ from pathlib import Path
 import pulumi
 
 from modelberth import lock, parse, stackfiles
-from modelberth.components.stack import configured, deploy, log
+from modelberth.components.stack import configured, deploy, log, reachable
 from modelberth.errors import ModelberthError
 
 ROOT = Path(__file__).resolve().parent
@@ -15,6 +15,7 @@ ALREADY_SHOWN = 32  # the exit code that tells the engine to add nothing to what
 lock_path = stackfiles.lock_path_of(pulumi.get_stack(), ROOT / "stacks")
 try:
     stack = parse.stack_file(configured())
+    reachable(stack, ROOT)
     settled = lock.settle(stack, stackfiles.read_lock(lock_path), stack_name=pulumi.get_stack())
 except ModelberthError as error:
     pulumi.log.error(str(error))

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pulumi
 from pulumi.runtime import get_config_env
 
+from modelberth.findings import Finding, Refused
 from modelberth.lock import Settled, advice
 from modelberth.spec import StackSpec
 
@@ -61,6 +62,18 @@ def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMServi
     return services
 
 
+def reachable(stack: StackSpec, root: Path) -> None:
+    """Raise :class:`Refused` when the kubeconfig that the stack names is not there."""
+    named = stack.target.kubeconfig
+    if named and not _kubeconfig(named, root).is_file():
+        message = f"{_kubeconfig(named, root)} is not there"
+        raise Refused([Finding("kubeconfig", "target.kubeconfig", message, "the path of a kubeconfig file")])
+
+
+def _kubeconfig(named: str, root: Path) -> Path:
+    return root / Path(named).expanduser()
+
+
 def _target(stack: StackSpec, root: Path) -> Target:
     wanted, defaults = stack.target, stack.defaults
     labels = dict(defaults.labels) | ({"modelberth.dev/owner": defaults.owner} if defaults.owner else {})
@@ -71,7 +84,7 @@ def _target(stack: StackSpec, root: Path) -> Target:
         "pod_annotations": dict(wanted.pod_annotations),
     }
     if wanted.kubeconfig:
-        args["kubeconfig"] = str(root / Path(wanted.kubeconfig).expanduser())
+        args["kubeconfig"] = str(_kubeconfig(wanted.kubeconfig, root))
     if wanted.context:
         args["context"] = wanted.context
     if wanted.storage_class:

@@ -26,7 +26,10 @@ def suggest(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
     spelled: dict[str, str] = {}
     for candidate in known:
         spelled.setdefault(candidate.lower(), candidate)
-    return tuple(spelled[match] for match in get_close_matches(name.lower(), spelled, n=limit, cutoff=0.7))
+    near = get_close_matches(name.lower(), spelled, n=limit, cutoff=0.7)
+    if not near and len(name) > 1:
+        near = [other for other in spelled if name.lower() in other][:limit]
+    return tuple(spelled[match] for match in near)
 
 
 def _either(names: tuple[str, ...]) -> str:

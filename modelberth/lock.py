@@ -92,7 +92,7 @@ class Change:
     @property
     def replaces_machines(self) -> bool:
         """Whether nodes are replaced, not only pods."""
-        return self.field in ("machine_type", "accelerator", "pool")
+        return self.field in ("machine_type", "accelerator")
 
     def __str__(self) -> str:
         return f"{self.service}: {self.field} {self.before} -> {self.after}"
@@ -183,7 +183,9 @@ def _stated_version(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> 
 
 def _moved(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterator[str]:
     pool = stack.pools.get(decision.pool or "")
-    if decision.pool and (pool is None or decision.machine_type not in pool.machine_types):
+    if decision.pool and pool is None:
+        yield f"there is no pool {decision.pool} any more"
+    elif pool and decision.machine_type not in pool.machine_types:
         yield f"pool {decision.pool} no longer has {decision.machine_type}"
     if stack.pools and decision.pool is None:
         yield "pools are defined, locked without one"
@@ -261,7 +263,8 @@ def _settle_one(
         return plan(name, stack), ()
     beyond = outgrown(name, stack, locked)
     if beyond:
-        message = f"the spec asks more than the locked plan gives: {'; '.join(beyond)}"
+        plan(name, stack)  # what no plan could give has a better message than the lock's
+        message = f"the spec no longer matches the locked plan: {'; '.join(beyond)}"
         raise Refused([Finding("outgrown", f"services.{name}", message, f"run: {command}")])
     kept = replay(name, stack, locked)
     if kept.fit.verdict is not Verdict.FITS:

@@ -116,19 +116,21 @@ def decided(plan: Plan) -> list[Row]:
     """The decisions of a plan with their reasons."""
     decision, why = plan.decision, {reason.subject: reason.why for reason in plan.reasons}
     locked = "locked" if plan.locked else ""
+    budget = duration(decision.startup_budget_s)
+    asked = f"; the spec asks {tokens(plan.spec.context)}" if plan.spec.context < decision.context else ""
     rows = [
         ("engine", f"{decision.engine} {decision.engine_version}", why.get("engine", locked)),
-        ("weights", f"{decision.quantization}, {gib(decision.source.stored_bytes)}", _source(plan)),
+        ("weights", f"{decision.quantization}, {gib(decision.source.stored_bytes)} stored", _source(plan)),
         ("machine type", f"{plan.nodes} x {decision.machine_type}", why.get("machine type", locked)),
     ]
     if decision.on_gpu:
         size = f"{decision.tensor_parallel}"
         rows.append(("tensor parallel size", size, why.get("tensor parallel size", locked)))
     rows += [
-        ("context", f"{tokens(decision.context)} tokens", "one request may hold"),
+        ("context", f"{tokens(decision.context)} tokens", f"one request may hold{asked}"),
         ("concurrency", f"{decision.concurrency} requests", plan.fit.why),
         ("storage", _storage(plan), f"filled once in about {duration(plan.fetch_s)}" if plan.launch.fetch else ""),
-        ("ready after", duration(decision.load_s), f"given up after {duration(decision.startup_budget_s)}"),
+        ("start-up", duration(decision.load_s), f"once weights are there; given up after {budget}"),
         ("cost", _cost(plan), f"list price of {plan.price_as_of}" if plan.price_as_of else "unknown"),
     ]
     return rows

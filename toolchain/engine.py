@@ -175,15 +175,17 @@ def _home(parts: dict[str, Path]) -> Path:
 
 
 def main(arguments: list[str]) -> int:
-    """Become `pulumi` with these arguments, on this clone's project."""
-    state = CLONE / STATE
+    """Become `pulumi` with these arguments, on this clone's project or, after `-C DIR`, on another."""
+    state, root = CLONE / STATE, CLONE
+    if arguments[:1] == ["-C"] and len(arguments) > 1:
+        root, arguments = Path(arguments[1]).resolve(), arguments[2:]
     try:
-        command = _command(arguments, root=CLONE, state=state)
-        variables = environment(CLONE, state)
+        command = _command(arguments, root=root, state=state)
+        variables = environment(root, state)
     except (EngineError, build.BuildError) as error:
         print(f"toolchain: {error}", file=sys.stderr)
         return 1
-    os.chdir(CLONE)
+    os.chdir(root)
     return os.execvpe(command[0], command, variables)  # noqa: S606
 
 

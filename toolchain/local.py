@@ -24,6 +24,10 @@ POLICIES = ROOT / "policies"
 def up(stack: str) -> int:
     """Plan, start the cluster, create, and print what answers where. Returns the engine's exit code."""
     found = stackfiles.read(stackfiles.find(stack, ROOT))
+    kubeconfig = found.spec.target.kubeconfig or ""
+    if (ROOT / kubeconfig) != CLUSTER / "kubeconfig":
+        command = f"python -m toolchain.engine up --stack {stack} --policy-pack policies"
+        raise engine.EngineError(f"stack {stack} is not on the embedded cluster; for any other: {command}")
     settled = settle(found.spec, found.locked, stack_name=stack)
     print(report.as_text(settled), flush=True)
     running = cluster.up(CLUSTER, NODES)
@@ -55,10 +59,22 @@ def down(stack: str) -> int:
             done = engine.run([*arguments, "--stack", stack], root=ROOT, state=STATE, check=False)
             if done.returncode:
                 return done.returncode
+    others = _other_stacks()
+    if others:
+        print(f"kept, for these stacks still have resources: {', '.join(others)}; the cluster runs on")
+        return 0
     cluster.down(CLUSTER, purge=True)
     shutil.rmtree(STATE, ignore_errors=True)
     print("nothing is left: no resource, no state, no process")
     return 0
+
+
+def _other_stacks() -> list[str]:
+    """Stacks whose resources the state still holds."""
+    if not (STATE / ".pulumi").is_dir():
+        return []
+    listed = engine.run(["stack", "ls", "--all", "--json"], root=ROOT, state=STATE, capture=True)
+    return sorted(each["name"] for each in json.loads(listed.stdout) if each.get("resourceCount"))
 
 
 def main(arguments: list[str]) -> int:
