@@ -16,6 +16,9 @@ CHAT: dict[str, Any] = {"model": "meta-llama/Llama-3.1-8B-Instruct", "context": 
 DRAFT: dict[str, Any] = {"model": "Qwen/Qwen2.5-7B-Instruct", "context": 4096, "concurrency": 2, "pool": "cpu"}
 
 
+WIDER = {"context": 16384, "typical_tokens": 4096}
+
+
 @pytest.fixture(scope="module")
 def stack(make_project: Any) -> Project:
     """The project that all tests of this module change in turn."""
@@ -79,7 +82,7 @@ def test_a_second_up_changes_nothing(stack: Project) -> None:
 
 
 def test_a_larger_context_is_refused_until_the_plan_is_updated(stack: Project) -> None:
-    stack.write({"chat": CHAT | {"context": 16384}, "draft": DRAFT})
+    stack.write({"chat": CHAT | WIDER, "draft": DRAFT})
     done = stack.pulumi("up", "--yes", "--skip-preview")
     assert done.returncode != 0
     assert "services.chat" in done.stdout + done.stderr
@@ -91,7 +94,7 @@ def test_a_larger_context_is_refused_until_the_plan_is_updated(stack: Project) -
 def test_the_updated_plan_rolls_the_pods_in_place(stack: Project, kube: Kube) -> None:
     before = {pod["metadata"]["name"] for pod in pods_of(kube, stack.namespace, "chat")}
     untouched = {pod["metadata"]["uid"] for pod in pods_of(kube, stack.namespace, "draft")}
-    stack.write({"chat": CHAT | {"context": 16384, "concurrency": 2}, "draft": DRAFT})
+    stack.write({"chat": CHAT | WIDER, "draft": DRAFT})
     stack.lock()
     done = stack.pulumi("up", "--yes", "--skip-preview", policies=True)
     assert done.returncode == 0, done.stdout + done.stderr

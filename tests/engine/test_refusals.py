@@ -69,6 +69,14 @@ def test_a_misspelt_key_of_the_stack_file_is_refused_and_not_ignored(project: Pr
     assert "did you mean 'pools'" in text
 
 
+def test_a_kubeconfig_that_is_not_there_is_said_before_anything_is_registered(project: Project) -> None:
+    path = project.write({"chat": CHAT})
+    path.write_text(path.read_text().replace(str(project.kubeconfig), "/nowhere/kubeconfig"))
+    text = project.pulumi("preview").stdout
+    assert "target.kubeconfig: /nowhere/kubeconfig is not there" in text
+    assert "to create" not in text.replace("+ 1 to create", "")
+
+
 def test_all_problems_are_reported_at_once(project: Project) -> None:
     project.write({"a": CHAT | {"context": 0}, "b": CHAT | {"quantization": "int3"}})
     text = project.pulumi("preview").stdout

@@ -116,12 +116,15 @@ def test_a_decision_that_no_longer_fits_is_refused_with_the_command(
         ({"engine": "llamacpp"}, {}, "engine is llamacpp, locked vllm"),
         ({"engine_version": "0.32.0"}, {}, "engine_version is 0.32.0, locked 0.33.0"),
         ({}, {"defaults": {"engine_versions": {"vllm": "0.32.0"}}}, "engine_version is 0.32.0, locked 0.33.0"),
-        ({"tensor_parallel": 2}, {}, "tensor_parallel is 2, locked 1"),
         ({"gpu_memory_utilization": 0.9}, {}, "gpu_memory_utilization is 0.9, locked 0.92"),
         ({"kv_cache_dtype": "fp8"}, {}, "kv_cache_dtype is fp8, locked auto"),
-        ({"accelerators": ["nvidia-a100-80gb"]}, {}, "accelerators are nvidia-a100-80gb, locked nvidia-l4"),
+        (
+            {"accelerators": ["nvidia-a100-80gb"]},
+            {"pools": POOLS["pools"] | {"a100": A100}},
+            "accelerators are nvidia-a100-80gb, locked nvidia-l4",
+        ),
         ({"pool": "cpu"}, {}, "pool is cpu, locked l4"),
-        ({}, {"pools": {"a100": A100}}, "pool l4 no longer has g2-standard-8"),
+        ({}, {"pools": {"a100": A100}}, "there is no pool l4 any more"),
         ({}, {"pools": {"l4": L4_POOL | {"machine_types": ["g2-standard-12"]}}}, "pool l4 no longer has g2-standard-8"),
         ({"weights": "w"}, {"weights": {"w": {"kind": "hub"}}}, "weights are w (hub), locked of its own"),
     ],
@@ -133,6 +136,23 @@ def test_a_spec_that_asks_for_more_is_told_what_and_which_command(
     assert (finding.code, finding.path) == ("outgrown", "services.chat")
     assert said in finding.message
     assert finding.remedy == "run: modelberth plan --update dev"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"tensor_parallel": 2}, "tensor_parallel 2 needs as many"),
+        ({"pool": "l40"}, "no pool is called 'l40'; did you mean 'l4'?"),
+        ({"model": "meta-llama/Llama-3.1-8B-Instuct"}, "did you mean 'meta-llama/Llama-3.1-8B-Instruct'"),
+        ({"context": 10**6}, "131072"),
+    ],
+)
+def test_what_no_plan_could_give_is_said_before_the_lock_is_blamed(
+    locked: dict[str, Decision], fields: dict[str, Any], said: str
+) -> None:
+    (finding,) = refusal(lambda: settle(chat(**fields), locked, stack_name="dev"))
+    assert said in finding.message + finding.remedy
+    assert "--update" not in finding.remedy
 
 
 def test_a_claim_that_others_must_read_too_outgrows_one_that_only_one_node_can() -> None:
@@ -173,7 +193,7 @@ def test_changes_of_machines_come_first(locked: dict[str, Decision]) -> None:
     found = changes(both, after)
     replaced = [change.replaces_machines for change in found]
     assert replaced == sorted(replaced, reverse=True)
-    assert {change.field for change in found if change.replaces_machines} == {"accelerator", "machine_type", "pool"}
+    assert {change.field for change in found if change.replaces_machines} == {"accelerator", "machine_type"}
     assert "new: service absent -> planned" in {str(change) for change in found}
     assert "chat: service planned -> absent" in {str(change) for change in changes(locked, {})}
 
