@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytestmark = pytest.mark.engine
 
@@ -31,9 +32,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def local(clone: Path, verb: str) -> subprocess.CompletedProcess[str]:
+def local(clone: Path, verb: str, stack: str = "local") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "toolchain.local", verb, "local"],
+        [sys.executable, "-m", "toolchain.local", verb, stack],
         cwd=clone,
         capture_output=True,
         text=True,
@@ -77,6 +78,20 @@ def test_a_second_up_reports_no_changes(clone: Path) -> None:
 def test_a_run_changes_nothing_that_git_tracks(clone: Path) -> None:
     status = subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True)
     assert status.stdout == "?? .venv\n" or status.stdout == ""
+
+
+def test_down_of_one_stack_keeps_what_another_still_has(clone: Path) -> None:
+    document = yaml.safe_load((clone / "stacks" / "Pulumi.local.yaml").read_text())
+    config = document["config"]
+    config["modelberth:target"]["namespace"] = "others"
+    del config["modelberth:weights"], config["modelberth:pools"]["cpu"], config["modelberth:services"]["draft"]
+    (clone / "stacks" / "Pulumi.other.yaml").write_text(yaml.safe_dump(document))
+    made = local(clone, "up", "other")
+    assert made.returncode == 0, made.stdout + made.stderr
+    kept = local(clone, "down", "other")
+    assert kept.returncode == 0, kept.stdout + kept.stderr
+    assert "kept, for these stacks still have resources: local" in kept.stdout
+    assert processes_of(clone)
 
 
 def test_down_leaves_neither_resource_nor_state_nor_process(clone: Path) -> None:
