@@ -110,3 +110,20 @@ def test_the_lock_of_another_project_is_not_compared_with(tmp_path: Path, monkey
 def test_the_record_holds_no_price_date_or_source() -> None:
     record = json.loads(ours("chat")["metadata"]["annotations"][SIZING_ANNOTATION])
     assert not {"usd_per_hour", "price_as_of", "source"} & set(record)
+
+
+def test_our_own_workloads_pass_on_nodes_selected_by_a_label_of_ones_own_and_with_weights_at_any_path() -> None:
+    text = (ROOT / "tests" / "golden" / "secrets" / "resources.yaml").read_text()
+    servers = [each["inputs"] for each in yaml.safe_load_all(text) if each["name"].endswith("-server")]
+    assert len(servers) == 3
+    for manifest in servers:
+        (workload,) = workloads(manifest)
+        assert [(rule.id, str(finding)) for rule, finding in judge(workload)] == []
+
+
+def test_the_record_does_not_speak_for_a_model_that_the_arguments_name() -> None:
+    manifest = ours("chat")
+    container = manifest["spec"]["template"]["spec"]["containers"][0]
+    container["args"][0] = "meta-llama/Llama-3.1-70B-Instruct"
+    (workload,) = workloads(manifest)
+    assert "SZ-01" in {rule.id for rule, _ in judge(workload)}
