@@ -17,13 +17,12 @@ try:
     stack = parse.stack_file(configured())
     reachable(stack, ROOT)
     settled = lock.settle(stack, stackfiles.read_lock(lock_path), stack_name=pulumi.get_stack())
+    if settled.new and not pulumi.runtime.is_dry_run():
+        stackfiles.write_lock(lock_path, settled.lock)
 except ModelberthError as error:
     pulumi.log.error(str(error))
     sys.exit(ALREADY_SHOWN)
 
 log(settled)
-if settled.new and not pulumi.runtime.is_dry_run():
-    stackfiles.write_lock(lock_path, settled.lock)
-
 for name, service in deploy(stack, settled, ROOT).items():
     pulumi.export(name, {"endpoint": service.endpoint, "usd_per_hour": service.usd_per_hour, "plan": service.plan})

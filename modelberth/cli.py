@@ -18,7 +18,6 @@ from modelberth.errors import ModelberthError, UnknownName, suggest
 from modelberth.fit import Fit, Verdict, fit
 from modelberth.lock import changes, settle
 from modelberth.placement import TENSOR_PARALLEL_SIZES
-from modelberth.units import GIB
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -85,7 +84,7 @@ def fit_command(
         model=row,
         engine_version=catalog().engine(DEFAULT).default_version,
         quantization=quantization or (row.quantization.value if row.quantization else "bf16"),
-        accelerator=Accelerator(card, int(card.visible_memory_gib * GIB)),
+        accelerator=Accelerator(card, card.visible_memory_bytes),
         context=wanted,
         concurrency=concurrency,
     )

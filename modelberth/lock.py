@@ -22,7 +22,7 @@ from modelberth.errors import ModelberthError, UnknownName
 from modelberth.findings import Finding, Level, Refused, errors
 from modelberth.fit import Verdict
 from modelberth.plan import SCHEMA_VERSION, Plan, plan, replay
-from modelberth.spec import EngineName, Profile, Quantization, ServiceSpec, StackSpec, WeightsKind
+from modelberth.spec import EngineName, Profile, Quantization, ServiceSpec, StackSpec
 from modelberth.units import MIB
 
 HEADER = (
@@ -189,13 +189,12 @@ def _moved(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterator[
         yield f"pool {decision.pool} no longer has {decision.machine_type}"
     if stack.pools and decision.pool is None:
         yield "pools are defined, locked without one"
-    store = stack.weights.get(spec.weights or "")
-    kind = (store.kind if store else WeightsKind.CLAIM).value
-    mode = store.access_mode if store else "ReadWriteOnce"
-    if decision.storage.access_mode not in (None, mode):
-        yield f"access_mode is {mode}, locked {decision.storage.access_mode}"
-    if spec.weights != decision.storage.store or kind != decision.storage.kind:
-        yield f"weights are {spec.weights or 'of its own'} ({kind}), locked {decision.storage.store or 'of its own'}"
+    store = stack.weights_of(spec)
+    if decision.storage.access_mode not in (None, store.access_mode):
+        yield f"access_mode is {store.access_mode}, locked {decision.storage.access_mode}"
+    if spec.weights != decision.storage.store or store.kind.value != decision.storage.kind:
+        locked = decision.storage.store or "of its own"
+        yield f"weights are {spec.weights or 'of its own'} ({store.kind.value}), locked {locked}"
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,8 @@ def _of_container(root: _Node, kind: str, pod: _Node, container: _Node) -> Workl
     if seen is None and (engine is None or engine in engines.ENGINES):
         doubt = _doubt(kind, container, gpus, engine)
         return _illegible(root, kind, doubt, container) if doubt else None
-    record = _record(root)
+    record_text = root["metadata"]["annotations"][SIZING_ANNOTATION].text()
+    record = legible_record(record_text) or {}
     if seen and seen.anonymous_path:
         seen = replace(
             seen,
@@ -222,19 +223,19 @@ def _of_container(root: _Node, kind: str, pod: _Node, container: _Node) -> Workl
         replicas=root["spec"]["replicas"].whole(),
         group_size=group_size,
         has_selector=_has_selector(root, kind),
-        sizing_record=root["metadata"]["annotations"][SIZING_ANNOTATION].text() or None,
+        sizing_record=record_text or None,
         service=root["metadata"]["labels"]["app.kubernetes.io/instance"].text(),
         undecided=tuple(dict.fromkeys(undecided)),
     )
 
 
-def _record(root: _Node) -> Mapping[str, Any]:
+def legible_record(text: str) -> Mapping[str, Any] | None:
     """Our own sizing record: it says what weights at a path are and which nodes a selector of one's own means."""
     try:
-        record = json.loads(root["metadata"]["annotations"][SIZING_ANNOTATION].text())
+        record = json.loads(text)
     except (ValueError, RecursionError):
-        return {}
-    return _fields(record)
+        return None
+    return _fields(record) if isinstance(record, dict) else None
 
 
 def _text(value: Any) -> str | None:

@@ -10,7 +10,7 @@ from modelberth.clouds import node_profile
 from modelberth.engines import Accelerator, Engine, Sizing
 from modelberth.fit import Fit, Verdict, fit
 from modelberth.host import ephemeral_mib, usable_memory_bytes
-from modelberth.units import GIB, MIB, gib
+from modelberth.units import MIB, gib
 
 TENSOR_PARALLEL_SIZES = (1, 2, 4, 8)
 
@@ -80,7 +80,7 @@ def accelerator_of(machine: Machine) -> Accelerator:
     """What a model may use on this machine: one of its GPUs, or the memory left for pods."""
     if machine.gpu:
         gpu = catalog().gpu(machine.gpu)
-        return Accelerator(gpu, int(gpu.visible_memory_gib * GIB))
+        return Accelerator(gpu, gpu.visible_memory_bytes)
     return Accelerator(None, usable_memory_bytes(node_profile(machine.id)))
 
 

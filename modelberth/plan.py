@@ -118,7 +118,6 @@ def assemble(
 def wishes(name: str, stack: StackSpec) -> Wishes:
     """What shapes the container but not the plan."""
     spec, defaults = stack.services[name], stack.defaults
-    store = stack.weights.get(spec.weights or "")
     return Wishes(
         service=name,
         api_key=spec.api_key,
@@ -127,7 +126,7 @@ def wishes(name: str, stack: StackSpec) -> Wishes:
         image_digest=spec.image_digest,
         registry=defaults.registry,
         hub_endpoint=defaults.hub_endpoint,
-        weights_path=store.path if store else "",
+        weights_path=stack.weights_of(spec).path,
         extra_args=spec.extra_args,
     )
 
@@ -177,20 +176,18 @@ def _sites(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Iterator[
 
 def _own_download(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> int:
     """Bytes that each pod downloads for itself."""
-    store = stack.weights.get(spec.weights or "")
-    return resolved.source.stored_bytes if store and store.kind is WeightsKind.HUB else 0
+    return resolved.source.stored_bytes if stack.weights_of(spec).kind is WeightsKind.HUB else 0
 
 
 def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Candidate) -> Decision:
-    store = stack.weights.get(spec.weights or "")
-    kind = store.kind if store else WeightsKind.CLAIM
+    store = stack.weights_of(spec)
     stored, machine = resolved.source.stored_bytes, best.site.machine
     downloads = _own_download(spec, stack, resolved)
     gpus = best.sizing.tensor_parallel if best.sizing.accelerator.gpu else 0
     memory = best.fit.memory
     needed = memory.used_bytes + spec.concurrency * memory.kv_bytes_for(spec.context) if memory else 0
     host: Host = gpu_host(machine, gpus, downloads) if gpus else cpu_host(machine, needed, downloads)
-    load_s = load_seconds(stored, on_gpu=bool(gpus), from_volume=kind is not WeightsKind.HUB)
+    load_s = load_seconds(stored, on_gpu=bool(gpus), from_volume=store.kind is not WeightsKind.HUB)
     return Decision(
         model=spec.model.id,
         engine=resolved.engine,
@@ -206,10 +203,10 @@ def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Can
         context=spec.context,
         concurrency=spec.concurrency,
         storage=Storage(
-            kind=kind.value,
+            kind=store.kind.value,
             store=spec.weights,
-            size_gib=claim_gib(stored) if kind is WeightsKind.CLAIM else None,
-            access_mode=(store.access_mode if store else "ReadWriteOnce") if kind is not WeightsKind.HUB else None,
+            size_gib=claim_gib(stored) if store.kind is WeightsKind.CLAIM else None,
+            access_mode=store.access_mode if store.kind is not WeightsKind.HUB else None,
         ),
         host=host,
         load_s=load_s,

@@ -123,11 +123,15 @@ def _model(spec: ServiceSpec, path: str, problems: list[Finding]) -> tuple[Model
         return None, None
 
 
+def _files_of(row: Checkpoint) -> list[Checkpoint]:
+    """Every file of a checkpoint's repository."""
+    return [each for each in catalog().checkpoints(row.model) if each.repository == row.repository]
+
+
 def _file_of(first: Checkpoint, wanted: Quantization) -> Checkpoint:
     """The file of a repository in the format that is wanted: GGUF repositories hold one file per quantization."""
     preferred = AUTO_GGUF if wanted is Quantization.AUTO else wanted
-    rows = [row for row in catalog().checkpoints(first.model) if row.repository == first.repository]
-    return next((row for row in rows if row.quantization.value == preferred.value), first)
+    return next((row for row in _files_of(first) if row.quantization.value == preferred.value), first)
 
 
 def _machines(spec: ServiceSpec, stack: StackSpec) -> Iterator[Machine]:
@@ -187,8 +191,7 @@ def _source(
     sixteen_bit = {"bf16", "fp16"}
     own = quantization == native or {quantization, native} <= sixteen_bit
     if checkpoint and spec.quantization not in (Quantization.AUTO, Quantization(quantization)):
-        rows = [row for row in catalog().checkpoints(checkpoint.model) if row.repository == checkpoint.repository]
-        stored = ", ".join(sorted(row.quantization.value for row in rows))
+        stored = ", ".join(sorted(row.quantization.value for row in _files_of(checkpoint)))
         message = f"{checkpoint.repository} stores {stored}"
         problems.append(Finding("quantization", f"{path}.quantization", message, "one of these, or auto"))
         return None
@@ -231,17 +234,16 @@ def _source(
 
 
 def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Iterator[Finding]:
-    store = stack.weights.get(spec.weights or "")
-    kind = store.kind if store else WeightsKind.CLAIM
-    mode = store.access_mode if store else "ReadWriteOnce"
-    if kind is not WeightsKind.HUB and spec.replicas > 1 and mode == "ReadWriteOnce":
+    store = stack.weights_of(spec)
+    if store.kind is not WeightsKind.HUB and spec.replicas > 1 and store.access_mode == "ReadWriteOnce":
         message = f"{spec.replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
         out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"
         yield Finding("storage", f"{path}.weights", message, out)
-    if store and kind is WeightsKind.EXISTING_CLAIM and ENGINES[engine].reads_gguf and not store.path.endswith(".gguf"):
+    names_no_file = ENGINES[engine].reads_gguf and not store.path.endswith(".gguf")
+    if store.kind is WeightsKind.EXISTING_CLAIM and names_no_file:
         message = f"{engine} reads one file: name it as path of the weights"
         yield Finding("storage", f"weights.{spec.weights}.path", message, "path: FOLDER/FILE.gguf")
-    if kind is WeightsKind.HUB and not ENGINES[engine].pins_downloads:
+    if store.kind is WeightsKind.HUB and not ENGINES[engine].pins_downloads:
         message = f"{engine} cannot be told a revision when it downloads for itself: what is served could change"
         yield Finding("storage", f"{path}.weights", message, "weights of kind claim, filled with a pinned revision")
 

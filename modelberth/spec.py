@@ -367,6 +367,10 @@ class WeightsSpec(Part):
         return self
 
 
+OWN_WEIGHTS = WeightsSpec(kind=WeightsKind.CLAIM)
+"""What a service gets that names no weights."""
+
+
 class StackSpec(Part):
     """The five keys of a stack file."""
 
@@ -380,6 +384,10 @@ class StackSpec(Part):
     """Weights by name."""
     services: dict[Name, ServiceSpec] = Field(min_length=1)
     """Services by name."""
+
+    def weights_of(self, spec: ServiceSpec) -> WeightsSpec:
+        """The weights that a service names, or a volume of its own; a name that is not defined is resolve's matter."""
+        return self.weights.get(spec.weights or "", OWN_WEIGHTS)
 
     def profile_of(self, service: str) -> Profile:
         """Dev or prod, for one service."""

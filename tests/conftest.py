@@ -1,5 +1,6 @@
 """Fixtures that tests of more than one directory share."""
 
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 from toolchain.cluster import Cluster, down, up
 from toolchain.kube import Kube
 
-NODES = Path(__file__).resolve().parents[1] / "toolchain" / "clusters" / "local.yaml"
+ROOT = Path(__file__).resolve().parents[1]
+NODES = ROOT / "toolchain" / "clusters" / "local.yaml"
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +39,16 @@ def namespace(kube: Kube) -> Iterator[str]:
     kube.wait(lambda: kube.find(account), what=f"the service account of {name}")
     yield name
     kube.delete(f"/api/v1/namespaces/{name}")
+
+
+def copy_of_tracked(destination: Path, work: Path) -> None:
+    """Put what git tracks into an empty folder, symbolic links included; ``work`` holds what is in between."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    listing, archive = work / "files", work / "files.tar"
+    listing.write_bytes(tracked)
+    destination.mkdir()
+    subprocess.run(["tar", "-cf", str(archive), "--null", "-T", str(listing)], cwd=ROOT, check=True)
+    subprocess.run(["tar", "-xf", str(archive), "-C", str(destination)], check=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelberth.names import Capacity, Quantization
+from modelberth.units import GIB
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -120,6 +121,11 @@ class Gpu(Row):
     compute_capability: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+$")] | None = None
     memory_bandwidth_gb_per_s: Amount | None = None
     nvlink: bool = False
+
+    @property
+    def visible_memory_bytes(self) -> int:
+        """What CUDA reports to the engine, in bytes."""
+        return int(self.visible_memory_gib * GIB)
 
     @property
     def cc(self) -> tuple[int, int] | None:

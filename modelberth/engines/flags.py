@@ -63,14 +63,18 @@ def table(engine: str, version: str) -> FlagTable:
 class Parsed:
     """A command line taken apart: name -> value (text, True for a switch, UNKNOWN), and what was odd."""
 
+    version: str
+    """The version whose flags it was read with."""
     values: dict[str, Word] = field(default_factory=dict[str, Word])
     positional: list[Word] = field(default_factory=list[Word])
     unknown_flags: list[str] = field(default_factory=list[str])
     opaque: bool = False
     """A word that could be any flag is unknown."""
 
-    def strange(self) -> list[tuple[str, str]]:
-        """Flags that the engine does not have, as undecided facts: it would not start."""
+    def strange(self, version: str) -> list[tuple[str, str]]:
+        """Flags that this version does not have, as undecided facts; none where only another version's are known."""
+        if version != self.version:
+            return []
         words = dict.fromkeys(word for word in self.unknown_flags if re.fullmatch(r"--?[a-z][a-z0-9_-]{0,60}", word))
         return [(word, "it is no flag of this version: the engine would not start") for word in words]
 
@@ -85,7 +89,7 @@ class Parsed:
 
 def parse(words: Sequence[Word], flags: FlagTable, *, abbreviations: bool) -> Parsed:
     """Take a command line apart. The last mention of a flag wins, as in argparse and llama.cpp."""
-    parsed, index = Parsed(), 0
+    parsed, index = Parsed(flags.version), 0
     while index < len(words):
         word = words[index]
         index += 1

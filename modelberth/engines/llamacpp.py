@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from modelberth.catalog import Engine as Facts
@@ -154,9 +153,7 @@ class LlamaCpp:
             if name in table.env:
                 parsed.values.setdefault(table.env[name], value)
         version = build[0] if build else self._facts.default_version
-        seen = _observe(parsed, version, build is None)
-        known = version in self._facts.versions
-        return replace(seen, undecided=(*seen.undecided, *parsed.strange())) if known else seen
+        return _observe(parsed, version, build is None)
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What memory depends on, from what was read."""
@@ -228,5 +225,5 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         kv_cache_dtype=kv,
         anonymous_path=kind is None and flags.repository_in(str(file or "")) is None,
         gpu_layers=str(said("n_gpu_layers")) if said("n_gpu_layers") is not None else None,
-        undecided=tuple(undecided),
+        undecided=(*undecided, *parsed.strange(version)),
     )

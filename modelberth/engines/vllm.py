@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from modelberth.catalog import Engine as Facts
@@ -212,9 +211,7 @@ class Vllm:
             return None
         version, assumed = self._version(image)
         parsed = flags.parse(argv, flags.table(self.name, self._table_version(version)), abbreviations=True)
-        seen = _observe(parsed, version, assumed)
-        known = version in self._facts.versions
-        return replace(seen, undecided=(*seen.undecided, *parsed.strange())) if known else seen
+        return _observe(parsed, version, assumed)
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What memory depends on, from what was read."""
@@ -392,5 +389,5 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         kv_cache_dtype=_KV_DTYPES.get(str(kv)),
         enforce_eager=bool(parsed.values.get("enforce_eager")),
         anonymous_path=anonymous,
-        undecided=tuple(undecided),
+        undecided=(*undecided, *parsed.strange(version)),
     )

@@ -67,7 +67,7 @@ def batch_defaults(engine: Engine, gpu: Gpu) -> BatchDefaults:
 
 def memory(engine: Engine, shape: Shape, gpu: Gpu, settings: Settings) -> Memory:
     """The sum for one GPU. Raises KeyError for a quantization that vLLM does not load."""
-    total = int(gpu.visible_memory_gib * GIB)
+    total = gpu.visible_memory_bytes
     tp = settings.tensor_parallel
     terms = [
         _weights(shape, settings),

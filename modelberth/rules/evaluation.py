@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from modelberth.catalog import Checkpoint, Format, Model, catalog
 from modelberth.clouds import node_profile
@@ -15,7 +16,6 @@ from modelberth.host import usable_memory_bytes
 from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload
 from modelberth.memory import Unsized, shape_of
 from modelberth.observed import Observed
-from modelberth.units import GIB
 
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 _PARALLEL = frozenset(
@@ -66,8 +66,9 @@ class Evaluation:
         return memory.kv_tokens < self.sizing.context
 
 
+@lru_cache(maxsize=64)
 def evaluate(workload: Workload) -> Evaluation:
-    """Size a workload as far as its manifest allows."""
+    """Size a workload as far as its manifest allows: once, however many rules ask."""
     undecided = list(workload.undecided)
     observed = workload.observed
     if observed is None:
@@ -213,7 +214,7 @@ def _accelerator(
             )
         return None
     gpu = catalog().gpu(workload.gpu)
-    return Accelerator(gpu, int(gpu.visible_memory_gib * GIB))
+    return Accelerator(gpu, gpu.visible_memory_bytes)
 
 
 def _host(workload: Workload, engine: Engine, undecided: list[Undecided]) -> Accelerator | None:

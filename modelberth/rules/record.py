@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from modelberth.decision import SIZING_ANNOTATION, digest
 from modelberth.findings import Finding
-from modelberth.manifests import Workload
+from modelberth.manifests import Workload, legible_record
 from modelberth.rules.base import Enforcement, Rule, Severity
 
 PATH = f'metadata.annotations["{SIZING_ANNOTATION}"]'
@@ -18,18 +17,10 @@ def _as_recorded(workload: Workload) -> list[Finding]:
     """Compare the record with the container, and with the lock where there is one. Silent without a record."""
     if workload.sizing_record is None:
         return []
-    record = _parsed(workload.sizing_record)
+    record = legible_record(workload.sizing_record)
     if record is None:
         return [Finding("SZ-20", PATH, "the sizing record is not legible", "let the components write it")]
     return [*_container(workload, record), *_lock(workload, record)]
-
-
-def _parsed(text: str) -> Mapping[str, Any] | None:
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return cast("Mapping[str, Any]", record) if isinstance(record, dict) else None
 
 
 def _container(workload: Workload, record: Mapping[str, Any]) -> Iterator[Finding]:

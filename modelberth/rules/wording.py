@@ -81,7 +81,7 @@ def _larger(engine: Engine, sizing: Sizing, gpu: Gpu) -> Iterator[str]:
     ranks = sizing.tensor_parallel
     others = sorted(catalog().gpus(), key=lambda other: (other.visible_memory_gib, other.id))
     for other in others:
-        accelerator = Accelerator(other, int(other.visible_memory_gib * GIB))
+        accelerator = Accelerator(other, other.visible_memory_bytes)
         if _offered(other, ranks) and _would_fit(engine, replace(sizing, accelerator=accelerator)):
             yield f"{ranks} x {other.name}"
             return

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.conftest import copy_of_tracked
+
 pytestmark = pytest.mark.engine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,12 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What git tracks, in another place, as a repository of its own."""
     work = tmp_path_factory.mktemp("clone")
-    archive = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-    (work / "files").write_bytes(archive)
     root = work / "modelberth"
-    root.mkdir()
-    subprocess.run(["tar", "-cf", str(work / "tar"), "--null", "-T", str(work / "files")], cwd=ROOT, check=True)
-    subprocess.run(["tar", "-xf", str(work / "tar"), "-C", str(root)], check=True)
+    copy_of_tracked(root, work)
     (root / ".venv").symlink_to(ROOT / ".venv")
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "copy"]):
         identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import copy_of_tracked
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -16,12 +18,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from what git tracks and unpacked elsewhere."""
     work = tmp_path_factory.mktemp("wheel")
     source, target = work / "source", work / "site"
-    source.mkdir()
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-    listing = work / "files"
-    listing.write_bytes(tracked)
-    subprocess.run(["tar", "-cf", str(work / "source.tar"), "--null", "-T", str(listing)], cwd=ROOT, check=True)
-    subprocess.run(["tar", "-xf", str(work / "source.tar"), "-C", str(source)], check=True)
+    copy_of_tracked(source, work)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(work), str(source)]
     subprocess.run(build, check=True, capture_output=True)
