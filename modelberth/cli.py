@@ -15,6 +15,7 @@ from modelberth.catalog import Quantization, catalog
 from modelberth.engines import ENGINES, Accelerator, Sizing
 from modelberth.engines.choice import DEFAULT
 from modelberth.errors import ModelberthError, UnknownName, suggest
+from modelberth.estimate import answers
 from modelberth.fit import Fit, Verdict, fit
 from modelberth.lock import changes, settle
 from modelberth.placement import TENSOR_PARALLEL_SIZES
@@ -103,6 +104,15 @@ def fit_command(
         typer.echo("\n".join(report.table(("memory of one GPU", "GiB", "arithmetic"), report.memory_rows(answer))))
     if answer.verdict is not Verdict.FITS:
         raise typer.Exit(1)
+
+
+@app.command()
+def estimate(
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Rows and answers as JSON lines.")] = False,
+) -> None:
+    """What an engine would print when it starts, for every row of the standard input."""
+    for answer in answers(sys.stdin):
+        print(json.dumps(answer))
 
 
 @app.command()

@@ -57,8 +57,8 @@ def fit(engine: Engine, sizing: Sizing, typical_tokens: int | None = None) -> Fi
         sizing.context if engine.reserves_context else min(typical_tokens or sizing.context, sizing.context)
     )
     requests = memory.requests_of(request_tokens)
-    per_request = memory.kv_blocks // (slots if engine.reserves_context else 1) * memory.block_tokens
-    largest = min(per_request, sizing.model.max_position or per_request)
+    limit = sizing.model.max_position or memory.kv_tokens
+    largest = memory.largest_request(limit, slots if engine.reserves_context else 1)
     needed = max(memory.kv_bytes_for(sizing.context), slots * memory.kv_bytes_for(request_tokens))
     answer = Verdict.FITS
     why = f"holds {tokens(requests)} requests of {tokens(request_tokens)} tokens; largest context {tokens(largest)}"

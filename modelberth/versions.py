@@ -18,13 +18,16 @@ def key(version: str) -> tuple[int, ...]:
 
 
 def fact(entries: Iterable[Since], version: str) -> float | bool | int:
-    """The value that holds at ``version``: the entry with the latest ``since`` not after it.
+    """The value that holds at ``version``, of :func:`entry`."""
+    return entry(entries, version).value
+
+
+def entry(entries: Iterable[Since], version: str) -> Since:
+    """What holds at ``version``: the entry with the latest ``since`` not after it.
 
     Raises :class:`ModelberthError` when the version is older than everything that is known.
     """
-    ours = key(version)
-    known = sorted((key(entry.since), entry.value) for entry in entries)
-    values = [value for since, value in known if since <= ours]
-    if not values:
+    known = [each for each in entries if key(each.since) <= key(version)]
+    if not known:
         raise ModelberthError(f"nothing is known about version {version}")
-    return values[-1]
+    return max(known, key=lambda each: key(each.since))

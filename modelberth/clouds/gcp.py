@@ -40,7 +40,7 @@ def taints(machine: Machine) -> tuple[Mapping[str, str], ...]:
     gpu = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
     arm = {"key": "kubernetes.io/arch", "value": "arm64", "effect": "NoSchedule"}
     return (
-        *([gpu] if machine.gpu else []),
+        *([gpu] if machine.gpu or machine.gpu_slice else []),
         *([arm] if machine.arch == "arm64" else []),
     )
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from modelberth.catalog import Gpu, Model
+from modelberth import compatibility
+from modelberth.catalog import Gpu, Model, catalog
+from modelberth.compatibility import Answer, Kind, Subject
 from modelberth.decision import Decision
 from modelberth.findings import Finding, Level
-from modelberth.memory import Memory, Unsized
+from modelberth.memory import Memory, Ranks, Setup, Unsized, shape_of, stored_as
 from modelberth.observed import Observed
 from modelberth.spec import SecretRef
 
@@ -49,6 +51,8 @@ class Sizing:
     context: int
     concurrency: int | None = None
     tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    data_parallel: int = 1
     kv_cache_dtype: str = "auto"
     gpu_memory_utilization: float | None = None
     max_num_batched_tokens: int | None = None
@@ -159,6 +163,25 @@ class Engine(Protocol):
         ...
 
 
+def setup_of(sizing: Sizing) -> Setup:
+    """The same for the memory models. Raises :class:`Unsized` for a model whose parts are not known."""
+    return Setup(
+        shape=shape_of(sizing.model),
+        stored=stored_as(sizing.model, sizing.quantization, None, sizing.stored_bytes),
+        engine_version=sizing.engine_version,
+        capacity_bytes=sizing.accelerator.memory_bytes,
+        gpu=sizing.accelerator.gpu,
+        on_gpu=sizing.accelerator.gpu is not None,
+        ranks=Ranks(sizing.tensor_parallel, sizing.pipeline_parallel, sizing.data_parallel),
+        context=sizing.context,
+        max_num_seqs=sizing.concurrency,
+        max_num_batched_tokens=sizing.max_num_batched_tokens,
+        kv_cache_dtype=sizing.kv_cache_dtype,
+        utilization=sizing.gpu_memory_utilization,
+        enforce_eager=sizing.enforce_eager,
+    )
+
+
 def image_reference(default: str, wishes: Wishes) -> str:
     """The image with registry prefix and digest applied."""
     image = wishes.image or default
@@ -199,6 +222,41 @@ def context_objections(sizing: Sizing) -> list[Finding]:
         message = f"{sizing.context} is more than the {limit} tokens {sizing.model.id} was made for"
         return [Finding("context", "context", message, f"at most {limit}")]
     return []
+
+
+def compatibility_objections(engine: str, sizing: Sizing) -> list[Finding]:
+    """What the stock image cannot do with this GPU, format and KV cache as errors; what it only stores as a note."""
+    given = compatibility.answers(
+        engine,
+        sizing.engine_version,
+        sizing.quantization,
+        sizing.accelerator.gpu,
+        sizing.kv_cache_dtype,
+        sizing.model.architecture,
+    )
+    name = catalog().engine(engine).name
+    found = (_objection(name, sizing, answer) for answer in given)
+    return [finding for finding in found if finding is not None]
+
+
+def _objection(engine: str, sizing: Sizing, answer: Answer) -> Finding | None:
+    """None for a plain yes, and for a format that every GPU only stores."""
+    on = f" on {sizing.accelerator.name}" if answer.of_this_gpu else ""
+    code, path, cannot = {
+        Subject.ACCELERATOR: ("engine", "accelerators", f"{engine} does not run on {sizing.accelerator.name}"),
+        Subject.QUANTIZATION: ("quantization", "quantization", f"{engine} does not load {sizing.quantization}{on}"),
+        Subject.KV_CACHE_DTYPE: ("kv-dtype", "kv_cache_dtype", f"{engine} has no {sizing.kv_cache_dtype} KV cache{on}"),
+    }[answer.subject]
+    match answer.kind:
+        case Kind.NO | Kind.PLUGIN:
+            return Finding(code, path, f"{cannot}: {answer.reason}", answer.remedy)
+        case Kind.WEIGHT_ONLY if answer.native_from:
+            message = f"{sizing.quantization}{on} is weight-only: it saves memory but computes in 16 bit"
+            return Finding("weight-only", path, message, level=Level.NOTE)
+        case Kind.UNKNOWN:
+            return Finding("unknown", path, answer.reason, level=Level.NOTE)
+        case _:
+            return None
 
 
 def image_parts(image: str) -> tuple[str, str | None, bool]:

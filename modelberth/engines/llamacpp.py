@@ -18,6 +18,7 @@ from modelberth.engines.base import (
     SecretEnv,
     Sizing,
     Wishes,
+    compatibility_objections,
     context_limit,
     context_objections,
     download_port,
@@ -73,16 +74,10 @@ class LlamaCpp:
 
     def objections(self, sizing: Sizing) -> list[Finding]:
         """What llama.cpp cannot do with this model and format."""
-        found: list[Finding] = []
-        if not GGUF.fullmatch(sizing.quantization):
-            message = f"llama.cpp reads GGUF files, not {sizing.quantization}"
-            found.append(Finding("quantization", "quantization", message, "use q4_k_m, q5_k_m or q8_0"))
+        found = compatibility_objections(self.name, sizing)
         if sizing.tensor_parallel > 1:
             message = "llama.cpp is planned on one GPU"
             found.append(Finding("tensor-parallel", "tensor_parallel", message, "use engine vllm for several GPUs"))
-        if sizing.kv_cache_dtype not in _KV_TYPES:
-            message = f"llama.cpp has no {sizing.kv_cache_dtype} KV cache"
-            found.append(Finding("kv-dtype", "kv_cache_dtype", message, f"one of {', '.join(_KV_TYPES)}"))
         return [*found, *context_objections(sizing)]
 
     def defaults(self, sizing: Sizing) -> dict[str, Any]:

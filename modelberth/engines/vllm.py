@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelberth.catalog import Engine as Facts
-from modelberth.catalog import Gpu, Model, catalog
+from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
 from modelberth.engines import fetch, flags
 from modelberth.engines.base import (
@@ -18,27 +18,23 @@ from modelberth.engines.base import (
     SecretEnv,
     Sizing,
     Wishes,
+    compatibility_objections,
     context_limit,
     context_objections,
     download_port,
     image_parts,
     image_reference,
+    setup_of,
     weights_folder,
 )
-from modelberth.findings import Finding, Level
-from modelberth.memory import Memory, shape_of
+from modelberth.findings import Finding
+from modelberth.memory import Memory
 from modelberth.memory import vllm as model_of_memory
 from modelberth.observed import Observed
 from modelberth.versions import key
 
 LEAVE_ENDPOINTS_S = 15
 DRAIN_S = 120
-LOADS = frozenset({"bf16", "fp16", "fp8", "int8", "awq", "gptq", "nvfp4", "mxfp4"})
-"""Formats of the stock image: GGUF left core in 0.24, bitsandbytes in 0.28 (vLLM release notes; PRs 39612, 43529)."""
-_WEIGHT_ONLY_BELOW = {"fp8": (8, 9), "nvfp4": (10, 0), "mxfp4": (10, 0)}
-"""Compute capability from which a format also computes natively; below, weights are only stored that way.
-Source: vLLM docs, features/quantization (v0.32.0)."""
-
 _MANAGED = frozenset(
     [
         "model",
@@ -81,7 +77,6 @@ _RESIZING = (
     "prefill_context_parallel_size",
     "speculative_config",
 )
-_KV_CACHES = ("auto", "bf16", "fp16", "fp8")
 _KV_DTYPES = {"auto": "auto", "bfloat16": "bf16", "float16": "fp16", "fp8": "fp8", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8"}
 
 
@@ -103,46 +98,22 @@ class Vllm:
 
     def objections(self, sizing: Sizing) -> list[Finding]:
         """What vLLM cannot do with this model, format and GPU."""
-        gpu = sizing.accelerator.gpu
-        if gpu is None:
+        if sizing.accelerator.gpu is None:
             return [Finding("engine", "accelerators", "vLLM is planned on GPUs only", "use engine llamacpp on cpu")]
-        found: list[Finding] = []
-        if sizing.quantization not in LOADS:
-            found.append(_cannot_load(sizing.quantization))
-        if sizing.kv_cache_dtype not in _KV_CACHES:
-            message = f"vLLM has no {sizing.kv_cache_dtype} KV cache"
-            found.append(Finding("kv-dtype", "kv_cache_dtype", message, f"one of {', '.join(_KV_CACHES)}"))
-        found.extend(_by_heads(sizing.model, sizing.tensor_parallel))
-        found.extend(context_objections(sizing))
-        found.extend(_by_compute_capability(sizing, gpu))
-        return found
+        heads = _by_heads(sizing.model, sizing.tensor_parallel)
+        return [*compatibility_objections(self.name, sizing), *heads, *context_objections(sizing)]
 
     def defaults(self, sizing: Sizing) -> dict[str, Any]:
         """Utilization by version and batch limits by GPU, as vLLM chooses them itself."""
-        stated = sizing.gpu_memory_utilization
-        gpu = _gpu(sizing)
-        batch = model_of_memory.batch_defaults(self._facts, gpu)
-        tokens = sizing.max_num_batched_tokens or max(batch.max_num_batched_tokens, sizing.concurrency or 0)
+        settled = model_of_memory.settled(setup_of(sizing))
         return {
-            "gpu_memory_utilization": stated or model_of_memory.default_utilization(self._facts, sizing.engine_version),
-            "max_num_batched_tokens": tokens,
+            "gpu_memory_utilization": settled.utilization,
+            "max_num_batched_tokens": settled.max_num_batched_tokens,
         }
 
     def memory(self, sizing: Sizing) -> Memory:
         """Budget, terms and KV cache of one GPU."""
-        defaults = self.defaults(sizing)
-        seqs = sizing.concurrency or model_of_memory.batch_defaults(self._facts, _gpu(sizing)).max_num_seqs
-        settings = model_of_memory.Settings(
-            version=sizing.engine_version,
-            quantization=sizing.quantization,
-            tensor_parallel=sizing.tensor_parallel,
-            gpu_memory_utilization=defaults["gpu_memory_utilization"],
-            max_num_seqs=seqs,
-            max_num_batched_tokens=defaults["max_num_batched_tokens"],
-            kv_cache_dtype=sizing.kv_cache_dtype,
-            enforce_eager=sizing.enforce_eager,
-        )
-        return model_of_memory.memory(self._facts, shape_of(sizing.model), _gpu(sizing), settings)
+        return model_of_memory.memory(setup_of(sizing))
 
     def launch(self, decision: Decision, wishes: Wishes) -> Launch:
         """`vllm serve` with every flag that sizing depends on."""
@@ -246,20 +217,6 @@ def stored_quantization(model: Model, dtype: str | None = None) -> str:
     return model.quantization.value if model.quantization else "bf16"
 
 
-def _gpu(sizing: Sizing) -> Gpu:
-    if sizing.accelerator.gpu is None:
-        raise ValueError("vLLM is planned on GPUs only")
-    return sizing.accelerator.gpu
-
-
-def _cannot_load(quantization: str) -> Finding:
-    why = {"nf4": "bitsandbytes left vLLM's stock image in 0.28"}.get(
-        quantization, "GGUF left vLLM's stock image in 0.24"
-    )
-    out = "use awq, gptq or fp8" if quantization == "nf4" else "use engine llamacpp for GGUF"
-    return Finding("quantization", "quantization", f"vLLM does not load {quantization}: {why}", out)
-
-
 def _by_heads(model: Model, tensor_parallel: int) -> Iterator[Finding]:
     """Attention heads are split evenly; KV heads are split or replicated evenly (vLLM, layers/linear.py)."""
     heads, kv_heads = model.num_attention_heads, model.num_kv_heads
@@ -272,25 +229,6 @@ def _by_heads(model: Model, tensor_parallel: int) -> Iterator[Finding]:
         message = f"{tensor_parallel} does not divide the {of} of {model.id}"
         valid = ", ".join(str(size) for size in range(1, 17) if splits(size))
         yield Finding("tensor-parallel", "tensor_parallel", message, f"one of {valid}")
-
-
-def _by_compute_capability(sizing: Sizing, gpu: Gpu) -> list[Finding]:
-    found: list[Finding] = []
-    if gpu.cc is None:
-        return found
-    if sizing.quantization == "bf16" and gpu.cc < (8, 0):
-        message = f"{gpu.name} (compute capability {gpu.compute_capability}) has no bfloat16"
-        found.append(Finding("dtype", "quantization", message, "use quantization fp16"))
-    if sizing.kv_cache_dtype == "fp8" and gpu.cc < (8, 0):
-        message = f"an fp8 KV cache needs compute capability 8.0; {gpu.name} has {gpu.compute_capability}"
-        found.append(Finding("kv-dtype", "kv_cache_dtype", message, "leave kv_cache_dtype auto"))
-    native = _WEIGHT_ONLY_BELOW.get(sizing.quantization)
-    if native and gpu.cc < native:
-        message = f"{sizing.quantization} on {gpu.name} is weight-only: it saves memory but computes in 16 bit"
-        found.append(Finding("weight-only", "quantization", message, level=Level.NOTE))
-    if sizing.quantization == "int8" and gpu.cc >= (10, 0):
-        found.append(Finding("quantization", "quantization", f"vLLM has no int8 kernels for {gpu.name}", "use fp8"))
-    return found
 
 
 def _quantizes_while_loading(decision: Decision) -> bool:

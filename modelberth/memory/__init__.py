@@ -1,8 +1,54 @@
 """Memory of a model on an engine, as named terms in bytes."""
 
-from modelberth.memory.kv import kv_bytes_per_token
-from modelberth.memory.shapes import Shape, shape_of
-from modelberth.memory.terms import Memory, Term, Unsized
-from modelberth.memory.weights import gguf_bytes, safetensors_bytes
+from collections.abc import Callable, Mapping
 
-__all__ = ["Memory", "Shape", "Term", "Unsized", "gguf_bytes", "kv_bytes_per_token", "safetensors_bytes", "shape_of"]
+from modelberth.memory import vllm
+from modelberth.memory.families import shape_of, stored_as
+from modelberth.memory.gguf import gguf_bytes
+from modelberth.memory.kv import kv_bytes_per_token
+from modelberth.memory.setup import Setup
+from modelberth.memory.shapes import Shape
+from modelberth.memory.terms import KvPlan, Memory, Term, Uniform, Unsized
+from modelberth.memory.weights import Ranks, Stored, safetensors_bytes
+
+MEMORY_MODELS: Mapping[str, Callable[[Setup], Memory]] = {"vllm": vllm.memory}
+"""By engine id. Each raises :class:`Unsized` for what it cannot compute."""
+
+
+def memory_of(engine: str, setup: Setup) -> Memory:
+    """The sum of one engine by its id. Raises :class:`Unsized` for what cannot be computed."""
+    if engine not in MEMORY_MODELS:
+        raise Unsized(f"the memory of engine {engine} is not modelled")
+    return MEMORY_MODELS[engine](setup)
+
+
+def weights_of(engine: str, setup: Setup) -> tuple[Term, ...]:
+    """What one rank holds of the model when it is loaded, whatever the card. Raises :class:`Unsized`."""
+    if engine == "vllm":
+        return vllm.weights(setup)
+    try:
+        amount = safetensors_bytes(setup.shape, setup.stored, setup.ranks)
+    except KeyError:
+        amount = gguf_bytes(setup.shape, setup.quantization)
+    return (Term("weights", amount, f"as {setup.quantization}", "the format's layout"),)
+
+
+__all__ = [
+    "MEMORY_MODELS",
+    "KvPlan",
+    "Memory",
+    "Ranks",
+    "Setup",
+    "Shape",
+    "Stored",
+    "Term",
+    "Uniform",
+    "Unsized",
+    "gguf_bytes",
+    "kv_bytes_per_token",
+    "memory_of",
+    "safetensors_bytes",
+    "shape_of",
+    "stored_as",
+    "weights_of",
+]

@@ -1,10 +1,10 @@
-"""Bytes of KV cache per token, on one tensor parallel rank."""
+"""Bytes of KV cache and state, on one tensor parallel rank."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from modelberth.memory.shapes import Shape, kv_heads_per_rank
+from modelberth.memory.shapes import Cache, Keeps, Shape
 
 BYTES_PER_ELEMENT = {
     "auto": Fraction(2),
@@ -18,19 +18,46 @@ BYTES_PER_ELEMENT = {
 """Bytes per element; the q types are ggml blocks of 32 with a 16-bit scale (llama.cpp, ggml/src/ggml-common.h)."""
 
 
-def kv_bytes_per_token(shape: Shape, kv_cache_dtype: str = "auto", tensor_parallel: int = 1) -> int:
-    """``2 x layers x KV heads per rank x head dim x bytes per element``, in bytes per token and accelerator.
+def token_bytes(cache: Cache, kv_cache_dtype: str = "auto", tensor_parallel: int = 1) -> Fraction:
+    """Bytes that one token takes in one layer of this kind: ``KV heads per rank x elements x bytes per element``.
 
-    Source: vLLM 0.33.0, v1/kv_cache_interface.py (page size); KV heads fewer than ranks are replicated.
+    Source: vLLM 0.33.0, v1/kv_cache_interface.py (page size). 0 for a state.
     """
-    heads = kv_heads_per_rank(shape.kv_heads, tensor_parallel)
-    exact = 2 * shape.layers * heads * shape.head_dim * BYTES_PER_ELEMENT[kv_cache_dtype]
+    elements = cache.heads_on_rank(tensor_parallel) * cache.elements
+    return Fraction(elements * BYTES_PER_ELEMENT[kv_cache_dtype] + cache.extra_bytes, cache.every)
+
+
+def state_bytes(cache: Cache, tensor_parallel: int = 1) -> int:
+    """Bytes of one request's state in one layer, on one rank; 0 for an attention layer."""
+    total = cache.conv_elements * 2 + cache.state_elements * cache.state_bytes
+    return -(-total // tensor_parallel)
+
+
+def kv_bytes_per_token(shape: Shape, kv_cache_dtype: str = "auto", tensor_parallel: int = 1, stages: int = 1) -> int:
+    """What the cache grows by with every token: layers that keep everything, in bytes per token and accelerator."""
+    growing = (cache for cache in shape.caches if cache.keeps is Keeps.EVERYTHING)
+    exact = sum(
+        (-(-cache.layers // stages) * token_bytes(cache, kv_cache_dtype, tensor_parallel) for cache in growing),
+        Fraction(0),
+    )
     return -(-exact.numerator // exact.denominator)
 
 
 def kv_arithmetic(shape: Shape, kv_cache_dtype: str, tensor_parallel: int) -> str:
     """The same in words, with its numbers."""
-    heads = kv_heads_per_rank(shape.kv_heads, tensor_parallel)
-    size = float(BYTES_PER_ELEMENT[kv_cache_dtype])
-    replicated = " (replicated: fewer KV heads than ranks)" if shape.kv_heads < tensor_parallel else ""
-    return f"2 x {shape.layers} layers x {heads} KV heads{replicated} x {shape.head_dim} head dim x {size:g} B"
+    return " + ".join(
+        _in_words(cache, kv_cache_dtype, tensor_parallel)
+        for cache in shape.caches
+        if cache.keeps is Keeps.EVERYTHING and cache.layers
+    )
+
+
+def _in_words(cache: Cache, kv_cache_dtype: str, tensor_parallel: int) -> str:
+    size = f"{float(BYTES_PER_ELEMENT[kv_cache_dtype]):g} B"
+    if cache.latent:
+        index = f" + {cache.extra_bytes} B of index" if cache.extra_bytes else ""
+        whole = ", whole on every rank" if tensor_parallel > 1 else ""
+        return f"{cache.layers} layers x ({cache.elements} latent elements{whole} x {size}{index})"
+    heads = cache.heads_on_rank(tensor_parallel)
+    replicated = " (replicated: fewer KV heads than ranks)" if cache.heads < tensor_parallel else ""
+    return f"{cache.layers} layers x {heads} KV heads{replicated} x {cache.elements} key and value elements x {size}"

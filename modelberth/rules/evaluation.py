@@ -63,7 +63,7 @@ class Evaluation:
         memory = self.answer.memory
         if memory is None or self.engine is None or self.sizing is None or self.engine.reserves_context:
             return True
-        return memory.kv_tokens < self.sizing.context
+        return not memory.holds(self.sizing.context)
 
 
 @lru_cache(maxsize=64)

@@ -61,7 +61,7 @@ def ways_out(engine: Engine, sizing: Sizing, memory: Memory) -> str:
     ways: list[str] = []
     if largest := _largest(engine, sizing, memory):
         ways.append(context_argument(engine, sizing, largest))
-    slots = memory.kv_blocks // memory.blocks_for(sizing.context)
+    slots = memory.requests_of(sizing.context)
     if 0 < slots < _held(engine, sizing):
         ways.append(f"{slots} {'slot' if slots == 1 else 'slots'} of {tokens(sizing.context)} tokens")
     if sizing.accelerator.gpu:
@@ -97,12 +97,12 @@ def _would_fit(engine: Engine, sizing: Sizing) -> bool:
     if answer.verdict is Verdict.FITS:
         return True
     pages = not engine.reserves_context and answer.memory is not None
-    return pages and answer.memory is not None and answer.memory.kv_tokens >= sizing.context
+    return pages and answer.memory is not None and answer.memory.holds(sizing.context)
 
 
 def _largest(engine: Engine, sizing: Sizing, memory: Memory) -> int:
-    """Tokens that every request could hold: whole blocks, shared evenly where slots reserve them."""
-    return min(memory.kv_blocks // _held(engine, sizing) * memory.block_tokens, sizing.model.max_position or 0)
+    """Tokens that every request could hold, shared evenly where slots reserve them."""
+    return memory.largest_request(sizing.model.max_position or 0, _held(engine, sizing))
 
 
 def _held(engine: Engine, sizing: Sizing) -> int:

@@ -92,6 +92,12 @@ def test_gke_keeps_gpu_nodes_for_pods_that_tolerate_them_and_eks_does_not() -> N
     assert taints("g6.xlarge") == ()
 
 
+def test_gke_keeps_nodes_with_a_part_of_a_gpu_apart_and_promises_no_whole_one() -> None:
+    profile = node_profile("g4-standard-12")
+    assert [taint["key"] for taint in profile.taints] == ["nvidia.com/gpu"]
+    assert "nvidia.com/gpu" not in profile.allocatable
+
+
 def test_gke_keeps_arm_nodes_apart_too() -> None:
     found = gcp.taints(machine(vcpu=140, memory_gib=884, arch="arm64", gpu="nvidia-gb200", gpu_count=4))
     assert [taint["key"] for taint in found] == ["nvidia.com/gpu", "kubernetes.io/arch"]

@@ -128,13 +128,13 @@ def test_an_objection_of_the_engine_is_the_reason(fields: dict[str, object], why
 @pytest.mark.parametrize(
     ("gpu", "fields", "why"),
     [
-        ("nvidia-t4", {}, "NVIDIA T4 (compute capability 7.5) has no bfloat16"),
+        ("nvidia-t4", {}, "vLLM does not load bf16 on NVIDIA T4: bfloat16 needs compute capability 8.0"),
         (
             "nvidia-t4",
             {"quantization": "fp16", "kv_cache_dtype": "fp8"},
             "fp8 KV cache needs compute capability 8.0",
         ),
-        ("nvidia-b200", {"quantization": "int8"}, "vLLM has no int8 kernels"),
+        ("nvidia-b200", {"quantization": "int8"}, "vLLM does not load int8 on NVIDIA B200"),
     ],
 )
 def test_a_gpu_that_lacks_the_type_is_refused(gpu: str, fields: dict[str, object], why: str) -> None:

@@ -125,7 +125,7 @@ def test_a_model_larger_than_the_card_is_refused_before_any_kv_cache() -> None:
 def test_a_card_without_bfloat16_is_refused_with_the_engines_own_reason() -> None:
     t4 = {"nodeSelector": {GKE: "nvidia-tesla-t4"}}
     _, message, _ = one(deployment(vllm("--model", QWEN_7B, "--max-model-len", "2048"), pod=t4), "SZ-01")
-    assert message == "does not start: NVIDIA T4 (compute capability 7.5) has no bfloat16"
+    assert message == "does not start: vLLM does not load bf16 on NVIDIA T4: bfloat16 needs compute capability 8.0"
 
 
 @pytest.mark.parametrize("share", ["90", "1.01", "0"])

@@ -1,0 +1,309 @@
+"""One row in, one answer out: what an engine would print when it starts, as JSON lines.
+
+A row says how a model is served (see :class:`Row`); the answer says whether the engine starts, what its memory holds
+and how fast it is. A row that cannot be understood or sized is ``unknown`` with the reason; no row stops the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from modelberth import speed
+from modelberth.catalog import Gpu, Model, catalog
+from modelberth.catalog.configs import model_of
+from modelberth.errors import ModelberthError, suggest
+from modelberth.memory import (
+    Memory,
+    Ranks,
+    Setup,
+    Term,
+    Unsized,
+    kv_bytes_per_token,
+    memory_of,
+    shape_of,
+    stored_as,
+    weights_of,
+)
+from modelberth.names import Quantization
+from modelberth.speed import Server, Speed, Traffic
+from modelberth.units import GIB
+
+Count = Annotated[int, Field(strict=True, ge=1, le=2**31)]
+Size = Annotated[int, Field(strict=True, ge=1, le=4096)]
+Name = Annotated[str, Field(max_length=300)]
+
+
+class Row(BaseModel):
+    """How a model is served. All but the model (or its config), the engine and the GPU (or its memory) is optional.
+
+    ``gpu_memory_gib`` is what the card shows to the engine and wins over the catalog's figure. GPUs are tensor x
+    pipeline x data parallel. ``batch`` counts requests that decode at once on one data parallel rank.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    id: Any = None
+    model: Name | None = None
+    config: dict[str, Any] | None = None
+    checkpoint: Name | None = None
+    checkpoint_bytes: Annotated[int, Field(strict=True, ge=1, le=2**50)] | None = None
+    quantization: Quantization | None = None
+    kv_cache_dtype: Literal["auto", "bf16", "fp16", "fp8", "int8", "q8_0", "q4_0"] = "auto"
+    engine: Literal["vllm", "sglang", "tgi", "tensorrt_llm", "llamacpp", "ollama"]
+    engine_version: Name | None = None
+    gpu: Name | None = None
+    gpu_memory_gib: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    tensor_parallel: Size = 1
+    pipeline_parallel: Size = 1
+    data_parallel: Size = 1
+    expert_parallel: Size = 1
+    context: Count | None = None
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_num_seqs: Count | None = None
+    max_num_batched_tokens: Count | None = None
+    enforce_eager: bool | None = None
+    batch: Count | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+
+
+Answer = dict[str, Any]
+
+
+def answers(lines: Iterable[str]) -> Iterator[Answer]:
+    """One answer per line that is not blank, in order."""
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _answer_to_line(line, number)
+
+
+def _answer_to_line(line: str, number: int) -> Answer:
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else "not JSON"
+        return _unknown(None, f"line {number} is {why}")
+    if not isinstance(content, dict):
+        return _unknown(None, f"line {number} is no JSON object")
+    return estimate(content)
+
+
+def estimate(content: Mapping[str, Any]) -> Answer:
+    """The answer to one row."""
+    try:
+        row = row_of(content)
+        return {"id": row.id, **figures_of(outcome(row))}
+    except ModelberthError as error:
+        return _unknown(content.get("id"), str(error))
+
+
+def row_of(content: Mapping[str, Any]) -> Row:
+    """The row of a JSON object. Raises :class:`ModelberthError` with everything that is wrong with it."""
+    try:
+        return Row.model_validate(content)
+    except (ValidationError, RecursionError) as error:
+        raise ModelberthError(_in_words(error)) from None
+
+
+def _unknown(row_id: Any, reason: str) -> Answer:
+    return {"id": row_id, "verdict": "unknown", "reason": reason}
+
+
+def _in_words(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return "; ".join(_one_problem(each) for each in error.errors(include_url=False, include_input=False))
+
+
+def _one_problem(problem: Mapping[str, Any]) -> str:
+    field = ".".join(str(part) for part in problem["loc"]) or "row"
+    if problem["type"] == "extra_forbidden":
+        near = suggest(field, Row.model_fields, limit=1)
+        return f"{field[:60]}: not a field" + (f", did you mean {near[0]}?" if near else "")
+    return f"{field}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row with everything it names looked up."""
+
+    row: Row
+    model: Model
+    setup: Setup
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a row comes to, with every term behind it. ``memory`` is None where it cannot be computed (``reason``)."""
+
+    case: Case
+    verdict: str
+    reason: str
+    memory: Memory | None
+    speed: Speed | None
+
+
+PRINTED_AS = {"weights": ("weights", "latent copies", "rotary table"), "activation": ("activation",)}
+"""Terms that engines print as one figure; every other one is overhead."""
+
+
+def outcome(row: Row) -> Outcome:
+    """Memory, verdict and speed of one row. Raises :class:`ModelberthError` for what the catalog does not know."""
+    case = case_of(row)
+    try:
+        memory = _memory(case)
+    except Unsized as why:
+        return Outcome(case, "unknown", str(why), None, speed_of(case, None))
+    verdict, reason = _verdict(case, memory)
+    return Outcome(case, verdict, reason, memory, speed_of(case, memory))
+
+
+def _memory(case: Case) -> Memory:
+    if not case.setup.capacity_bytes:
+        raise Unsized("gpu: a row names a GPU of the catalog, or its visible memory as gpu_memory_gib")
+    return memory_of(case.row.engine, case.setup)
+
+
+def case_of(row: Row) -> Case:
+    """The row with model, checkpoint, GPU and engine looked up. Raises :class:`ModelberthError`."""
+    model = _model(row)
+    gpu = _gpu(row)
+    checkpoint = catalog().checkpoint(row.checkpoint) if row.checkpoint else None
+    stored = checkpoint.quantization if checkpoint else model.quantization
+    quantization = (row.quantization or stored or Quantization.BF16).value
+    setup = Setup(
+        shape=shape_of(model),
+        stored=stored_as(model, quantization, checkpoint, row.checkpoint_bytes),
+        engine_version=row.engine_version or catalog().engine(row.engine).default_version,
+        capacity_bytes=int((row.gpu_memory_gib or (gpu.visible_memory_gib if gpu else 0)) * GIB),
+        gpu=gpu,
+        ranks=Ranks(row.tensor_parallel, row.pipeline_parallel, row.data_parallel),
+        expert_parallel=row.expert_parallel > 1,
+        context=row.context or model.max_position,
+        max_num_seqs=row.max_num_seqs,
+        max_num_batched_tokens=row.max_num_batched_tokens,
+        kv_cache_dtype=row.kv_cache_dtype,
+        utilization=row.gpu_memory_utilization,
+        enforce_eager=bool(row.enforce_eager),
+    )
+    return Case(row, model, setup)
+
+
+def _model(row: Row) -> Model:
+    if row.config is not None:
+        return model_of(row.config, row.model or row.checkpoint or "config")
+    if row.model is None:
+        raise ModelberthError("model: a row names a model of the catalog, or brings its config")
+    return catalog().model(row.model)
+
+
+def _gpu(row: Row) -> Gpu | None:
+    return None if row.gpu is None else catalog().gpu(row.gpu)
+
+
+def _verdict(case: Case, memory: Memory) -> tuple[str, str]:
+    context = case.setup.context
+    if context is None:
+        return "unknown", f"context: {case.model.id} states no maximum, and the row none"
+    need = memory.kv_bytes_for(context)
+    low, high = memory.kv_budget_range_bytes
+    held = f"one request of {context} tokens needs {_gib(need)} GiB, {_gib(memory.kv_budget_bytes)} GiB are left"
+    if need <= low:
+        return "fits", held
+    if need > high:
+        return "does_not_fit", held
+    return "unknown", f"too close to call: {held} ({_gib(low)} to {_gib(high)} on nine starts in ten)"
+
+
+def speed_of(case: Case, memory: Memory | None) -> Speed | None:
+    """Speed under the row's traffic; None when the row states none."""
+    row, gpu, setup = case.row, case.setup.gpu, case.setup
+    if row.batch is None or row.input_tokens is None or row.output_tokens is None:
+        return None
+    if gpu is None:
+        return Speed(reason="not known: a GPU of the catalog is needed")
+    server = Server(
+        engine=row.engine,
+        gpu=gpu,
+        shape=setup.shape,
+        stored=setup.stored,
+        ranks=setup.ranks,
+        expert_ranks=row.expert_parallel,
+        selected_tokens=case.model.index_topk,
+    )
+    tokens = row.input_tokens + row.output_tokens
+    held = memory.kv.concurrency(max(0, memory.kv_budget_bytes), tokens) if memory else None
+    return speed.estimate(server, Traffic(row.batch, row.input_tokens, row.output_tokens), held)
+
+
+def figures_of(found: Outcome) -> Answer:
+    """Verdict, figures and their ranges, as an answer carries them."""
+    answer: Answer = {"verdict": found.verdict, "reason": found.reason}
+    ranges: dict[str, list[float]] = {}
+    if found.memory:
+        answer |= _memory_figures(found.memory, found.case, ranges)
+    else:
+        answer |= _sizes(found.case, ranges)
+    if found.speed:
+        answer |= _speed_figures(found.speed, ranges)
+    return answer | {"range": ranges}
+
+
+def printed_terms(terms: Iterable[Term]) -> dict[str, tuple[Term, ...]]:
+    """Terms by the figure of an answer that they are part of."""
+    names = {term: figure for figure, terms in PRINTED_AS.items() for term in terms}
+    groups: dict[str, list[Term]] = {f"{figure}_gib": [] for figure in (*PRINTED_AS, "overhead")}
+    for term in terms:
+        groups[f"{names.get(term.name, 'overhead')}_gib"].append(term)
+    return {figure: tuple(group) for figure, group in groups.items()}
+
+
+def _memory_figures(memory: Memory, case: Case, ranges: dict[str, list[float]]) -> Answer:
+    figures: Answer = {}
+    for name, terms in printed_terms(memory.terms).items():
+        figures[name] = _gib(sum(term.amount_bytes for term in terms))
+        ranges[name] = [_gib(sum(term.range_bytes[end] for term in terms)) for end in (0, 1)]
+    bounds = memory.kv_budget_range_bytes
+    figures["kv_bytes_per_token"] = memory.kv_bytes_per_token
+    figures["kv_budget_gib"] = _gib(memory.kv_budget_bytes)
+    figures["kv_tokens"] = memory.kv_tokens
+    ranges["kv_bytes_per_token"] = [memory.kv_bytes_per_token] * 2
+    ranges["kv_budget_gib"] = [_gib(bound) for bound in bounds]
+    ranges["kv_tokens"] = [memory.kv.tokens(max(0, bound)) for bound in bounds]
+    if case.setup.context:
+        held = [memory.kv.concurrency(max(0, b), case.setup.context) for b in (memory.kv_budget_bytes, *bounds)]
+        figures["max_concurrency"] = round(held[0], 3)
+        ranges["max_concurrency"] = [round(bound, 3) for bound in held[1:]]
+    return figures
+
+
+def _sizes(case: Case, ranges: dict[str, list[float]]) -> Answer:
+    """What is known without knowing the card: the weights of a rank, and what a token takes."""
+    setup = case.setup
+    try:
+        terms = weights_of(case.row.engine, setup)
+    except Unsized:
+        return {}
+    ranges["weights_gib"] = [_gib(sum(term.range_bytes[end] for term in terms)) for end in (0, 1)]
+    per_token = kv_bytes_per_token(setup.shape, setup.kv_cache_dtype, setup.ranks.tensor, setup.ranks.pipeline)
+    ranges["kv_bytes_per_token"] = [per_token] * 2
+    return {"weights_gib": _gib(sum(term.amount_bytes for term in terms)), "kv_bytes_per_token": per_token}
+
+
+def _speed_figures(found: Speed, ranges: dict[str, list[float]]) -> Answer:
+    if found.tpot_ms is None:
+        return {"speed_reason": found.reason}
+    figures: Answer = {"tpot_ms": found.tpot_ms, "ttft_ms": found.ttft_ms}
+    for name, bounds in (("tpot_ms", found.tpot_range_ms), ("ttft_ms", found.ttft_range_ms)):
+        if bounds:
+            ranges[name] = list(bounds)
+    return figures
+
+
+def _gib(amount_bytes: float) -> float:
+    return round(amount_bytes / GIB, 4)

@@ -1,0 +1,48 @@
+"""How a model is served: everything that memory and speed depend on, whatever the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelberth.catalog import Gpu
+from modelberth.memory.shapes import Shape
+from modelberth.memory.weights import ONE, Ranks, Stored
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One replica. None means the engine's own default for this version and accelerator.
+
+    ``capacity_bytes`` is what one accelerator shows, or the memory of a CPU node that pods may use (not ``on_gpu``);
+    ``gpu`` is None where only the memory is known.
+    ``context`` counts tokens of one request, ``max_num_seqs`` requests at once (slots of llama.cpp and Ollama),
+    ``max_num_batched_tokens`` tokens of one step. ``utilization`` is the engine's memory fraction
+    (gpu_memory_utilization, mem_fraction_static, cuda_memory_fraction, free_gpu_memory_fraction).
+    ``gpu_layers`` are the layers that llama.cpp offloads (None: all).
+    """
+
+    shape: Shape
+    stored: Stored
+    engine_version: str
+    capacity_bytes: int
+    gpu: Gpu | None
+    on_gpu: bool = True
+    ranks: Ranks = ONE
+    expert_parallel: bool = False
+    context: int | None = None
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    kv_cache_dtype: str = "auto"
+    utilization: float | None = None
+    enforce_eager: bool = False
+    prefix_caching: bool | None = None
+    gpu_layers: int | None = None
+    lora_slots: int = 0
+    lora_rank: int = 16
+    draft: Shape | None = None
+    kv_offload_bytes: int = 0
+
+    @property
+    def quantization(self) -> str:
+        """Format of the weights."""
+        return self.stored.quantization
