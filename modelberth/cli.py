@@ -12,6 +12,7 @@ import typer
 
 from modelberth import report, stackfiles
 from modelberth.catalog import Quantization, catalog
+from modelberth.cli_explain import explain_command
 from modelberth.engines import ENGINES, Accelerator, Sizing
 from modelberth.engines.choice import DEFAULT
 from modelberth.errors import ModelberthError, UnknownName, suggest
@@ -111,8 +112,11 @@ def estimate(
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Rows and answers as JSON lines.")] = False,
 ) -> None:
     """What an engine would print when it starts, for every row of the standard input."""
-    for answer in answers(sys.stdin):
+    for answer in answers(sys.stdin.buffer):
         print(json.dumps(answer))
+
+
+app.command("explain")(explain_command)
 
 
 @app.command()

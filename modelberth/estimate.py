@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelberth import speed
-from modelberth.catalog import Gpu, Model, catalog
+from modelberth.catalog import Checkpoint, Gpu, Model, catalog
 from modelberth.catalog.configs import model_of
-from modelberth.errors import ModelberthError, suggest
+from modelberth.errors import ModelberthError, UnknownName, suggest
 from modelberth.memory import (
     Memory,
     Ranks,
@@ -30,12 +30,16 @@ from modelberth.memory import (
     weights_of,
 )
 from modelberth.names import Quantization
-from modelberth.speed import Server, Speed, Traffic
+from modelberth.speed import Server, Speed, Traffic, as_measured
 from modelberth.units import GIB
+from modelberth.versions import key
 
 Count = Annotated[int, Field(strict=True, ge=1, le=2**31)]
 Size = Annotated[int, Field(strict=True, ge=1, le=4096)]
 Name = Annotated[str, Field(max_length=300)]
+Version = Annotated[str, Field(max_length=300, pattern=r"^~?[a-z]?\d[\w.+-]*$")]
+MOST_PROBLEMS = 20
+"""Problems of one row that are spelled out."""
 
 
 class Row(BaseModel):
@@ -45,17 +49,17 @@ class Row(BaseModel):
     pipeline x data parallel. ``batch`` counts requests that decode at once on one data parallel rank.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
 
     id: Any = None
     model: Name | None = None
     config: dict[str, Any] | None = None
     checkpoint: Name | None = None
     checkpoint_bytes: Annotated[int, Field(strict=True, ge=1, le=2**50)] | None = None
-    quantization: Quantization | None = None
+    quantization: Annotated[Quantization, Field(strict=False)] | None = None
     kv_cache_dtype: Literal["auto", "bf16", "fp16", "fp8", "int8", "q8_0", "q4_0"] = "auto"
     engine: Literal["vllm", "sglang", "tgi", "tensorrt_llm", "llamacpp", "ollama"]
-    engine_version: Name | None = None
+    engine_version: Version | None = None
     gpu: Name | None = None
     gpu_memory_gib: Annotated[float, Field(gt=0, le=100_000)] | None = None
     tensor_parallel: Size = 1
@@ -75,14 +79,14 @@ class Row(BaseModel):
 Answer = dict[str, Any]
 
 
-def answers(lines: Iterable[str]) -> Iterator[Answer]:
+def answers(lines: Iterable[str | bytes]) -> Iterator[Answer]:
     """One answer per line that is not blank, in order."""
     for number, line in enumerate(lines, start=1):
         if line.strip():
             yield _answer_to_line(line, number)
 
 
-def _answer_to_line(line: str, number: int) -> Answer:
+def _answer_to_line(line: str | bytes, number: int) -> Answer:
     try:
         content = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -90,7 +94,17 @@ def _answer_to_line(line: str, number: int) -> Answer:
         return _unknown(None, f"line {number} is {why}")
     if not isinstance(content, dict):
         return _unknown(None, f"line {number} is no JSON object")
-    return estimate(content)
+    row = cast("dict[str, Any]", content)
+    return estimate(row | {"id": _printable(row.get("id"))})
+
+
+def _printable(row_id: Any) -> Any:
+    """The id as it came, None where JSON cannot carry it (NaN)."""
+    try:
+        json.dumps(row_id, allow_nan=False)
+    except (ValueError, RecursionError):
+        return None
+    return row_id
 
 
 def estimate(content: Mapping[str, Any]) -> Answer:
@@ -105,7 +119,7 @@ def estimate(content: Mapping[str, Any]) -> Answer:
 def row_of(content: Mapping[str, Any]) -> Row:
     """The row of a JSON object. Raises :class:`ModelberthError` with everything that is wrong with it."""
     try:
-        return Row.model_validate(content)
+        return Row.model_validate({name: value for name, value in content.items() if value is not None})
     except (ValidationError, RecursionError) as error:
         raise ModelberthError(_in_words(error)) from None
 
@@ -117,7 +131,9 @@ def _unknown(row_id: Any, reason: str) -> Answer:
 def _in_words(error: ValidationError | RecursionError) -> str:
     if isinstance(error, RecursionError):
         return "nested too deeply"
-    return "; ".join(_one_problem(each) for each in error.errors(include_url=False, include_input=False))
+    problems = error.errors(include_url=False, include_input=False)
+    more = [f"and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
+    return "; ".join([_one_problem(each) for each in problems[:MOST_PROBLEMS]] + more)
 
 
 def _one_problem(problem: Mapping[str, Any]) -> str:
@@ -156,17 +172,34 @@ def outcome(row: Row) -> Outcome:
     """Memory, verdict and speed of one row. Raises :class:`ModelberthError` for what the catalog does not know."""
     case = case_of(row)
     try:
-        memory = _memory(case)
+        case, memory = _sized(case)
     except Unsized as why:
         return Outcome(case, "unknown", str(why), None, speed_of(case, None))
     verdict, reason = _verdict(case, memory)
     return Outcome(case, verdict, reason, memory, speed_of(case, memory))
 
 
-def _memory(case: Case) -> Memory:
+def _sized(case: Case) -> tuple[Case, Memory]:
+    """Memory, and the case on the version that it was computed for."""
     if not case.setup.capacity_bytes:
         raise Unsized("gpu: a row names a GPU of the catalog, or its visible memory as gpu_memory_gib")
-    return memory_of(case.row.engine, case.setup)
+    sized = [(replace(case, setup=setup), memory_of(case.row.engine, setup)) for setup in _versions(case)]
+    chosen, least = min(sized, key=lambda each: each[1].kv_budget_bytes)
+    return chosen, replace(least, kv=sized[0][1].kv)
+
+
+def _versions(case: Case) -> Iterator[Setup]:
+    """The setup, on every version it may mean: where none is stated, the one that leaves least counts.
+
+    How tokens are counted is the default version's all the same.
+    """
+    yield case.setup
+    facts = catalog().engine(case.row.engine)
+    if case.row.engine_version is None:
+        first = facts.architectures_since.get(case.setup.shape.architecture, "0")
+        for version in facts.sized_versions:
+            if key(version) >= key(first):
+                yield replace(case.setup, engine_version=version)
 
 
 def case_of(row: Row) -> Case:
@@ -174,8 +207,7 @@ def case_of(row: Row) -> Case:
     model = _model(row)
     gpu = _gpu(row)
     checkpoint = catalog().checkpoint(row.checkpoint) if row.checkpoint else None
-    stored = checkpoint.quantization if checkpoint else model.quantization
-    quantization = (row.quantization or stored or Quantization.BF16).value
+    quantization = _quantization(row, model, checkpoint)
     setup = Setup(
         shape=shape_of(model),
         stored=stored_as(model, quantization, checkpoint, row.checkpoint_bytes),
@@ -202,6 +234,21 @@ def _model(row: Row) -> Model:
     return catalog().model(row.model)
 
 
+def _quantization(row: Row, model: Model, checkpoint: Checkpoint | None) -> str:
+    """What the row states, or what the checkpoint stores. Raises :class:`ModelberthError` when neither is known."""
+    if row.quantization:
+        return row.quantization.value
+    if checkpoint:
+        return checkpoint.quantization.value
+    named = model
+    if row.checkpoint and row.config is None and row.checkpoint not in (model.id, *model.aliases):
+        try:
+            named = catalog().model(row.checkpoint)
+        except UnknownName:
+            raise ModelberthError(f"quantization: checkpoint {row.checkpoint[:80]} is not in the catalog") from None
+    return (named.quantization or Quantization.BF16).value
+
+
 def _gpu(row: Row) -> Gpu | None:
     return None if row.gpu is None else catalog().gpu(row.gpu)
 
@@ -221,13 +268,17 @@ def _verdict(case: Case, memory: Memory) -> tuple[str, str]:
 
 
 def speed_of(case: Case, memory: Memory | None) -> Speed | None:
-    """Speed under the row's traffic; None when the row states none."""
+    """Speed under the row's traffic; None when the row states none.
+
+    Ranks are read as the measured corpus states them (:func:`modelberth.speed.as_measured`). Requests that the KV cache
+    has no room for wait; where the memory is not known, or read for other ranks, all are taken to run.
+    """
     row, gpu, setup = case.row, case.setup.gpu, case.setup
     if row.batch is None or row.input_tokens is None or row.output_tokens is None:
         return None
     if gpu is None:
         return Speed(reason="not known: a GPU of the catalog is needed")
-    server = Server(
+    stated = Server(
         engine=row.engine,
         gpu=gpu,
         shape=setup.shape,
@@ -235,10 +286,11 @@ def speed_of(case: Case, memory: Memory | None) -> Speed | None:
         ranks=setup.ranks,
         expert_ranks=row.expert_parallel,
         selected_tokens=case.model.index_topk,
+        kv_cache_dtype=row.kv_cache_dtype,
     )
-    tokens = row.input_tokens + row.output_tokens
-    held = memory.kv.concurrency(max(0, memory.kv_budget_bytes), tokens) if memory else None
-    return speed.estimate(server, Traffic(row.batch, row.input_tokens, row.output_tokens), held)
+    server, traffic, notes = as_measured(stated, Traffic(row.batch, row.input_tokens, row.output_tokens))
+    held = memory.kv.concurrency(max(0, memory.kv_budget_bytes), int(traffic.context)) if memory and not notes else 0
+    return replace(speed.estimate(server, traffic, held if held >= 1 else None), notes=notes)
 
 
 def figures_of(found: Outcome) -> Answer:
@@ -299,6 +351,8 @@ def _speed_figures(found: Speed, ranges: dict[str, list[float]]) -> Answer:
     if found.tpot_ms is None:
         return {"speed_reason": found.reason}
     figures: Answer = {"tpot_ms": found.tpot_ms, "ttft_ms": found.ttft_ms}
+    if found.notes:
+        figures["speed_note"] = "; ".join(found.notes)
     for name, bounds in (("tpot_ms", found.tpot_range_ms), ("ttft_ms", found.ttft_range_ms)):
         if bounds:
             ranges[name] = list(bounds)

@@ -1,14 +1,23 @@
-"""Does it fit: one model on one kind of accelerator, with how much context, how many requests, and what is left."""
+"""Does it fit: one model on one kind of accelerator, with how much context, how many requests, and what is left.
+
+Figures are planned on the low end of what the engine may leave for the KV cache (nine starts in ten leave more): what
+only fits when the engine is lucky is "too close to call", not "fits".
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from typing import Protocol
 
-from modelberth.engines import Engine, Sizing
+from modelberth.engines import ENGINES, Sizing
+from modelberth.engines.base import compatibility_objections, context_objections, parallel_objections, setup_of
 from modelberth.findings import Finding, errors
-from modelberth.memory import Memory, Unsized
+from modelberth.memory import MEMORY_MODELS, Memory, Unsized, memory_of
 from modelberth.units import gib, tokens
+
+TOO_CLOSE = "too close to call"
 
 
 class Verdict(StrEnum):
@@ -19,13 +28,92 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Sizer(Protocol):
+    """What sizing needs of an engine; every :class:`~modelberth.engines.Engine` is one."""
+
+    @property
+    def name(self) -> str:
+        """Catalog id."""
+        ...
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether it is only ever planned on GPUs."""
+        ...
+
+    @property
+    def reads_gguf(self) -> bool:
+        """Whether weights are GGUF files."""
+        ...
+
+    @property
+    def reserves_context(self) -> bool:
+        """Whether every request holds a full context (slots) rather than the tokens it uses (pages)."""
+        ...
+
+    def objections(self, sizing: Sizing) -> list[Finding]:
+        """What it cannot do."""
+        ...
+
+    def memory(self, sizing: Sizing) -> Memory:
+        """The sum for one accelerator. Raises :class:`~modelberth.memory.Unsized`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Modelled:
+    """An engine whose memory is modelled and that nothing starts yet."""
+
+    name: str
+
+    @property
+    def reads_gguf(self) -> bool:
+        """Ollama reads what llama.cpp reads."""
+        return self.name == "ollama"
+
+    @property
+    def reserves_context(self) -> bool:
+        """Ollama starts llama.cpp with slots."""
+        return self.reads_gguf
+
+    @property
+    def needs_gpu(self) -> bool:
+        """All but Ollama."""
+        return not self.reads_gguf
+
+    def objections(self, sizing: Sizing) -> list[Finding]:
+        """By hardware, format, ranks and context."""
+        found = compatibility_objections(self.name, sizing)
+        return [*found, *parallel_objections(self.name, sizing), *context_objections(sizing)]
+
+    def memory(self, sizing: Sizing) -> Memory:
+        """The engine's own sum."""
+        return memory_of(self.name, setup_of(sizing))
+
+
+@cache
+def sizer(engine: str) -> Sizer:
+    """The engine of this id: one that can be started, or one whose memory is modelled. Raises KeyError."""
+    if engine in ENGINES:
+        return ENGINES[engine]
+    if engine in MEMORY_MODELS:
+        return Modelled(engine)
+    raise KeyError(engine)
+
+
+def sized_engines() -> tuple[str, ...]:
+    """Ids of the engines that :func:`sizer` knows."""
+    return tuple(sorted({*ENGINES, *MEMORY_MODELS}))
+
+
 @dataclass(frozen=True)
 class Fit:
     """The answer for one sizing.
 
-    ``largest_context`` is how many tokens one request could hold at the stated concurrency (slots) or alone (pages);
-    ``requests`` how many requests of ``request_tokens`` are held at once; ``spare_bytes`` what is left per accelerator
-    when ``concurrency`` requests are held. All None when the verdict is unknown.
+    ``largest_context`` is how many tokens one request can surely hold at the stated concurrency (slots) or alone
+    (pages); ``requests`` how many requests of ``request_tokens`` are surely held at once; ``spare_bytes`` what is left
+    per accelerator, by the estimate itself, when ``concurrency`` requests are held. All None when nothing could be
+    computed; with a ``memory`` an unknown verdict means too close to call.
     """
 
     verdict: Verdict
@@ -38,7 +126,37 @@ class Fit:
     notes: tuple[Finding, ...] = ()
 
 
-def fit(engine: Engine, sizing: Sizing, typical_tokens: int | None = None) -> Fit:
+@dataclass(frozen=True)
+class Need:
+    """What the KV cache must hold: one request of ``context`` tokens, and ``requests`` of ``request_tokens`` at once.
+
+    An engine that ``reserves`` its context must hold ``requests`` of ``context`` tokens.
+    """
+
+    context: int
+    requests: int
+    request_tokens: int
+    reserves: bool
+
+    def held_by(self, memory: Memory, available_bytes: int) -> bool:
+        """Whether this much KV cache holds all of it."""
+        return self.one_held_by(memory, available_bytes) and self.most_held_by(memory, available_bytes) >= self.requests
+
+    def one_held_by(self, memory: Memory, available_bytes: int) -> bool:
+        """Whether the engine would start: one request, or all slots."""
+        slots = self.requests if self.reserves else 1
+        return memory.kv_bytes_for(self.context) * slots <= available_bytes
+
+    def most_held_by(self, memory: Memory, available_bytes: int) -> int:
+        """Requests held at once."""
+        return int(memory.kv.concurrency(max(0, available_bytes), self.request_tokens))
+
+    def bytes_in(self, memory: Memory) -> int:
+        """KV cache that it takes, per accelerator."""
+        return max(memory.kv_bytes_for(self.context), self.requests * memory.kv_bytes_for(self.request_tokens))
+
+
+def fit(engine: Sizer, sizing: Sizing, typical_tokens: int | None = None) -> Fit:
     """Whether ``sizing`` starts on its engine and holds its concurrency.
 
     An engine with pages must hold one request of ``context`` tokens (it refuses to start otherwise) and ``concurrency``
@@ -52,39 +170,90 @@ def fit(engine: Engine, sizing: Sizing, typical_tokens: int | None = None) -> Fi
         memory = engine.memory(sizing)
     except Unsized as reason:
         return Fit(Verdict.UNKNOWN, str(reason), notes=tuple(objections))
-    slots = sizing.concurrency or 1
-    request_tokens = (
-        sizing.context if engine.reserves_context else min(typical_tokens or sizing.context, sizing.context)
+    need = _need(engine, sizing, typical_tokens)
+    sure = memory.kv_budget_range_bytes[0]
+    verdict, why = _verdict(need, sizing, memory)
+    return Fit(
+        verdict,
+        why,
+        memory,
+        largest_context=largest_context(engine, sizing, memory),
+        requests=need.most_held_by(memory, sure),
+        request_tokens=need.request_tokens,
+        spare_bytes=memory.kv_budget_bytes - need.bytes_in(memory),
+        notes=tuple(objections),
     )
-    requests = memory.requests_of(request_tokens)
+
+
+def largest_context(engine: Sizer, sizing: Sizing, memory: Memory) -> int:
+    """Tokens that one request (every slot, for an engine that reserves them) surely has; 0 when not even one."""
+    slots = (sizing.concurrency or 1) if engine.reserves_context else 1
+    return _most_tokens(memory, slots, sizing.model.max_position or memory.kv_tokens)
+
+
+def starts(engine: Sizer, sizing: Sizing, memory: Memory) -> Verdict:
+    """Whether the engine starts at all: one request of ``context`` (all slots), however many more are wished for."""
+    need = _need(engine, sizing, None)
+    low, high = memory.kv_budget_range_bytes
+    if memory.spare_outside_bytes < 0 or not need.one_held_by(memory, high):
+        return Verdict.DOES_NOT_FIT
+    return Verdict.FITS if need.one_held_by(memory, low) else Verdict.UNKNOWN
+
+
+def _need(engine: Sizer, sizing: Sizing, typical_tokens: int | None) -> Need:
+    reserves = engine.reserves_context
+    each = sizing.context if reserves else min(typical_tokens or sizing.context, sizing.context)
+    return Need(sizing.context, sizing.concurrency or 1, each, reserves)
+
+
+def _verdict(need: Need, sizing: Sizing, memory: Memory) -> tuple[Verdict, str]:
+    low, high = memory.kv_budget_range_bytes
+    if memory.spare_outside_bytes < 0:
+        beside = sum(term.amount_bytes for term in memory.outside)
+        left = memory.capacity_bytes - memory.budget_bytes
+        return Verdict.DOES_NOT_FIT, f"takes {gib(beside)} beside its budget, {gib(left)} of the card are left for that"
+    if high <= 0:
+        before = f"needs {gib(memory.used_bytes)} before any KV cache"
+        return Verdict.DOES_NOT_FIT, f"{before}, may take {gib(memory.budget_bytes)}"
+    if need.held_by(memory, low):
+        return Verdict.FITS, _holds(need, sizing, memory)
+    if need.held_by(memory, high):
+        return Verdict.UNKNOWN, f"{TOO_CLOSE}: {_lacks(need, sizing, memory, low)} ({gib(low)} to {gib(high)})"
+    return Verdict.DOES_NOT_FIT, _lacks(need, sizing, memory, high)
+
+
+def _holds(need: Need, sizing: Sizing, memory: Memory) -> str:
+    low = memory.kv_budget_range_bytes[0]
+    slots = need.requests if need.reserves else 1
     limit = sizing.model.max_position or memory.kv_tokens
-    largest = memory.largest_request(limit, slots if engine.reserves_context else 1)
-    needed = max(memory.kv_bytes_for(sizing.context), slots * memory.kv_bytes_for(request_tokens))
-    answer = Verdict.FITS
-    why = f"holds {tokens(requests)} requests of {tokens(request_tokens)} tokens; largest context {tokens(largest)}"
-    if memory.kv_budget_bytes <= 0:
-        answer = Verdict.DOES_NOT_FIT
-        why = f"needs {gib(memory.used_bytes)} before any KV cache, may take {gib(memory.budget_bytes)}"
-    elif largest < sizing.context:
-        answer = Verdict.DOES_NOT_FIT
-        why = _one_request(engine, sizing, memory, largest)
-    elif requests < slots:
-        answer = Verdict.DOES_NOT_FIT
-        why = f"holds {requests} of {slots} requests of {tokens(request_tokens)} tokens at once"
-    spare = memory.kv_budget_bytes - needed
-    return Fit(answer, why, memory, largest, requests, request_tokens, spare, tuple(objections))
+    largest = _most_tokens(memory, slots, limit)
+    held = need.most_held_by(memory, low)
+    return f"holds {tokens(held)} requests of {tokens(need.request_tokens)} tokens; largest context {tokens(largest)}"
 
 
-def _one_request(engine: Engine, sizing: Sizing, memory: Memory, largest: int) -> str:
+def _lacks(need: Need, sizing: Sizing, memory: Memory, available_bytes: int) -> str:
+    if need.one_held_by(memory, available_bytes):
+        held = need.most_held_by(memory, available_bytes)
+        return f"holds {held} of {need.requests} requests of {tokens(need.request_tokens)} tokens at once"
     where = "per GPU" if sizing.accelerator.gpu else "of memory"
-    count = sizing.concurrency or 1
-    held = (
-        f"{count} requests of {tokens(sizing.context)} tokens need"
-        if engine.reserves_context and count > 1
-        else (f"one request of {tokens(sizing.context)} tokens needs")
-    )
-    need = memory.kv_bytes_for(sizing.context) * (count if engine.reserves_context else 1)
-    return (
-        f"{held} {gib(need)} of KV cache {where}, {gib(memory.kv_budget_bytes)} are left; "
-        f"largest context that fits: {tokens(largest)}"
-    )
+    count = need.requests if need.reserves else 1
+    who = f"{count} requests of {tokens(need.context)} tokens need"
+    if count == 1:
+        who = f"one request of {tokens(need.context)} tokens needs"
+    taken = memory.kv_bytes_for(need.context) * count
+    largest = _most_tokens(memory, count, sizing.model.max_position or memory.kv_tokens)
+    left = f"{gib(memory.kv_budget_bytes)} are left"
+    return f"{who} {gib(taken)} of KV cache {where}, {left}; largest context that fits: {tokens(largest)}"
+
+
+def _most_tokens(memory: Memory, slots: int, limit: int) -> int:
+    """The most tokens, at most ``limit``, of each of ``slots`` requests on the low end; 0 when not even one."""
+    available = memory.kv_budget_range_bytes[0] // slots
+    low, high = 0, limit
+    while low < high:
+        middle = -(-(low + high) // 2)
+        if memory.kv_bytes_for(middle) <= available:
+            low = middle
+        else:
+            high = middle - 1
+    return low

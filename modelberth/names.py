@@ -1,4 +1,4 @@
-"""Names that the catalog and the spec share: formats of weights and ways to get a machine."""
+"""Names that several layers share: formats of weights, ways to get a machine, what a plan is best at."""
 
 from __future__ import annotations
 
@@ -47,3 +47,11 @@ class Capacity(StrEnum):
     ON_DEMAND = "on-demand"
     FLEX_START = "flex-start"
     SPOT = "spot"
+
+
+class Objective(StrEnum):
+    """What the best of several machines is best at."""
+
+    COST_PER_HOUR = "cost_per_hour"
+    COST_PER_TOKEN = "cost_per_token"  # noqa: S105
+    LATENCY = "latency"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from modelberth.spec import EngineName, ModelRef, Part, PoolSpec, ServiceSpec
+from modelberth.spec import EngineName, ModelRef, Part, PoolSpec, ServiceSpec, Traffic
 
 NOT_YET: dict[type[Part], frozenset[str]] = {
     ServiceSpec: frozenset(
         {
-            "traffic",
             "autoscaling",
             "capacity",
             "spread",
@@ -20,6 +19,7 @@ NOT_YET: dict[type[Part], frozenset[str]] = {
     ),
     ModelRef: frozenset({"architecture"}),
     PoolSpec: frozenset({"capacity"}),
+    Traffic: frozenset({"requests_per_second", "tokens_per_month"}),
 }
 """Fields of the frozen schema that nothing implements yet; setting one is an error."""
 

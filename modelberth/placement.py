@@ -1,18 +1,30 @@
-"""Which machines could hold a service, which one is cheapest, and why each other one lost."""
+"""Which machines could hold a service, which one is best, and why each other one lost.
+
+Tensor parallel ranks stay inside one node, whatever joins its GPUs; pipeline stages take a node each, and only where no
+single node of the machine type holds the model. Several replicas share a node as far as its GPUs go.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
-from modelberth.catalog import Machine, catalog
+from modelberth.catalog import Gpu, Machine, catalog
+from modelberth.catalog.schema import Link
 from modelberth.clouds import node_profile
-from modelberth.engines import Accelerator, Engine, Sizing
-from modelberth.fit import Fit, Verdict, fit
+from modelberth.engines import Accelerator, Sizing
+from modelberth.errors import ModelberthError
+from modelberth.fit import Fit, Sizer, Verdict, fit
 from modelberth.host import ephemeral_mib, usable_memory_bytes
-from modelberth.units import MIB, gib
+from modelberth.memory import shape_of
+from modelberth.names import Objective
+from modelberth.objective import Goal, speed_of, usd_per_million_tokens
+from modelberth.parallel import STAGES, TENSOR_PARALLEL_SIZES, exchanged_bytes, has_stages
+from modelberth.speed import Speed
+from modelberth.units import MIB, gib, tokens
 
-TENSOR_PARALLEL_SIZES = (1, 2, 4, 8)
+UNPLACED = Accelerator(None, 0)
+"""Where a model is before a machine is chosen."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +37,27 @@ class Site:
 
 
 @dataclass(frozen=True)
+class Demand:
+    """What is placed: ``replicas`` copies with requests of ``typical_tokens``, each download to the pod's own disk."""
+
+    typical_tokens: int
+    replicas: int = 1
+    tensor_parallel: int | None = None
+    download_bytes: int = 0
+    goal: Goal = field(default_factory=Goal)
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """One way to hold one replica."""
+    """One way to hold all replicas. ``speed`` is None where the objective asks for none."""
 
     site: Site
     sizing: Sizing
     fit: Fit
     nodes: int
     usd_per_hour: float | None
+    speed: Speed | None = None
+    usd_per_million_tokens: float | None = None
 
     @property
     def label(self) -> str:
@@ -40,7 +65,18 @@ class Candidate:
         gpu = self.sizing.accelerator.gpu
         if gpu is None:
             return f"{self.site.machine.id} (cpu)"
-        return f"{self.site.machine.id} ({self.sizing.tensor_parallel} x {gpu.name})"
+        nodes = f"{self.stages} nodes of " if self.stages > 1 else ""
+        return f"{self.site.machine.id} ({nodes}{self.sizing.tensor_parallel} x {gpu.name})"
+
+    @property
+    def stages(self) -> int:
+        """Nodes that share one copy of the model."""
+        return self.sizing.pipeline_parallel
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one replica; 0 on CPUs."""
+        return self.sizing.tensor_parallel * self.stages if self.sizing.accelerator.gpu else 0
 
 
 @dataclass(frozen=True)
@@ -49,6 +85,22 @@ class Loser:
 
     label: str
     why: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The outcome: the best candidate (None: nothing fits), the ones that also fit, and the losers with reasons.
+
+    ``spanning`` fit only when several nodes share one copy. ``unknown`` is the reason when no machine at all could be
+    judged; ``fits_unranked`` when some hold the model and nothing is known that the objective ranks by.
+    """
+
+    best: Candidate | None
+    others: tuple[Candidate, ...]
+    losers: tuple[Loser, ...]
+    spanning: tuple[Candidate, ...] = ()
+    unknown: str | None = None
+    fits_unranked: bool = False
 
 
 def grouped(losers: Iterable[Loser]) -> Iterator[tuple[str, str]]:
@@ -60,104 +112,222 @@ def grouped(losers: Iterable[Loser]) -> Iterator[tuple[str, str]]:
         yield ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else ""), why
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The outcome: the best candidate (None: nothing fits), the ones that also fit, and the losers with reasons."""
-
-    best: Candidate | None
-    others: tuple[Candidate, ...]
-    losers: tuple[Loser, ...]
-    unknown: str | None = None
+def replicas_per_node(gpus_per_replica: int, machine: Machine) -> int:
+    """Replicas that share one node: as many as its GPUs hold; a CPU replica takes a node of its own."""
+    return max(1, machine.gpu_count // gpus_per_replica) if gpus_per_replica else 1
 
 
 def nodes_needed(replicas: int, gpus_per_replica: int, machine: Machine) -> int:
-    """Nodes for all replicas: as many as fit on one node share it; a CPU replica takes a node of its own."""
-    per_node = machine.gpu_count // gpus_per_replica if gpus_per_replica else 1
-    return -(-replicas // max(1, per_node))
+    """Nodes for all replicas, each on one node."""
+    return -(-replicas // replicas_per_node(gpus_per_replica, machine))
+
+
+def kind_of(machine: Machine) -> str:
+    """GPU id that a spec names to get this machine, or cpu; a slice of a GPU goes by that GPU."""
+    return machine.gpu or (machine.gpu_slice.gpu if machine.gpu_slice else "cpu")
 
 
 def accelerator_of(machine: Machine) -> Accelerator:
-    """What a model may use on this machine: one of its GPUs, or the memory left for pods."""
+    """What a model may use on this machine: one of its GPUs, or the memory left for pods.
+
+    Raises :class:`~modelberth.errors.ModelberthError` for a machine with a slice of a GPU, and where what is left for
+    pods is not known.
+    """
+    if machine.gpu_slice:
+        part = f"{machine.gpu_slice.fraction:g} of one {catalog().gpu(machine.gpu_slice.gpu).name}"
+        raise ModelberthError(f"has {part}: nothing is sized for a slice of a GPU")
+    profile = node_profile(machine.id)
     if machine.gpu:
         gpu = catalog().gpu(machine.gpu)
         return Accelerator(gpu, gpu.visible_memory_bytes)
-    return Accelerator(None, usable_memory_bytes(node_profile(machine.id)))
+    return Accelerator(None, usable_memory_bytes(profile))
 
 
-def choose(
-    engine: Engine,
-    wanted: Sizing,
-    sites: tuple[Site, ...],
-    *,
-    typical_tokens: int,
-    replicas: int,
-    tensor_parallel: int | None,
-    download_bytes: int = 0,
-) -> Choice:
-    """Try every site and tensor parallel size; cheapest first, then fewest GPUs, then least memory.
+def choose(engine: Sizer, wanted: Sizing, sites: Iterable[Site], demand: Demand) -> Choice:
+    """Try every site and tensor parallel size, and rank what fits by the demand's goal.
 
-    ``download_bytes`` is what each pod downloads to its own ephemeral storage.
+    By cost per hour a site is taken with the fewest GPUs that hold the model; the other objectives weigh every size.
     """
-    fitting: list[Candidate] = []
-    losers: list[Loser] = []
-    answers: dict[tuple[str, int, int], Fit] = {}
-
-    def answer(sizing: Sizing) -> Fit:
-        """One sum per kind of accelerator and size: machines with the same GPU share it."""
-        key = (sizing.accelerator.id, sizing.accelerator.memory_bytes, sizing.tensor_parallel)
-        if key not in answers:
-            answers[key] = fit(engine, sizing, typical_tokens)
-        return answers[key]
-
+    search = _Search(engine, wanted, demand)
     for site in sites:
-        last: Candidate | None = None
-        for last in _candidates(answer, wanted, site, replicas, tensor_parallel):
-            if last.fit.verdict is Verdict.FITS and not _hindrance(last, download_bytes):
-                fitting.append(last)
-                break
+        search.visit(site)
+    return search.outcome()
+
+
+class _Search:
+    """Sites are visited one by one; sums are kept per kind of accelerator, machines with the same GPU share them."""
+
+    def __init__(self, engine: Sizer, wanted: Sizing, demand: Demand) -> None:
+        self.engine, self.wanted, self.demand = engine, wanted, demand
+        self.fitting: list[Candidate] = []
+        self.spanning: list[Candidate] = []
+        self.losers: list[Loser] = []
+        self.judged = False
+        self.unsized: str | None = None
+        self._answers: dict[tuple[str, int, int, int], Fit] = {}
+        self._speeds: dict[tuple[str, int], Speed] = {}
+
+    def visit(self, site: Site) -> None:
+        """Sort one site under fitting, spanning or losers."""
+        try:
+            accelerator = accelerator_of(site.machine)
+        except ModelberthError as reason:
+            self.losers.append(Loser(site.machine.id, str(reason)))
+            return
+        failed: list[Candidate] = []
+        before = len(self.fitting)
+        for sizing in self._sizings(site, accelerator):
+            candidate = self._candidate(site, sizing)
+            holds = candidate.fit.verdict is Verdict.FITS and not _hindrance(candidate, self.demand)
+            (self.fitting if holds else failed).append(candidate)
+            if holds and not self.demand.goal.needs_speed:
+                return
+        if len(self.fitting) == before:
+            self._lose(site, failed)
+
+    def outcome(self) -> Choice:
+        """Everything visited, ranked."""
+        goal = self.demand.goal
+        ranked: list[Candidate] = []
+        for candidate in (self._with_speed(each) for each in self.fitting) if goal.needs_speed else self.fitting:
+            reason = _unranked(candidate, goal)
+            if reason:
+                self.losers.append(Loser(candidate.label, reason))
+            else:
+                ranked.append(candidate)
+        ranked.sort(key=lambda candidate: _rank(candidate, goal.objective))
+        return Choice(
+            best=ranked[0] if ranked else None,
+            others=tuple(ranked[1:]),
+            losers=tuple(self.losers),
+            spanning=tuple(sorted(self.spanning, key=lambda each: _rank(each, Objective.COST_PER_HOUR))),
+            unknown=None if self.judged else self.unsized,
+            fits_unranked=bool(self.fitting) and not ranked,
+        )
+
+    def _sizings(self, site: Site, accelerator: Accelerator) -> Iterator[Sizing]:
+        stated = self.demand.tensor_parallel
+        for size in (stated,) if stated else TENSOR_PARALLEL_SIZES:
+            if size <= max(1, site.machine.gpu_count):
+                yield replace(self.wanted, accelerator=accelerator, tensor_parallel=size)
+
+    def _candidate(self, site: Site, sizing: Sizing) -> Candidate:
+        price, stages = catalog().price(site.machine.id), sizing.pipeline_parallel
+        gpus = sizing.tensor_parallel if site.machine.gpu else 0
+        nodes = self.demand.replicas * stages if stages > 1 else nodes_needed(self.demand.replicas, gpus, site.machine)
+        return Candidate(site, sizing, self._answer(sizing), nodes, nodes * price.usd_per_hour if price else None)
+
+    def _answer(self, sizing: Sizing) -> Fit:
+        accelerator = sizing.accelerator
+        key = (accelerator.id, accelerator.memory_bytes, sizing.tensor_parallel, sizing.pipeline_parallel)
+        if key not in self._answers:
+            self._answers[key] = fit(self.engine, sizing, self.demand.typical_tokens)
+        return self._answers[key]
+
+    def _lose(self, site: Site, tried: list[Candidate]) -> None:
+        if not tried:
+            stated = self.demand.tensor_parallel
+            why = f"has {site.machine.gpu_count} GPUs in a node, tensor_parallel {stated} needs as many"
+            self.losers.append(Loser(site.machine.id, why))
+            self.judged = True
+            return
+        shown = max(tried, key=_telling)
+        if shown.fit.verdict is Verdict.UNKNOWN and shown.fit.memory is None:
+            self.unsized = shown.fit.why
         else:
-            if last and last.fit.verdict is Verdict.UNKNOWN:
-                return Choice(None, (), tuple(losers), unknown=last.fit.why)
-            losers.append(_loser(site, last, tensor_parallel, download_bytes))
-    ranked = sorted(fitting, key=_rank)
-    return Choice(ranked[0] if ranked else None, tuple(ranked[1:]), tuple(losers))
+            self.judged = True
+        over_nodes = self._over_nodes(site, tried[-1])
+        if over_nodes:
+            self.spanning.append(over_nodes)
+        else:
+            hindrance = _hindrance(shown, self.demand) if shown.fit.verdict is Verdict.FITS else ""
+            self.losers.append(Loser(shown.label, hindrance or shown.fit.why))
+
+    def _over_nodes(self, site: Site, largest: Candidate) -> Candidate | None:
+        """The fewest nodes that hold one copy together, when memory is all that one node lacks."""
+        memory = largest.fit.memory
+        if memory is None or not has_stages(self.engine.name) or largest.fit.verdict is Verdict.FITS:
+            return None
+        if largest.sizing.tensor_parallel < site.machine.gpu_count:
+            return None
+        fewest = -(-memory.used_bytes // memory.budget_bytes)
+        for stages in (n for n in STAGES if n >= fewest):
+            candidate = self._candidate(site, replace(largest.sizing, pipeline_parallel=stages))
+            if candidate.fit.verdict is Verdict.FITS:
+                return None if _hindrance(candidate, self.demand) else candidate
+        return None
+
+    def _with_speed(self, candidate: Candidate) -> Candidate:
+        memory, traffic, sizing = candidate.fit.memory, self.demand.goal.traffic, candidate.sizing
+        if memory is None or traffic is None:
+            return candidate
+        key = (sizing.accelerator.id, sizing.tensor_parallel)
+        if key not in self._speeds:
+            self._speeds[key] = speed_of(self.engine.name, sizing, memory, traffic)
+        found, usd = self._speeds[key], candidate.usd_per_hour
+        each = usd_per_million_tokens(usd, self.demand.replicas, found, traffic) if usd is not None else None
+        return replace(candidate, speed=found, usd_per_million_tokens=each)
 
 
-def _candidates(
-    answer: Callable[[Sizing], Fit], wanted: Sizing, site: Site, replicas: int, tensor_parallel: int | None
-) -> Iterator[Candidate]:
-    accelerator = accelerator_of(site.machine)
-    price = catalog().price(site.machine.id)
-    for size in (tensor_parallel,) if tensor_parallel else TENSOR_PARALLEL_SIZES:
-        if size > max(1, site.machine.gpu_count):
-            continue
-        sizing = replace(wanted, accelerator=accelerator, tensor_parallel=size)
-        nodes = nodes_needed(replicas, size if site.machine.gpu else 0, site.machine)
-        cost = nodes * price.usd_per_hour if price else None
-        yield Candidate(site, sizing, answer(sizing), nodes, cost)
+def exchange_cost(candidate: Candidate, context: int) -> str:
+    """What tensor parallel ranks without NVLink cost in speed, in words; empty where there is none or one rank."""
+    gpu, ranks = candidate.sizing.accelerator.gpu, candidate.sizing.tensor_parallel
+    if gpu is None or ranks == 1 or candidate.site.machine.gpu_interconnect is not Link.PCIE:
+        return ""
+    if gpu.link_gb_per_s is None:
+        return "over PCIe, whose rate is not known"
+    shape = shape_of(candidate.sizing.model)
+    seconds = exchanged_bytes(shape, ranks, context) / (gpu.link_gb_per_s * 1e9)
+    rate = f"over PCIe at {gpu.link_gb_per_s:g} GB/s per GPU, 1/{_times_slower(gpu)} of an H100's NVLink"
+    return f"{rate}: exchanges take at least {seconds * 1000:,.0f} ms of a prompt of {tokens(context)} tokens"
 
 
-def _loser(site: Site, last: Candidate | None, tensor_parallel: int | None, download_bytes: int) -> Loser:
-    if last is None:
-        why = f"has {site.machine.gpu_count} GPUs in a node, tensor_parallel {tensor_parallel} needs as many"
-        return Loser(site.machine.id, why)
-    return Loser(last.label, _hindrance(last, download_bytes) if last.fit.verdict is Verdict.FITS else last.fit.why)
+def _times_slower(gpu: Gpu) -> int:
+    reference = catalog().gpu("nvidia-h100-80gb").link_gb_per_s or 0
+    return round(reference / (gpu.link_gb_per_s or reference))
 
 
-def _hindrance(candidate: Candidate, download_bytes: int) -> str:
+def _telling(candidate: Candidate) -> tuple[bool, bool, int]:
+    """Which of several failures to show: a hindrance, else a sum, of the most GPUs."""
+    answer = candidate.fit
+    return answer.verdict is Verdict.FITS, answer.memory is not None, candidate.sizing.tensor_parallel
+
+
+def _hindrance(candidate: Candidate, demand: Demand) -> str:
     """Why a candidate whose memory fits cannot be had all the same; empty when it can."""
     site, machine = candidate.site, candidate.site.machine
     if site.max_nodes is not None and candidate.nodes > site.max_nodes:
         return f"needs {candidate.nodes} nodes, pool {site.pool} may have {site.max_nodes}"
     share = candidate.sizing.tensor_parallel / machine.gpu_count if machine.gpu else 1
     offered = node_profile(machine.id).allocatable_ephemeral_bytes * share
-    needed = ephemeral_mib(download_bytes, on_gpu=bool(machine.gpu)) * MIB
+    needed = ephemeral_mib(demand.download_bytes, on_gpu=bool(machine.gpu)) * MIB
     if needed > offered:
         return f"a pod downloads to {gib(needed)} of ephemeral storage, its share of a node is {gib(offered)}"
     return ""
 
 
-def _rank(candidate: Candidate) -> tuple[bool, float, int, float, str]:
+def _unranked(candidate: Candidate, goal: Goal) -> str:
+    """Why a candidate that fits has no place in the ranking; empty when it has one."""
+    if not goal.needs_speed:
+        return ""
+    usd, most = candidate.usd_per_hour, goal.budget_usd_per_hour
+    if candidate.speed is None or candidate.speed.tpot_ms is None:
+        return f"fits, but its speed is {candidate.speed.reason if candidate.speed else 'not known'}"
+    if usd is None and (goal.objective is Objective.COST_PER_TOKEN or most is not None):
+        return "fits, but no price is known"
+    if most is not None and usd is not None and usd > most:
+        return f"fits, but costs {usd:.2f} USD per hour, more than the budget of {most:.2f}"
+    return ""
+
+
+def _rank(candidate: Candidate, objective: Objective) -> tuple[float, float, bool, float, int, float, str]:
+    """Best first; among equals the cheaper, the one with fewer GPUs, the one with less memory."""
+    found = candidate.speed
+    first, second = 0.0, 0.0
+    if objective is Objective.COST_PER_TOKEN:
+        first = candidate.usd_per_million_tokens or 0.0
+    elif objective is Objective.LATENCY and found:
+        first, second = found.tpot_ms or 0.0, found.ttft_ms or 0.0
     memory = candidate.sizing.accelerator.memory_bytes * candidate.sizing.tensor_parallel
     price = candidate.usd_per_hour
-    return (price is None, price or 0.0, candidate.sizing.tensor_parallel, memory, candidate.site.machine.id)
+    return (first, second, price is None, price or 0.0, candidate.gpus, memory, candidate.site.machine.id)

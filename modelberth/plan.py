@@ -12,16 +12,35 @@ from modelberth.errors import UnknownName
 from modelberth.findings import Finding, Level, Refused, errors
 from modelberth.fit import Fit, fit
 from modelberth.host import claim_gib, cpu_host, fetch_seconds, gpu_host, load_seconds, startup_budget_seconds
-from modelberth.placement import Candidate, Choice, Loser, Site, accelerator_of, choose, grouped, nodes_needed
+from modelberth.objective import Goal, speed_of, usd_per_million_tokens
+from modelberth.placement import (
+    UNPLACED,
+    Candidate,
+    Choice,
+    Demand,
+    Loser,
+    Site,
+    accelerator_of,
+    choose,
+    grouped,
+    kind_of,
+    nodes_needed,
+)
+from modelberth.reasons import also_fits, over_nodes, reasons_for
 from modelberth.resolve import Reason, Resolved, resolve
 from modelberth.spec import Profile, ServiceSpec, StackSpec, WeightsKind
+from modelberth.speed import Speed, Traffic
 
 SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One service, planned. ``usd_per_hour`` is the on-demand list price of all replicas' nodes, None when unknown."""
+    """One service, planned. ``usd_per_hour`` is the on-demand list price of all replicas' nodes, None when unknown.
+
+    ``speed`` is that of one replica under the spec's traffic, None when it states none; ``usd_per_million_tokens``
+    counts prompts and answers.
+    """
 
     service: str
     spec: ServiceSpec
@@ -37,6 +56,8 @@ class Plan:
     losers: tuple[Loser, ...]
     findings: tuple[Finding, ...]
     locked: bool = False
+    speed: Speed | None = None
+    usd_per_million_tokens: float | None = None
 
 
 def plan(name: str, stack: StackSpec) -> Plan:
@@ -48,21 +69,14 @@ def plan(name: str, stack: StackSpec) -> Plan:
     sizing = _wanted(spec, resolved)
     engine = ENGINES[resolved.engine]
     sites = tuple(_sites(spec, stack, resolved))
-    choice = choose(
-        engine,
-        sizing,
-        sites,
-        typical_tokens=spec.tokens_per_request,
-        replicas=spec.replicas,
-        tensor_parallel=spec.tensor_parallel,
-        download_bytes=_own_download(spec, stack, resolved),
-    )
+    choice = choose(engine, sizing, sites, _demand(spec, stack, resolved))
     if choice.best is None:
         raise Refused([_nothing_fits(path, spec, stack, resolved, choice)])
     best = choice.best
     decision = _decision(spec, stack, resolved, best)
-    reasons = (*resolved.reasons, *_reasons(spec, best, choice))
-    losers = (*(_also_fits(best, other) for other in choice.others), *choice.losers)
+    reasons = (*resolved.reasons, *reasons_for(spec, best, choice))
+    also = (also_fits(best, other, spec.objective) for other in choice.others)
+    losers = (*also, *map(over_nodes, choice.spanning), *choice.losers)
     return assemble(name, stack, decision, resolved, best.fit, reasons, losers)
 
 
@@ -94,6 +108,7 @@ def assemble(
     nodes = nodes_needed(spec.replicas, decision.gpus_per_replica, machine)
     launch = ENGINES[decision.engine].launch(decision, wishes(name, stack))
     usd = nodes * price.usd_per_hour if price else None
+    speed = _speed(spec, decision, resolved.model, answer)
     return Plan(
         service=name,
         spec=spec,
@@ -112,7 +127,40 @@ def assemble(
             *_unsizable(name, spec, decision, launch),
         ),
         locked=locked,
+        speed=speed,
+        usd_per_million_tokens=_per_million(spec, speed, usd),
     )
+
+
+def _demand(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Demand:
+    budget = spec.budget.usd_per_hour if spec.budget else None
+    return Demand(
+        typical_tokens=spec.tokens_per_request,
+        replicas=spec.replicas,
+        tensor_parallel=spec.tensor_parallel,
+        download_bytes=_own_download(spec, stack, resolved),
+        goal=Goal(spec.objective, _traffic(spec), budget),
+    )
+
+
+def _traffic(spec: ServiceSpec) -> Traffic | None:
+    """What one replica answers when it is busy: ``concurrency`` requests of the stated lengths."""
+    stated = spec.traffic
+    return Traffic(spec.concurrency, stated.input_tokens, stated.output_tokens) if stated else None
+
+
+def _speed(spec: ServiceSpec, decision: Decision, model: Model, answer: Fit) -> Speed | None:
+    traffic = _traffic(spec)
+    if traffic is None or answer.memory is None:
+        return None
+    return speed_of(decision.engine, sizing_of(decision, model), answer.memory, traffic)
+
+
+def _per_million(spec: ServiceSpec, speed: Speed | None, usd: float | None) -> float | None:
+    traffic = _traffic(spec)
+    if speed is None or usd is None or traffic is None:
+        return None
+    return usd_per_million_tokens(usd, spec.replicas, speed, traffic)
 
 
 def wishes(name: str, stack: StackSpec) -> Wishes:
@@ -153,7 +201,7 @@ def _wanted(spec: ServiceSpec, resolved: Resolved) -> Sizing:
         model=resolved.model,
         engine_version=resolved.engine_version,
         quantization=resolved.quantization,
-        accelerator=accelerator_of(resolved.machines[0]),
+        accelerator=UNPLACED,
         context=spec.context,
         concurrency=spec.concurrency,
         kv_cache_dtype=spec.kv_cache_dtype.value,
@@ -170,7 +218,7 @@ def _sites(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Iterator[
         if spec.pool in (None, name):
             pool = stack.pools[name]
             for machine in resolved.machines:
-                if machine.id in pool.machine_types and (machine.gpu or "cpu") in pool.accelerators:
+                if machine.id in pool.machine_types and kind_of(machine) in pool.accelerators:
                     yield Site(machine, name, pool.max_nodes)
 
 
@@ -217,13 +265,19 @@ def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Can
 
 def _nothing_fits(path: str, spec: ServiceSpec, stack: StackSpec, resolved: Resolved, choice: Choice) -> Finding:
     if choice.unknown:
-        return Finding("unknown", f"{path}.model", f"cannot be sized: {choice.unknown}", "choose a dense model")
-    if not choice.losers:
+        out = "serve a model whose parts the catalog knows"
+        return Finding("unknown", f"{path}.model", f"cannot be sized: {choice.unknown}", out)
+    if choice.fits_unranked:
+        ranked_out = [loser for loser in choice.losers if loser.why.startswith("fits, but")]
+        shown = "; ".join(f"{labels}: {why}" for labels, why in list(grouped(ranked_out))[:4])
+        out = "objective: cost_per_hour needs no speed" + ("; or raise the budget" if spec.budget else "")
+        return Finding("objective", f"{path}.objective", f"nothing can be ranked by {spec.objective}: {shown}", out)
+    if not choice.losers and not choice.spanning:
         allowed = ", ".join(spec.accelerators) or "any"
         return Finding(
             "no-machine", path, f"no machine type offers the accelerators allowed ({allowed})", _pools(stack)
         )
-    tried = list(grouped(choice.losers))
+    tried = list(grouped([*map(over_nodes, choice.spanning), *choice.losers]))
     shown = "; ".join(f"{labels}: {why}" for labels, why in tried[:6])
     more = f"; and {len(tried) - 6} more kinds of machine" if len(tried) > 6 else ""
     return Finding(
@@ -238,47 +292,13 @@ def _pools(stack: StackSpec) -> str:
 
 def _nearest(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> str:
     """The cheapest machine of the whole catalog that would do, and smaller wishes that would fit."""
-    engine = ENGINES[resolved.engine]
-    everywhere = tuple(Site(m) for m in catalog().machines() if bool(m.gpu) == bool(resolved.machines[0].gpu))
-    outcome = choose(
-        engine,
-        _wanted(spec, resolved),
-        everywhere,
-        typical_tokens=spec.tokens_per_request,
-        replicas=spec.replicas,
-        tensor_parallel=spec.tensor_parallel,
-        download_bytes=_own_download(spec, stack, resolved),
-    )
+    everywhere = (Site(m) for m in catalog().machines() if (kind_of(m) == "cpu") == (resolved.machines[0].gpu is None))
+    outcome = choose(ENGINES[resolved.engine], _wanted(spec, resolved), everywhere, _demand(spec, stack, resolved))
     if outcome.best is None:
         return "no machine type of the catalog would hold it: lower context or concurrency, or quantize"
     best = outcome.best
     price = f", {best.usd_per_hour:.2f} USD per hour" if best.usd_per_hour is not None else ""
     return f"the nearest that would do: {best.label}{price}; or lower context or concurrency, or quantize"
-
-
-def _reasons(spec: ServiceSpec, best: Candidate, choice: Choice) -> Iterator[Reason]:
-    if best.usd_per_hour is None:
-        why = "smallest that fits; no price is known"
-    elif choice.others:
-        why = f"cheapest of {len(choice.others) + 1} that fit, {best.usd_per_hour:.2f} USD per hour on demand"
-    else:
-        why = f"the only one that fits, {best.usd_per_hour:.2f} USD per hour on demand"
-    yield Reason("machine type", best.site.machine.id, why)
-    if best.sizing.accelerator.gpu:
-        size = best.sizing.tensor_parallel
-        stated = (
-            "as stated" if spec.tensor_parallel else "the fewest GPUs that hold the model, its KV cache and the rest"
-        )
-        yield Reason("tensor parallel size", str(size), stated)
-
-
-def _also_fits(best: Candidate, other: Candidate) -> Loser:
-    if other.usd_per_hour is None:
-        return Loser(other.label, "fits, but no price is known")
-    if best.usd_per_hour is not None and other.usd_per_hour > best.usd_per_hour:
-        more = other.usd_per_hour - best.usd_per_hour
-        return Loser(other.label, f"fits, but costs {more:.2f} USD per hour more")
-    return Loser(other.label, "fits for the same price with more than is needed")
 
 
 def _advice(

@@ -11,8 +11,9 @@ from modelberth.engines import ENGINES, Sizing
 from modelberth.engines.choice import automatic
 from modelberth.errors import UnknownName, suggest
 from modelberth.findings import Finding, Level
-from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of
-from modelberth.placement import accelerator_of
+from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, stored_as
+from modelberth.names import Objective
+from modelberth.placement import accelerator_of, kind_of
 from modelberth.spec import EngineName, NodeLabels, Quantization, ServiceSpec, StackSpec, WeightsKind
 
 AUTO_GGUF = Quantization.Q4_K_M
@@ -43,7 +44,7 @@ class Resolved:
 def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]]:
     """Look everything up. The first part is None when there are errors; findings may hold warnings too."""
     spec, path = stack.services[name], f"services.{name}"
-    problems = [*_names(spec, stack, path)]
+    problems = [*_names(spec, stack, path), *_traffic(spec, path)]
     model, checkpoint = _model(spec, path, problems)
     machines = tuple(_machines(spec, stack))
     if problems or model is None:
@@ -53,7 +54,7 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
     quantization, quantization_reason = _quantization(spec, engine, model, checkpoint)
     source = _source(spec, path, engine, model, checkpoint, quantization, problems)
     if ENGINES[engine].needs_gpu:
-        machines = tuple(machine for machine in machines if machine.gpu)
+        machines = tuple(machine for machine in machines if kind_of(machine) != "cpu")
     if not machines:
         allowed = ", ".join(spec.accelerators) or "what the pools offer"
         problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", _offers(stack)))
@@ -92,6 +93,17 @@ def _accelerator_names(accelerators: tuple[str, ...], path: str) -> Iterator[Fin
             yield Finding("accelerator", f"{path}.accelerators", message, f"cpu, or {', '.join(known)}")
 
 
+def _traffic(spec: ServiceSpec, path: str) -> Iterator[Finding]:
+    traffic = spec.traffic
+    if traffic is None and spec.objective is not Objective.COST_PER_HOUR:
+        message = f"{spec.objective} follows from the lengths of prompts and answers, and none are stated"
+        out = "traffic: {input_tokens: 1000, output_tokens: 300}, for example, or objective: cost_per_hour"
+        yield Finding("traffic", f"{path}.traffic", message, out)
+    if traffic and traffic.input_tokens + traffic.output_tokens > spec.context:
+        message = f"{traffic.input_tokens} + {traffic.output_tokens} tokens are more than the context {spec.context}"
+        yield Finding("traffic", f"{path}.traffic", message, "shorter prompts or answers, or a longer context")
+
+
 def _pool_names(name: str, machine_types: tuple[str, ...], accelerators: tuple[str, ...]) -> Iterator[Finding]:
     path = f"pools.{name}"
     if not machine_types:
@@ -104,10 +116,10 @@ def _pool_names(name: str, machine_types: tuple[str, ...], accelerators: tuple[s
         except UnknownName as unknown:
             yield Finding("machine", f"{path}.machine_types", str(unknown), "a machine type of the catalog")
             continue
-        if (machine.gpu or "cpu") not in accelerators:
-            message = (
-                f"{machine_id} has {machine.gpu or 'no GPU'}, the pool's accelerators are {', '.join(accelerators)}"
-            )
+        kind = kind_of(machine)
+        if kind not in accelerators:
+            has = "no GPU" if kind == "cpu" else kind
+            message = f"{machine_id} has {has}, the pool's accelerators are {', '.join(accelerators)}"
             yield Finding("machine", f"{path}.machine_types", message, "make the two agree")
 
 
@@ -139,7 +151,7 @@ def _machines(spec: ServiceSpec, stack: StackSpec) -> Iterator[Machine]:
     cloud = stack.target.node_labels.value if stack.target.node_labels in (NodeLabels.GCP, NodeLabels.AWS) else None
     for machine in catalog().machines(cloud=None if stack.pools else cloud):
         in_pools = machine.id in named if stack.pools else True
-        if in_pools and (not spec.accelerators or (machine.gpu or "cpu") in spec.accelerators):
+        if in_pools and (not spec.accelerators or kind_of(machine) in spec.accelerators):
             yield machine
 
 
@@ -147,7 +159,7 @@ def _engine(spec: ServiceSpec, machines: tuple[Machine, ...], checkpoint: Checkp
     if spec.engine is not EngineName.AUTO:
         return spec.engine.value, Reason("engine", spec.engine.value, "as stated")
     gguf = spec.quantization.is_gguf or (checkpoint is not None and checkpoint.format is Format.GGUF)
-    gpus = not machines or any(machine.gpu for machine in machines)
+    gpus = not machines or any(kind_of(machine) != "cpu" for machine in machines)
     engine, why = automatic(gguf=gguf, gpus=gpus)
     return engine, Reason("engine", engine, why)
 
@@ -199,13 +211,12 @@ def _source(
     row = next(iter(rows), None)
     try:
         shape = shape_of(model)
-        computed = (
-            gguf_bytes(shape, quantization)
-            if Quantization(quantization).is_gguf
-            else safetensors_bytes(shape, quantization)
-        )
+        if Quantization(quantization).is_gguf:
+            computed = gguf_bytes(shape, quantization)
+        else:
+            computed = safetensors_bytes(shape, stored_as(model, quantization, row, None))
     except Unsized as reason:
-        out = "sized today: dense models with full attention; nothing is guessed for the others"
+        out = "serve a model whose parts the catalog knows; nothing is guessed for the others"
         problems.append(Finding("unknown", f"{path}.model", f"verdict unknown: {reason}", out))
         return None
     if row is not None and spec.model.revision and not checkpoint:
@@ -221,7 +232,7 @@ def _source(
             stored_bytes=row.bytes or computed,
         )
     if own or (quantization in ENGINES[engine].quantizes_to and native in sixteen_bit):
-        native_bytes = model.weights_bytes or safetensors_bytes(shape, native)
+        native_bytes = model.weights_bytes or safetensors_bytes(shape, stored_as(model, native, None, None))
         revision = spec.model.revision or (model.revision if spec.model.id == model.id else None)
         return Source(repository=spec.model.id, revision=revision, stored_bytes=native_bytes)
     if Quantization(quantization).is_gguf != ENGINES[engine].reads_gguf:
@@ -261,7 +272,7 @@ def _objections(spec: ServiceSpec, resolved: Resolved, path: str) -> Iterator[Fi
     """Errors that the engine raises on every machine allowed: they belong to a field, not to a machine."""
     engine = ENGINES[resolved.engine]
     common: dict[tuple[str, str], Finding] | None = None
-    for machine in {machine.gpu: machine for machine in resolved.machines}.values():
+    for machine in {machine.gpu: machine for machine in resolved.machines if not machine.gpu_slice}.values():
         sizing = Sizing(
             model=resolved.model,
             engine_version=resolved.engine_version,

@@ -28,7 +28,7 @@ from modelberth.fields import (
     Whole,
     own_namespace,
 )
-from modelberth.names import Capacity, Quantization
+from modelberth.names import Capacity, Objective, Quantization
 
 
 class EngineName(StrEnum):
@@ -234,6 +234,8 @@ class ServiceSpec(Part):
     """API key that clients must send, by reference."""
     budget: Budget | None = None
     """What the service may cost."""
+    objective: Objective = Objective.COST_PER_HOUR
+    """What the chosen machines are best at; by token and latency (time per output token first) need traffic."""
     image: Text | None = None
     """Container image instead of the engine's own."""
     image_digest: Digest | None = None

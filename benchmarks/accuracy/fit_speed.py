@@ -29,7 +29,7 @@ TARGET = Path(__file__).resolve().parents[2] / "modelberth" / "catalog" / "speed
 AS_OF = date(2026, 11, 22)
 TPOT_PULL, TTFT_PULL = 20.0, 10.0
 BEND = 0.12
-TAILS = (0.04, 0.96)
+TAILS = (0.045, 0.955)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ TPOT = {
     "weight_read": Constant(1.1, 0.3, "1", "bytes of 8- and 16-bit weights over bandwidth: 1 is the data sheet's rate"),
     "four_bit_read": Constant(1.5, 0.3, "1", "the same for 4-bit weights of dense models"),
     "expert_read": Constant(1.2, 0.3, "1", "the same for the experts that the step's tokens reach"),
-    "cache_read": Constant(1.0, 0.3, "1", "the same for KV cache and states, counted at two bytes per element"),
+    "cache_read": Constant(1.0, 0.3, "1", "the same for KV cache and states, in their own type"),
     "compute": Constant(1.5, 0.4, "1", "decode matrix products over the dense peak"),
     "expert_compute": Constant(2.5, 0.4, "1", "the same in experts, decode and prompts"),
     "prompt_compute": Constant(1.5, 0.3, "1", "prompt matrix products and attention over the dense peak"),
@@ -58,7 +58,8 @@ TPOT = {
     "routing_ms": Constant(0.004, 0.7, "ms", "more per layer with experts and doubling of experts per token"),
     "quantize_ms": Constant(0.003, 0.7, "ms", "quantizing one activation before a matrix product"),
     "all_reduce_ms": Constant(0.007, 0.5, "ms", "latency of a layer's two all-reduces per doubling of the GPUs"),
-    "exchange": Constant(1.5, 0.5, "1", "all-reduced bytes (ring) over the link's rate"),
+    "exchange": Constant(1.5, 0.5, "1", "all-reduced bytes (ring) over the link's rate, decode"),
+    "prompt_exchange": Constant(1.0, 0.4, "1", "the same, prompts: large messages"),
     "hopper_kernels": Constant(1.1, 0.15, "1", "kernels on compute capability 9.0 against 10.x"),
     "hopper_experts": Constant(1.2, 0.2, "1", "expert kernels and products on compute capability 9.0, in addition"),
     "prompt_launch_ms": Constant(

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from math import isqrt
-from pathlib import Path
+from typing import Any
 
-from modelberth.catalog import Model, catalog
+from benchmarks.accuracy.told import number, serving
+from modelberth.catalog import catalog
 from modelberth.memory import shape_of, stored_as
 from modelberth.memory.kv import kv_bytes_per_token
-from modelberth.memory.shapes import Shape
 from modelberth.memory.weights import Ranks, safetensors_bytes
 from modelberth.speed.estimate import Server
 from modelberth.speed.work import Traffic, stored_kind
 
-TRUTH = Path(__file__).parent / "truth" / "serving_speed.csv"
-GPUS = {
-    "h100_sxm": "nvidia-h100-80gb",
-    "h200_sxm": "nvidia-h200-141gb",
-    "b200_sxm": "nvidia-b200",
-    "b300_sxm": "nvidia-b300",
-    "gb200": "nvidia-gb200",
-}
-MODELS = {
-    "meta-llama/Llama-3.1-70B": "meta-llama/Meta-Llama-3.1-70B",
-    "meta-llama/Llama-3.1-8B-Instruct": "meta-llama/Meta-Llama-3.1-8B",
-    "nvidia/Llama-3.1-8B-Instruct-FP8": "meta-llama/Meta-Llama-3.1-8B",
-    "zhipuai/GLM-5": "zai-org/GLM-5",
-    "nvidia/DeepSeek-R1-NVFP4": "deepseek-ai/DeepSeek-R1",
-    "nvidia/DeepSeek-V3.1-NVFP4": "deepseek-ai/DeepSeek-V3",
-}
 FAMILIES = {"deepseek-ai/DeepSeek-R1": "DeepSeek R1 and V3", "deepseek-ai/DeepSeek-V3": "DeepSeek R1 and V3"}
 """Models of one shape are held out together."""
-ENGINES = {"vllm": "vllm", "sglang": "sglang", "trtllm": "tensorrt_llm"}
-QUANTIZATIONS = {"fp8": "fp8", "fp8_block": "fp8", "nvfp4": "nvfp4", "fp4": "nvfp4", "bf16": "bf16", "int4_wo": "gptq"}
 GB = 1e9
 
 
@@ -62,49 +42,37 @@ def rows() -> list[Row]:
     """Rows whose quantization is stated and whose tensor parallel ranks divide the attention heads."""
     seen: set[tuple[object, ...]] = set()
     found = []
-    with TRUTH.open(encoding="utf-8", newline="") as file:
-        for cells in csv.DictReader(file):
-            row = _row(cells)
-            if row is None:
-                continue
-            server, traffic = row.run
-            same = (row.model, server.gpu.id, server.engine, server.ranks, traffic, round(row.tpot_ms, 3))
-            found.append(replace(row, repeated=same in seen))
-            seen.add(same)
+    for cells, told in serving():
+        row = _row(cells, told)
+        server, traffic = row.run
+        same = (row.model, server.gpu.id, server.engine, server.ranks, traffic, round(row.tpot_ms, 3))
+        found.append(replace(row, repeated=same in seen))
+        seen.add(same)
     return found
 
 
-def _row(cells: dict[str, str]) -> Row | None:
-    quantization = QUANTIZATIONS.get(cells["gemm_quant"] or cells["precision"])
-    model_id = MODELS.get(cells["model"], cells["model"])
-    model = model_named(model_id)
-    tensor, experts = int(cells["tp"]), int(cells["moe_ep"] or 1) or 1
-    if quantization is None or model.num_attention_heads % tensor:
-        return None
-    data = max(1, int(cells["attention_dp"] or 1))
+def _row(cells: Mapping[str, str], told: Mapping[str, Any]) -> Row:
+    model = catalog().model(told["model"])
     server = Server(
-        engine=ENGINES[cells["engine"]],
-        gpu=catalog().gpu(GPUS[cells["system"]]),
-        shape=_shape(model_id),
-        stored=stored_as(model, quantization, None, None),
-        ranks=Ranks(tensor, 1, data),
-        expert_ranks=experts,
+        engine=told["engine"],
+        gpu=catalog().gpu(told["gpu"]),
+        shape=shape_of(model),
+        stored=stored_as(model, told["quantization"], None, None),
+        ranks=Ranks(told["tensor_parallel"], told["pipeline_parallel"], told["data_parallel"]),
+        expert_ranks=told["expert_parallel"],
         selected_tokens=model.index_topk,
     )
-    traffic = Traffic(float(cells["batch_size"]), int(cells["isl"]), int(cells["osl"]))
+    traffic = Traffic(told["batch"], told["input_tokens"], told["output_tokens"])
     run = _as_run(server, traffic) if cells["attention_dp"] else (server, traffic)
-    ttft = float(cells["ttft_ms"]) if cells["ttft_ms"] else None
-    return Row(cells["id"], model_id, (server, traffic), run, float(cells["tpot_ms"]), ttft, False)
-
-
-def model_named(model_id: str) -> Model:
-    """The catalog's row."""
-    return catalog().model(model_id)
-
-
-@cache
-def _shape(model_id: str) -> Shape:
-    return shape_of(model_named(model_id))
+    return Row(
+        id=told["id"],
+        model=model.id,
+        stated=(server, traffic),
+        run=run,
+        tpot_ms=float(cells["tpot_ms"]),
+        ttft_ms=number(cells["ttft_ms"]),
+        repeated=False,
+    )
 
 
 def _as_run(server: Server, traffic: Traffic) -> tuple[Server, Traffic]:

@@ -68,6 +68,7 @@ _GGML_TYPES: Mapping[int, tuple[str, int, int]] = {
     34: ("tq1_0", 54, 256),
     35: ("tq2_0", 66, 256),
     39: ("mxfp4", 17, 32),
+    40: ("nvfp4", 36, 64),
 }
 """Number of a ggml type: name, bytes of a block, elements of a block."""
 

@@ -304,10 +304,15 @@ class Since(BaseModel):
 
 
 class BatchDefault(BaseModel):
-    """Batch limits an engine chooses on GPUs that show at least ``min_visible_memory_gib``, first match wins."""
+    """Batch limits an engine chooses from ``since`` on, on GPUs that show at least ``min_visible_memory_gib``.
+
+    The first that matches wins.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    since: Text
+    source: Text
     min_visible_memory_gib: float
     except_gpus: tuple[Text, ...] = ()
     max_num_seqs: Positive
@@ -330,6 +335,10 @@ class Engine(Row):
     gpu_memory_utilization_default: tuple[Since, ...] = ()
     cudagraphs_in_budget: tuple[Since, ...] = ()
     batch_defaults: tuple[BatchDefault, ...] = ()
+    sized_versions: tuple[Text, ...] = ()
+    """Versions between which the memory model changes: candidates where nobody states one."""
+    architectures_since: dict[Text, Text] = Field(default_factory=dict)
+    """First version that serves an architecture."""
 
     def image(self, variant: str, version: str | None = None) -> str:
         """The image reference of one variant; KeyError when the engine has no such image."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from modelberth import compatibility
+from modelberth import compatibility, parallel
 from modelberth.catalog import Gpu, Model, catalog
 from modelberth.compatibility import Answer, Kind, Subject
 from modelberth.decision import Decision
@@ -237,6 +237,13 @@ def compatibility_objections(engine: str, sizing: Sizing) -> list[Finding]:
     name = catalog().engine(engine).name
     found = (_objection(name, sizing, answer) for answer in given)
     return [finding for finding in found if finding is not None]
+
+
+def parallel_objections(engine: str, sizing: Sizing) -> list[Finding]:
+    """Numbers of ranks that the engine refuses for this model, as errors."""
+    served = parallel.Served(engine, sizing.engine_version, sizing.model, sizing.quantization)
+    ranks = Ranks(sizing.tensor_parallel, sizing.pipeline_parallel, sizing.data_parallel)
+    return list(parallel.findings(served, ranks))
 
 
 def _objection(engine: str, sizing: Sizing, answer: Answer) -> Finding | None:

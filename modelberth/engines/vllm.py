@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from modelberth.catalog import Engine as Facts
@@ -24,6 +24,7 @@ from modelberth.engines.base import (
     download_port,
     image_parts,
     image_reference,
+    parallel_objections,
     setup_of,
     weights_folder,
 )
@@ -100,8 +101,8 @@ class Vllm:
         """What vLLM cannot do with this model, format and GPU."""
         if sizing.accelerator.gpu is None:
             return [Finding("engine", "accelerators", "vLLM is planned on GPUs only", "use engine llamacpp on cpu")]
-        heads = _by_heads(sizing.model, sizing.tensor_parallel)
-        return [*compatibility_objections(self.name, sizing), *heads, *context_objections(sizing)]
+        ranks = parallel_objections(self.name, sizing)
+        return [*compatibility_objections(self.name, sizing), *ranks, *context_objections(sizing)]
 
     def defaults(self, sizing: Sizing) -> dict[str, Any]:
         """Utilization by version and batch limits by GPU, as vLLM chooses them itself."""
@@ -215,20 +216,6 @@ def stored_quantization(model: Model, dtype: str | None = None) -> str:
     if dtype in ("half", "float16"):
         return "fp16"
     return model.quantization.value if model.quantization else "bf16"
-
-
-def _by_heads(model: Model, tensor_parallel: int) -> Iterator[Finding]:
-    """Attention heads are split evenly; KV heads are split or replicated evenly (vLLM, layers/linear.py)."""
-    heads, kv_heads = model.num_attention_heads, model.num_kv_heads
-
-    def splits(size: int) -> bool:
-        return heads % size == 0 and (kv_heads % size == 0 or size % kv_heads == 0)
-
-    if not splits(tensor_parallel):
-        of = f"{heads} attention heads" if heads % tensor_parallel else f"{kv_heads} KV heads"
-        message = f"{tensor_parallel} does not divide the {of} of {model.id}"
-        valid = ", ".join(str(size) for size in range(1, 17) if splits(size))
-        yield Finding("tensor-parallel", "tensor_parallel", message, f"one of {valid}")
 
 
 def _quantizes_while_loading(decision: Decision) -> bool:

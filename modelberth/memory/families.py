@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 
-from modelberth.catalog import Checkpoint, Model
+from modelberth.catalog import Checkpoint, Model, catalog
 from modelberth.memory.blocks import Blocks, Family
 from modelberth.memory.shapes import Part, Shape
 from modelberth.memory.terms import Unsized
-from modelberth.memory.weights import Stored
+from modelberth.memory.weights import FOUR_BIT, Stored
 
 FAMILIES = {
     "BaichuanForCausalLM": Family(),
@@ -70,13 +70,34 @@ FAMILIES = {
 
 
 def stored_as(model: Model, quantization: str, checkpoint: Checkpoint | None, total_bytes: int | None) -> Stored:
-    """How ``quantization`` of a model is stored: as its own repository or the named checkpoint says, else the rule."""
+    """How ``quantization`` of a model is stored: as its own repository or the named checkpoint says, else the rule.
+
+    Where a repository of the same shape is known in this format, its choice of what to quantize stands for the rule.
+    """
     row = checkpoint or (model if model.quantization == quantization else None)
-    if row is None or row.quantization != quantization:
-        return Stored(quantization, total_bytes=total_bytes, draft_layers=model.mtp_layers or 0)
-    own = row.weights_bytes if isinstance(row, Model) else row.bytes
-    exceptions = tuple((name, kind.value) for name, kind in row.formats.items())
-    return Stored(quantization, exceptions, row.group_size, total_bytes or own, model.mtp_layers or 0)
+    drafts = model.mtp_layers or 0
+    if row is not None and row.quantization == quantization:
+        own = row.weights_bytes if isinstance(row, Model) else row.bytes
+        return Stored(quantization, _formats(row), row.group_size, total_bytes or own, drafts)
+    sibling = _sibling(model, quantization) if quantization in FOUR_BIT else None
+    formats = _formats(sibling) if sibling else ()
+    group = sibling.group_size if sibling else None
+    return Stored(quantization, formats, group, total_bytes, drafts, assumed=True)
+
+
+def _formats(row: Model | Checkpoint) -> tuple[tuple[str, str], ...]:
+    return tuple((name, kind.value) for name, kind in row.formats.items())
+
+
+@cache
+def _sibling(model: Model, quantization: str) -> Model | None:
+    """A model of the catalog with this one's layers and widths, stored in ``quantization``."""
+
+    def dimensions(row: Model) -> tuple[int | None, ...]:
+        return row.num_layers, row.hidden_size, row.num_attention_heads, row.num_experts, row.moe_intermediate_size
+
+    same = (row for row in catalog().models() if dimensions(row) == dimensions(model))
+    return next((row for row in same if row.quantization == quantization), None)
 
 
 @cache

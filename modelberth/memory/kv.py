@@ -46,13 +46,14 @@ def kv_bytes_per_token(shape: Shape, kv_cache_dtype: str = "auto", tensor_parall
 def kv_arithmetic(shape: Shape, kv_cache_dtype: str, tensor_parallel: int) -> str:
     """The same in words, with its numbers."""
     return " + ".join(
-        _in_words(cache, kv_cache_dtype, tensor_parallel)
+        cache_arithmetic(cache, kv_cache_dtype, tensor_parallel)
         for cache in shape.caches
         if cache.keeps is Keeps.EVERYTHING and cache.layers
     )
 
 
-def _in_words(cache: Cache, kv_cache_dtype: str, tensor_parallel: int) -> str:
+def cache_arithmetic(cache: Cache, kv_cache_dtype: str, tensor_parallel: int) -> str:
+    """Layers of one kind that keep everything, in words with their numbers."""
     size = f"{float(BYTES_PER_ELEMENT[kv_cache_dtype]):g} B"
     if cache.latent:
         index = f" + {cache.extra_bytes} B of index" if cache.extra_bytes else ""

@@ -42,6 +42,10 @@ RUNTIME_MIB = (200, 350, 700)
 """CUDA context, cuBLAS handles and ggml's pool of temporary buffers on one GPU: an allowance (low, amount, high).
 ollama/ollama@v0.32.15:ml/device.go (MinimumMemory) sets 457 MiB aside for the same."""
 
+METAL_MIB = (100, 256, 512)
+"""The same with Metal, of the working set that macOS recommends (ggml/src/ggml-metal/ggml-metal-device.m counts against
+recommendedMaxWorkingSetSize). ollama/ollama@v0.32.15:ml/device.go sets 512 MiB aside."""
+
 PROCESS_MIB = (150, 512, 1024)
 """The server process itself on a CPU node: code, tokenizer, HTTP threads. An allowance (low, amount, high)."""
 
@@ -113,6 +117,11 @@ class Cells:
                 cells = slots.window_cells(cache.window) if cache.keeps is Keeps.WINDOW else slots.cells
                 total += count * cells * slots.streams * row_bytes(cache, self.kv_cache_dtype)
         return -(-total.numerator // total.denominator)
+
+    @property
+    def allocated_bytes(self) -> int:
+        """What llama-server allocates at start for all its slots, whatever they hold later."""
+        return self.bytes(self.slots)
 
     def request_bytes(self, tokens: int) -> int:
         """One slot of this many tokens, rounded up to whole cells."""
@@ -219,9 +228,18 @@ def sized(setup: Setup) -> Memory:
     terms = (
         Term("weights", device_bytes(file, fullest), f"{some}{_model(setup)}{spread}", _where(setup)),
         _compute(setup, slots, gpus),
-        _allowance("runtime", RUNTIME_MIB, "CUDA context, cuBLAS and temporary buffers"),
+        _runtime(setup),
     )
     return _memory(setup, terms, _cells(setup, slots, fullest))
+
+
+def left_bytes(setup: Setup) -> int:
+    """What remains of the fullest GPU (or the node) with the caches of all slots allocated; negative: it does not start."""
+    memory, slots = sized(setup), slots_of(setup)
+    held = (
+        _fullest(setup, slots, stored_bytes(setup.shape, setup.stored)) if setup.on_gpu else range(setup.shape.layers)
+    )
+    return memory.kv_budget_bytes - _cells(setup, slots, held).allocated_bytes
 
 
 def _offloaded(setup: Setup) -> int:
@@ -234,15 +252,6 @@ def _fullest(setup: Setup, slots: Slots, file: FileBytes) -> range:
     gpus = setup.ranks.gpus
     held = [layers_on(gpu, gpus, setup.shape.layers, _offloaded(setup)) for gpu in range(gpus)]
     return max(held, key=lambda each: device_bytes(file, each) + _cells(setup, slots, each).bytes(slots))
-
-
-def allocated_bytes(setup: Setup) -> int:
-    """KV cache and states that the fullest GPU (or the node) allocates at start, for all slots."""
-    slots = slots_of(setup)
-    if not setup.on_gpu:
-        return _cells(setup, slots, range(setup.shape.layers)).bytes(slots)
-    held = _fullest(setup, slots, stored_bytes(setup.shape, setup.stored))
-    return _cells(setup, slots, held).bytes(slots)
 
 
 def host_memory_bytes(setup: Setup) -> int:
@@ -280,6 +289,12 @@ def _compute(setup: Setup, slots: Slots, gpus: int) -> Term:
     why = f"widest step of the graph at {step.tokens} tokens, logits of {step.outputs} tokens"
     amount = compute_bytes(setup.shape, step, gpus)
     return about("activation", amount, why, "src/llama-graph.cpp and ggml/src/ggml-alloc.c", 0.85, 1.3)
+
+
+def _runtime(setup: Setup) -> Term:
+    if setup.gpu is not None and setup.gpu.vendor == "apple":
+        return _allowance("runtime", METAL_MIB, "Metal queues and pipelines")
+    return _allowance("runtime", RUNTIME_MIB, "CUDA context, cuBLAS and temporary buffers")
 
 
 def _allowance(name: str, mib: tuple[int, int, int], what: str) -> Term:

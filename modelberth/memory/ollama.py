@@ -113,9 +113,7 @@ def placement(setup: Setup) -> Placement:
 
 
 def _fits(setup: Setup, layers: int) -> bool:
-    offloaded = replace(setup, gpu_layers=layers)
-    left = llamacpp.sized(offloaded).kv_budget_bytes - llamacpp.allocated_bytes(offloaded)
-    return left >= llamacpp.FIT_MARGIN_BYTES
+    return llamacpp.left_bytes(replace(setup, gpu_layers=layers)) >= llamacpp.FIT_MARGIN_BYTES
 
 
 def memory(setup: Setup) -> Memory:

@@ -24,6 +24,9 @@ SWA_FULL_TOKENS_RATIO = Fraction(8, 10)
 MAMBA_FULL_MEMORY_RATIO = Fraction(9, 10)
 """Memory of states per memory of KV cache (mamba_full_memory_ratio, 0.5.5 to 0.5.23)."""
 
+DRIVER_MIB = 470
+"""What nvidia-smi counts (memory.total, which the defaults are computed from) and CUDA does not show: an allowance."""
+
 HYBRID_WINDOWS_SINCE = "0.5.6"
 """Models with sliding windows have a pool of their own for them; 0.5.5 stores every token of every layer
 (configs/model_config.py, is_hybrid_swa_model)."""
@@ -120,7 +123,7 @@ def prefill_graph_sizes(largest: int) -> list[int]:
 
 
 def _default_fraction(setup: Setup, tp_size: int, chunk: int, batch: int) -> float:
-    total = setup.capacity_bytes / MIB
+    total = setup.capacity_bytes / MIB + DRIVER_MIB
     fraction = round((total - reserved_mib(setup, tp_size, chunk, batch)) / total, 3)
     vision = _vision_parameters(setup.shape)
     if not vision:

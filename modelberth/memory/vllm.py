@@ -7,24 +7,69 @@ KV cache = total x gpu_memory_utilization - weights - peak of the profile run - 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import ceil
 
 from modelberth.catalog import Engine, catalog
 from modelberth.memory import vllm_terms as formulas
 from modelberth.memory.setup import Setup
 from modelberth.memory.shapes import Part, Role
 from modelberth.memory.terms import Memory, Term, Unsized, about
-from modelberth.memory.vllm_cache import kv_plan
-from modelberth.memory.weights import SIXTEEN_BIT, as_loaded, fullest_stage, part_bytes
-from modelberth.units import GIB
+from modelberth.memory.vllm_cache import BLOCK_TOKENS, kv_plan
+from modelberth.memory.weights import SIXTEEN_BIT, as_loaded, assumed_range, fullest_stage, part_bytes
+from modelberth.units import GIB, MIB
 from modelberth.versions import fact, key
 
-NON_TORCH_GIB = {"alone": 0.15, "with NCCL": 0.6}
-"""Memory outside torch's allocator on one GPU and with tensor parallel ranks.
-Source: llm-d-incubation/llm-d-planner@e50305a, src/planner/capacity_planner.py."""
 
-CUDA_GRAPHS_GIB = 0.75
-"""CUDA graphs of dense models: 0.1 to 1.2 GiB in start-up logs."""
+@dataclass(frozen=True)
+class Allowance:
+    """An amount in GiB that no formula gives, with the range that start-up logs show."""
+
+    since: str
+    gib: float
+    low_gib: float
+    high_gib: float
+
+
+NON_TORCH = {
+    "alone": (
+        Allowance("0", 0.25, 0.05, 0.5),
+        Allowance("0.8", 0.3, 0.05, 0.8),
+        Allowance("0.9.2", 0.13, 0.05, 0.35),
+        Allowance("0.17", 0.3, 0.1, 0.5),
+    ),
+    "with NCCL": (
+        Allowance("0", 0.3, 0.1, 0.8),
+        Allowance("0.8", 0.5, 0.1, 1.5),
+        Allowance("0.9.2", 0.6, 0.3, 1.0),
+        Allowance("0.12", 0.45, 0.1, 0.9),
+    ),
+}
+"""Memory outside torch's allocator that is charged to the budget: CUDA modules and cuBLAS; from 0.8 to 0.9.1 its V1
+engine also charges the CUDA context (0.5 GiB), which V0, still there, does not; NCCL's buffers while the snapshot is taken before them, up to 0.10 (v1/worker/gpu_worker.py).
+Sources: llm-d-incubation/llm-d-planner@e50305a, src/planner/capacity_planner.py (0.15 and 0.6 GiB), and vLLM start-up
+logs (0.05 to 0.47 GiB)."""
+
+CUDA_GRAPHS = {"dense": Allowance("0", 0.35, 0.1, 0.9), "experts": Allowance("0", 0.9, 0.3, 1.6)}
+"""CUDA graphs. vLLM measures a trial capture (v1/worker/gpu_model_runner.py, 0.20), there is no formula; start-up logs
+show 0.1 to 0.7 GiB for dense models and 1.0 to 1.2 for experts."""
+
+VISION_PROFILE = Allowance("0", 0.9, 0.3, 1.8)
+"""Peak of the largest image in the encoder and its embeddings, kept while the batch runs (encoder_cache_manager.py)."""
+
+EXPERT_PARALLEL = Allowance("0", 4.0, 0.5, 10.0)
+"""Exchange buffers and DeepGEMM workspaces of expert parallel: 1 GiB of NVLink buffer by default
+(VLLM_DEEPEP_BUFFER_SIZE_MB), 2.4 to 7 GiB in start-up logs."""
+
+FLASHINFER_WORKSPACE_MIB = {"0": 256, "0.22": 394}
+"""Workspace of the attention backend, allocated after the KV cache (v1/attention/backends/flashinfer.py)."""
+
+
+def _allowed(name: str, allowances: tuple[Allowance, ...], version: str, why: str, source: str) -> Term:
+    chosen = [each for each in allowances if key(version) >= key(each.since)][-1]
+    bounds = (int(chosen.low_gib * GIB), ceil(chosen.high_gib * GIB))
+    return Term(name, int(chosen.gib * GIB), why, source, *bounds)
 
 
 @dataclass(frozen=True)
@@ -40,54 +85,84 @@ def default_utilization(engine: Engine, version: str) -> float:
     return float(fact(engine.gpu_memory_utilization_default, version))
 
 
-def batch_defaults(engine: Engine, visible_memory_gib: float, gpu_id: str) -> BatchDefaults:
-    """max_num_seqs and max_num_batched_tokens when nothing is said, for this GPU (vLLM 0.33.0, engine/arg_utils.py)."""
+def batch_defaults(engine: Engine, version: str, visible_memory_gib: float, gpu_id: str) -> BatchDefaults:
+    """max_num_seqs and max_num_batched_tokens when nothing is said, for this GPU and version."""
     for row in engine.batch_defaults:
-        if visible_memory_gib >= row.min_visible_memory_gib and gpu_id not in row.except_gpus:
+        known = key(version) >= key(row.since)
+        if known and visible_memory_gib >= row.min_visible_memory_gib and gpu_id not in row.except_gpus:
             return BatchDefaults(row.max_num_seqs, row.max_num_batched_tokens)
     raise LookupError(f"no batch defaults for {gpu_id}")
+
+
+V0_CHUNKED_ABOVE_TOKENS = 32_768
+"""Contexts that the first engine prefills in chunks; shorter ones whole (engine/arg_utils.py of 0.6.6)."""
 
 
 def settled(setup: Setup) -> Setup:
     """The setup with every default that memory depends on stated."""
     if not setup.on_gpu:
         raise Unsized("vLLM is sized on GPUs only")
-    facts = catalog().engine("vllm")
-    batch = batch_defaults(facts, setup.capacity_bytes / GIB, setup.gpu.id if setup.gpu else "")
+    facts, version = catalog().engine("vllm"), setup.engine_version
+    batch = batch_defaults(facts, version, setup.capacity_bytes / GIB, setup.gpu.id if setup.gpu else "")
     tokens = max(batch.max_num_batched_tokens, setup.max_num_seqs or 0)
+    context = setup.context or 0
+    if key(version) < key("0.8") and context <= V0_CHUNKED_ABOVE_TOKENS:
+        tokens = max(tokens, context)
     return replace(
         setup,
         max_num_seqs=setup.max_num_seqs or batch.max_num_seqs,
         max_num_batched_tokens=setup.max_num_batched_tokens or tokens,
-        utilization=setup.utilization or default_utilization(facts, setup.engine_version),
+        utilization=setup.utilization or default_utilization(facts, version),
     )
 
 
 def memory(setup: Setup) -> Memory:
     """The sum for one GPU. Raises :class:`Unsized` for a quantization that has no layout."""
     setup = settled(setup)
-    facts = catalog().engine("vllm")
-    tp = setup.ranks.tensor
-    terms = [
-        *weights(setup),
-        _activation(setup),
-        Term(
-            "non-torch",
-            int(NON_TORCH_GIB["alone" if tp == 1 else "with NCCL"] * GIB),
-            "CUDA context and libraries" + (", NCCL buffers" if tp > 1 else ""),
-            "llm-d-planner@e50305a",
-        ),
-    ]
-    if not setup.enforce_eager and bool(fact(facts.cudagraphs_in_budget, setup.engine_version)):
-        graphs = int(CUDA_GRAPHS_GIB * GIB)
-        terms.append(Term("CUDA graphs", graphs, "counted inside the budget since 0.21", "vLLM start-up logs"))
+    version = setup.engine_version
+    graphs = None if setup.enforce_eager else _graphs(setup)
+    inside = bool(fact(catalog().engine("vllm").cudagraphs_in_budget, version))
+    overhead = [*_overhead(setup), *([graphs] if graphs and inside else [])]
+    outside = [_workspace(version), *([graphs] if graphs and not inside else [])]
     return Memory(
         engine="vllm",
         capacity_bytes=setup.capacity_bytes,
-        budget_bytes=formulas.budget_bytes(setup.engine_version, setup.capacity_bytes, setup.utilization or 0),
-        terms=tuple(terms),
+        budget_bytes=formulas.budget_bytes(version, setup.capacity_bytes, setup.utilization or 0),
+        terms=(*weights(setup), _activation(setup), *overhead),
+        outside=tuple(outside),
         kv=kv_plan(setup),
     )
+
+
+def _overhead(setup: Setup) -> Iterator[Term]:
+    shape, version, many = setup.shape, setup.engine_version, setup.ranks.gpus > 1
+    why = "CUDA modules and libraries" + (", NCCL and all-reduce buffers" if many else "")
+    kind = "with NCCL" if many else "alone"
+    yield _allowed("non-torch", NON_TORCH[kind], version, why, "vLLM start-up logs, llm-d-planner@e50305a")
+    second = _second_runner(setup)
+    counters = formulas.penalty_bytes(version, setup.max_num_seqs or 0, shape.vocab, v2_runner=second)
+    if counters:
+        why = f"{setup.max_num_seqs} sequences x {shape.vocab} vocabulary x 4 B, and a mask"
+        yield Term("penalty counters", counters, why, "v1/worker/gpu/sample/penalties.py, charged since 0.27")
+    if setup.expert_parallel and shape.experts:
+        yield _allowed(
+            "expert exchange", (EXPERT_PARALLEL,), version, "all-to-all buffers and workspaces", "vLLM start-up logs"
+        )
+
+
+def _graphs(setup: Setup) -> Term:
+    kind = "experts" if setup.shape.experts else "dense"
+    why = "graphs of a decode step, counted inside the budget since 0.20"
+    return _allowed("CUDA graphs", (CUDA_GRAPHS[kind],), setup.engine_version, why, "vLLM start-up logs")
+
+
+def _workspace(version: str) -> Term:
+    mib = [size for since, size in FLASHINFER_WORKSPACE_MIB.items() if key(version) >= key(since)][-1]
+    return Term("attention workspace", mib * MIB, f"{mib} MiB", "v1/attention/backends/flashinfer.py")
+
+
+def _second_runner(setup: Setup) -> bool:
+    return formulas.second_runner(setup.engine_version, moe=bool(setup.shape.experts), hybrid=not setup.shape.uniform)
 
 
 def weights(setup: Setup) -> tuple[Term, ...]:
@@ -105,7 +180,9 @@ def weights(setup: Setup) -> tuple[Term, ...]:
     if factor != 1.0:
         why += f", scaled by {factor:.3f} to the files of the checkpoint"
     amount = fullest_stage(shape, sizes, ranks.pipeline) * factor
-    terms = [about("weights", amount, why, "shapes of config.json and the format's layout", 0.995, 1.01)]
+    low, high = assumed_range(shape, setup.stored, ranks)
+    source = "shapes of config.json and the format's layout"
+    terms = [about("weights", amount, why, source, 0.995 * low, 1.01 * high)]
     if copies := _latent_copies(setup):
         terms.append(copies)
     if shape.rotary_elements:
@@ -157,47 +234,53 @@ def _activation(setup: Setup) -> Term:
     """The larger of the sampler's logits and one batch through one layer: the peak of vLLM's profile run."""
     shape, version = setup.shape, setup.engine_version
     tokens, asked = setup.max_num_batched_tokens or 0, setup.max_num_seqs or 0
-    seqs = formulas.sampled_sequences(asked, tokens)
-    hybrid = not shape.uniform
-    second = formulas.second_runner(version, moe=bool(shape.experts), hybrid=hybrid)
-    vocab = formulas.padded_vocabulary(shape.vocab)
-    sampler = formulas.sampler_peak_bytes(version, seqs, vocab, tokens, shape.hidden, v2_runner=second)
-    forward = _forward(setup, tokens)
+    seqs, second = formulas.sampled_sequences(asked, tokens), _second_runner(setup)
+    sampler = formulas.sampler_peak_bytes(version, seqs, shape.vocab, tokens, shape.hidden, v2_runner=second)
+    sampler += formulas.sampler_buffer_bytes(version, seqs, shape.vocab, MULTIPROCESSORS)
+    workspace = _expert_workspace(setup, tokens)
+    kept = workspace if key(version) >= key(WORKSPACE_KEPT_SINCE) else 0
+    sampler += kept
+    forward = _forward(setup, tokens) + workspace
     capability = setup.gpu.compute_capability if setup.gpu else None
     cublas = formulas.cublas_workspace_bytes(float(capability)) if capability else 0
     if sampler >= forward:
         copies = float(formulas.sampler_copies(version, seqs, v2_runner=second))
-        why = f"sampler: {copies:g} x {seqs} sequences x {vocab} vocabulary x 4 B, and the batch's hidden states"
+        why = f"sampler: {copies:g} x {seqs} sequences x {shape.vocab} vocabulary x 4 B, and the batch's hidden states"
     else:
         why = f"one batch of {tokens} tokens through the widest layer"
-    return about("activation", max(sampler, forward) + cublas, why, "vLLM profile run, gpu_model_runner.py", 0.8, 1.1)
+    amount, source = max(sampler, forward) + cublas, "profile run: v1/worker/gpu_model_runner.py"
+    if not shape.of(Role.VISION):
+        return about("activation", amount, why, source, 0.9, 1.1)
+    vision = VISION_PROFILE
+    bounds = (int(amount * 0.9 + vision.low_gib * GIB), ceil(amount * 1.1 + vision.high_gib * GIB))
+    return Term("activation", amount + int(vision.gib * GIB), f"{why}; an image of the largest size", source, *bounds)
+
+
+MULTIPROCESSORS = 132
+"""Of a data centre GPU (H100); others differ by a few."""
+
+
+WORKSPACE_KEPT_SINCE = "0.14"
+"""The experts' workspace outlives the layer, so that the sampler runs beside it (v1/worker/workspace.py)."""
+
+
+def _expert_workspace(setup: Setup, tokens: int) -> int:
+    shape, ranks = setup.shape, setup.ranks
+    if not shape.experts:
+        return 0
+    width = shape.expert_intermediate if setup.expert_parallel else -(-shape.expert_intermediate // ranks.expert)
+    gathered = tokens * ranks.data
+    return formulas.moe_workspace_bytes(setup.engine_version, gathered, shape.hidden, width, shape.active_experts)
 
 
 def _forward(setup: Setup, tokens: int) -> int:
     shape, ranks = setup.shape, setup.ranks
     peaks = [formulas.dense_peak_bytes(tokens, shape.hidden, shape.intermediate, ranks.tensor)]
     if shape.experts:
-        width = shape.expert_intermediate
-        peaks.append(
-            formulas.moe_peak_bytes(
-                setup.engine_version,
-                tokens * ranks.data,
-                shape.hidden,
-                width if setup.expert_parallel else -(-width // ranks.expert),
-                shape.active_experts,
-                shape.experts,
-            )
-        )
-    if shape.latent and "attn_kv_b" in {part.name for part in shape.parts}:
-        up = next(part for part in shape.parts if part.name == "attn_kv_b")
-        peaks.append(
-            formulas.mla_context_bytes(
-                setup.engine_version,
-                setup.context or 0,
-                setup.max_num_seqs or 0,
-                64,
-                shape.heads // ranks.tensor,
-                up.rows // shape.heads,
-            )
-        )
+        peaks.append(formulas.moe_peak_bytes(tokens * ranks.data, shape.hidden, shape.experts))
+    up = next((part for part in shape.parts if part.name == "attn_kv_b"), None)
+    if up:
+        context, seqs, heads = setup.context or 0, setup.max_num_seqs or 0, shape.heads // ranks.tensor
+        width, block = up.rows // shape.heads, BLOCK_TOKENS["latent"]
+        peaks.append(formulas.mla_context_bytes(setup.engine_version, context, seqs, block, heads, width))
     return max(peaks)

@@ -31,6 +31,10 @@ PAGE_ALIGNMENT_BYTES = 576
 """Pages of DeepSeek V4 are padded to a multiple of this (the same files)."""
 
 
+WITHOUT_HYBRID_MANAGER = frozenset({"Llama4ForConditionalGeneration"})
+"""Chunked attention keeps every token by default (config/vllm.py of 0.33.0, disable_hybrid_kv_cache_manager)."""
+
+
 @dataclass(frozen=True)
 class PagedKv:
     """A :class:`~modelberth.memory.terms.KvPlan` over vLLM's pages."""
@@ -70,7 +74,8 @@ def kv_plan(setup: Setup) -> PagedKv:
         in_flight_tokens=in_flight_tokens(setup.engine_version, setup.max_num_batched_tokens or 0, stages),
         block_tokens=block,
         kernel_block_tokens=min(block, BLOCK_TOKENS["latent"]),
-        state_mode=state_mode(setup.engine_version, setup.prefix_caching),
+        state_mode=state_mode(setup.engine_version, setup.prefix_caching is not False),
+        hybrid_manager=shape.architecture not in WITHOUT_HYBRID_MANAGER,
     )
     specs = [spec for cache in shape.caches for spec in _specs(cache, setup)]
     return PagedKv(

@@ -66,7 +66,8 @@ def sampler_copies(version: str, sequences: int, *, v2_runner: bool = False) -> 
     FlashInfer (1/2 + 1 + masked logits + probabilities): 3 1/2 each. The V2 runner keeps the 16-bit logits alone, until
     0.33 profiles all sampling parameters.
     Source: v1/sample/ops/topk_topp_sampler.py, v1/worker/gpu/model_runner.py (``_dummy_sampler_run``); pytorch,
-    aten/src/ATen/native/cuda/SortStable.cu.
+    aten/src/ATen/native/cuda/SortStable.cu. Up to 0.11.0 FlashInfer also sampled where it
+    was installed: in the images, not by the package's own requirements.
     """
     if v2_runner and key(version) < key("0.33"):
         return Fraction(1, 2)
@@ -112,21 +113,24 @@ def dense_peak_bytes(tokens: int, hidden: int, intermediate: int, tensor_paralle
     return tokens * (3 * ceil_div(intermediate, tensor_parallel) + 3 * hidden) * BF16_BYTES
 
 
-def moe_peak_bytes(
-    version: str, tokens: int, hidden: int, expert_intermediate: int, active_experts: int, experts: int
-) -> int:
-    """One batch in a layer of experts; ``expert_intermediate`` on this rank (whole with expert parallel).
+def moe_workspace_bytes(version: str, tokens: int, hidden: int, expert_intermediate: int, active_experts: int) -> int:
+    """Rows of the experts' products, one per token and active expert; ``expert_intermediate`` on this rank.
 
-    Every token has a row per active expert. Up to 0.10 (layers/fused_moe/fused_moe.py) one cache holds gate and up or
-    the outputs, another the product, 32,768 tokens at a time; since 0.11 the workspaces of the modular kernel
-    (experts/triton_moe.py, ``workspace_shapes``). Beside them input, residual, output and the router's fp32 logits.
+    Up to 0.13 (fused_moe/fused_moe.py) one cache holds gate and up or the outputs, another the product, 32,768 tokens
+    at a time, freed after each layer. Since 0.14 (modular kernel, ``workspace_shapes`` of the Triton experts) both are
+    as wide as the hidden states at least and are kept: they are there while the sampler runs (v1/worker/workspace.py).
     """
     gate_up, product = 2 * expert_intermediate, expert_intermediate
-    if key(version) < key("0.11"):
+    if key(version) < key("0.14"):
         rows = min(tokens, 32_768) * active_experts * (max(gate_up, hidden) + product)
     else:
         rows = tokens * active_experts * (max(gate_up, hidden) + max(product, hidden))
-    return (rows + 3 * tokens * hidden) * BF16_BYTES + tokens * experts * FP32_BYTES
+    return rows * BF16_BYTES
+
+
+def moe_peak_bytes(tokens: int, hidden: int, experts: int) -> int:
+    """One batch in a layer of experts beside its workspace: input, residual, output, the router's fp32 logits."""
+    return tokens * (3 * hidden * BF16_BYTES + experts * FP32_BYTES)
 
 
 def mla_context_bytes(

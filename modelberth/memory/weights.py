@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 
@@ -71,6 +71,8 @@ class Stored:
     group_size: int | None = None
     total_bytes: int | None = None
     draft_layers: int = 0
+    assumed: bool = False
+    """Whether nobody says which parts are quantized, and the rule of the format is taken."""
 
     def kind_of(self, part: Part, *, experts: bool) -> str:
         """The format of one part. A mixture of experts in mxfp4 is gpt-oss' own: experts only (its config.json)."""
@@ -121,17 +123,37 @@ def safetensors_bytes(shape: Shape, stored: Stored | str, ranks: Ranks = ONE) ->
     return fullest_stage(shape, part_bytes(shape, stored, ranks), ranks.pipeline)
 
 
-def as_loaded(shape: Shape, stored: Stored) -> float:
-    """What the checkpoint's files say beyond the formula, as a factor: 1 where they agree within two percent.
+def assumed_range(shape: Shape, stored: Stored, ranks: Ranks = ONE) -> tuple[float, float]:
+    """(low, high) factors on the weights of a checkpoint whose quantized parts nobody states.
 
-    Files also hold ``draft_layers``, which are not loaded: each as large as a layer of the model.
+    Quantizers of plain decoders treat every linear layer alike; of mixtures of experts, hybrids and models with vision
+    some leave attention or the linear attention in 16 bit, others quantize the output layer too.
     """
-    if stored.total_bytes is None:
-        return 1.0
-    computed = safetensors_bytes(shape, stored)
+    plain = not (shape.experts or shape.of(Role.LINEAR_ATTENTION, Role.VISION))
+    if not stored.assumed or stored.quantization not in FOUR_BIT or plain:
+        return 1.0, 1.0
+    amount = safetensors_bytes(shape, stored, ranks)
+    kept = [replace(stored, exceptions=((role.value, "bf16"),)) for role in (Role.ATTENTION, Role.LINEAR_ATTENTION)]
+    least = replace(stored, exceptions=((Role.OUTPUT.value, stored.quantization), *stored.exceptions))
+    most = max(safetensors_bytes(shape, each, ranks) for each in kept)
+    return safetensors_bytes(shape, least, ranks) / amount, most / amount
+
+
+FOUR_BIT = frozenset({"awq", "gptq", "nvfp4", "mxfp4", "nf4"})
+
+
+def file_bytes(shape: Shape, stored: Stored) -> float:
+    """The checkpoint's files by formula: with ``draft_layers``, each as large as a layer of the model."""
     ends = {Role.EMBEDDING, Role.OUTPUT, Role.VISION}
     layered = sum(size for part, size in part_bytes(shape, stored).items() if part.role not in ends)
-    factor = stored.total_bytes / (computed + stored.draft_layers * layered / shape.layers)
+    return safetensors_bytes(shape, stored) + stored.draft_layers * layered / shape.layers
+
+
+def as_loaded(shape: Shape, stored: Stored) -> float:
+    """What the checkpoint's files say beyond the formula, as a factor: 1 where they agree within two percent."""
+    if stored.total_bytes is None:
+        return 1.0
+    factor = stored.total_bytes / file_bytes(shape, stored)
     return factor if abs(factor - 1) > TRUSTED else 1.0
 
 

@@ -28,6 +28,7 @@ CAPABILITIES = frozenset({(9, 0), (10, 0), (10, 3)})
 FORMATS = frozenset({"bf16", "fp16", "fp8", "nvfp4", "mxfp4", "gptq", "awq"})
 MOST_REQUESTS = 2048
 MOST_GPUS = 8
+CREDIBLE = 4.0
 LONGEST_CONTEXT = 32_768
 """Tokens of a request; the longest measured one has 9,216."""
 
@@ -85,11 +86,13 @@ class Speed:
 
 
 def estimate(server: Server, traffic: Traffic, most_requests: float | None = None) -> Speed:
-    """Speed under a closed loop of ``traffic``; the KV cache of a data parallel rank holds ``most_requests`` of it."""
-    server, traffic, notes = as_measured(server, traffic)
+    """Speed under a closed loop of ``traffic``.
+
+    ``most_requests`` of ``traffic.context`` tokens fit the KV cache of a data parallel rank (None: all that are asked).
+    """
     reason = "; ".join(unknown(server, traffic))
     if reason:
-        return Speed(reason=f"not known: {reason}", notes=notes)
+        return Speed(reason=f"not known: {reason}")
     fit = constants()
     running = running_requests(traffic.requests, most_requests)
     work = work_at(server, replace(traffic, requests=running))
@@ -112,7 +115,6 @@ def estimate(server: Server, traffic: Traffic, most_requests: float | None = Non
         output_tokens_per_s_range=(slow, fast),
         tpot_terms=tpot_terms(step, work, fit, server.gpu),
         ttft_terms=ttft_terms(first, work, fit),
-        notes=notes,
     )
 
 
@@ -130,10 +132,12 @@ def work_at(server: Server, traffic: Traffic) -> Work:
 
 
 def running_requests(asked: float, most: float | None) -> float:
-    """Requests that decode at once: the smaller of the two, rounded where they meet (requests differ in length)."""
-    if most is None:
+    """Requests that decode at once: the smaller of the two, rounded where they meet (requests differ in length).
+
+    A cache that holds fewer than four is a matter of whether the engine starts at all, not of its speed.
+    """
+    if most is None or most < CREDIBLE:
         return asked
-    most = max(most, 1.0)
     return asked / (1 + (asked / most) ** 8) ** (1 / 8)
 
 
@@ -148,7 +152,8 @@ def as_measured(server: Server, traffic: Traffic) -> tuple[Server, Traffic, tupl
     ranks, experts = server.ranks, server.expert_ranks
     gpus = ranks.tensor * ranks.data
     root = isqrt(gpus)
-    if gpus <= server.gpu.nvlink_domain or root * root != gpus or experts not in (root, gpus):
+    squared = experts == root or (experts == gpus and ranks.tensor == ranks.data)
+    if gpus <= server.gpu.nvlink_domain or root * root != gpus or not squared:
         return server, traffic, ()
     data = 1 if ranks.data == 1 else root
     read = replace(server, ranks=Ranks(root // data, ranks.pipeline, data), expert_ranks=root)

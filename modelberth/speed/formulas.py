@@ -17,7 +17,7 @@ from modelberth.speed.work import Work
 
 MS = 1e3
 CHUNK_TOKENS = 8192
-"""Tokens of prompts that one step takes at most (the default of vLLM, SGLang and TensorRT-LLM on data centre GPUs)."""
+"""A full chunk of prompts: what a step takes at most by default on 80 GB cards (vLLM 0.33.0, engine/arg_utils.py)."""
 
 
 def either(first: float, second: float) -> float:
@@ -88,7 +88,7 @@ def _prefill_ms(work: Work, c: Mapping[str, float], tokens: float, expert_bytes:
     dense = c["prompt_compute"] * tokens * (work.matmul_s + work.prompt_attention_s)
     read = c["expert_read"] * expert_bytes / work.memory_bytes_per_s
     experts = either(c["expert_compute"] * tokens * work.expert_s, read) * c["hopper_experts"] ** work.hopper
-    return (dense + experts + c["exchange"] * tokens * work.exchange_s * work.data_ranks) * MS
+    return (dense + experts + c["prompt_exchange"] * tokens * work.exchange_s * work.data_ranks) * MS
 
 
 def first_token_ms(

@@ -18,8 +18,9 @@ from modelberth.memory.weights import Ranks, Stored, bytes_per_parameter
 
 FOUR_BIT = frozenset({"nvfp4", "mxfp4", "gptq", "awq", "nf4"})
 KEPT_IN_16_BIT = frozenset({Role.ATTENTION, Role.LINEAR_ATTENTION, Role.INDEXER})
-"""What four-bit checkpoints of mixtures of experts leave alone unless their catalog row says otherwise (the exclusions
-in the quantization_config of nvidia/DeepSeek-R1-0528-NVFP4 and moonshotai/Kimi-K2.5)."""
+"""What four-bit checkpoints of mixtures of experts leave alone unless their catalog row says otherwise: self_attn is in
+quantization_config.ignore of moonshotai/Kimi-K2.6, and the first part of it that NVIDIA quantized is the output
+projection of a second edition (model card of nvidia/DeepSeek-R1-0528-FP4-v2)."""
 
 ONLY_AS = {"GptOssForCausalLM": "mxfp4"}
 """Families published in one quantized format: whatever four or eight bits are asked for, this is what is served."""
@@ -170,7 +171,8 @@ def _elements(shape: Shape, ranks: Ranks) -> Iterator[tuple[Part, float]]:
 def _peak(gpu: Gpu, kind: str) -> float:
     """Operations per second of a matrix product whose weights are stored so; formats without a unit run in 16 bit.
 
-    mxfp4 takes 8-bit activations where the GPU multiplies four bits (vLLM 0.33.0, quantization/mxfp4.py).
+    mxfp4 counts at the 8-bit rate where the GPU multiplies four bits: with MXFP8 activations, which vLLM offers there
+    (0.17.0, quantization/mxfp4.py, VLLM_USE_FLASHINFER_MOE_MXFP4_MXFP8). Rows do not say which they had.
     """
     rate = gpu.dense_tflops.get(_UNITS.get(kind, TensorDtype.BF16))
     if kind == "mxfp4":

@@ -118,21 +118,6 @@ def test_gemma_4_is_the_only_mixture_whose_sources_leave_that_out(
     assert silent <= {"Gemma4ForConditionalGeneration"}
 
 
-def test_stored_weights_weigh_between_a_quarter_and_five_bytes_per_parameter(
-    rows: Catalog,
-) -> None:
-    def plain_parameters(model: Model) -> int | None:
-        if model.num_layers is None or not (model.intermediate_size and model.vocab_size) or model.num_experts:
-            return None
-        attention = 2 * model.hidden_size * model.head_dim * (model.num_attention_heads + model.num_kv_heads)
-        mlp = 3 * model.hidden_size * model.intermediate_size
-        return model.num_layers * (attention + mlp) + model.vocab_size * model.hidden_size
-
-    ratios = {m.id: m.weights_bytes / p for m in rows.models() if m.weights_bytes and (p := plain_parameters(m))}
-    assert ratios
-    assert {name: ratio for name, ratio in ratios.items() if not 0.25 < ratio < 5} == {}
-
-
 def test_every_checkpoint_belongs_to_a_model_we_know() -> None:
     folder = files("modelberth.catalog") / "checkpoints"
     known = {model.id for model in catalog().models()}

@@ -9,7 +9,9 @@ import pytest
 from modelberth.catalog import Checkpoint, Format, Model, catalog
 from modelberth.engines import ENGINES, Accelerator
 from modelberth.memory import Ranks, Shape, Unsized, gguf_bytes, kv_bytes_per_token, safetensors_bytes, shape_of
+from modelberth.memory.families import stored_as
 from modelberth.memory.shapes import Role
+from modelberth.memory.weights import file_bytes
 from modelberth.units import GIB
 from tests.modelberth.samples import LLAMA_8B, LLAMA_70B, QWEN_7B, sizing_on
 
@@ -91,7 +93,8 @@ def test_a_gguf_file_is_its_tensors_and_a_small_header(row: Checkpoint) -> None:
 
 @pytest.mark.parametrize("model", SIXTEEN_BIT, ids=lambda model: model.id)
 def test_16_bit_weights_are_as_large_as_the_files_of_the_repository(model: Model) -> None:
-    assert safetensors_bytes(shape_of(model), "bf16") == pytest.approx(model.weights_bytes, rel=0.002)
+    files = file_bytes(shape_of(model), stored_as(model, "bf16", None, None))
+    assert files == pytest.approx(model.weights_bytes, rel=0.015 if model.mtp_layers else 0.002)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +214,7 @@ def test_more_sequences_cost_more_at_the_sampler() -> None:
         ENGINES["vllm"].memory(sizing_on("nvidia-h100-80gb", concurrency=count)).kv_budget_bytes
         for count in (256, 1024)
     )
-    assert few - many > 3 * GIB
+    assert few - many > 0.9 * GIB
 
 
 def test_a_cpu_node_holds_the_file_itself() -> None:

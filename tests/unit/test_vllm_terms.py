@@ -18,6 +18,7 @@ from modelberth.memory.vllm_terms import (
     lora_bytes,
     mla_context_bytes,
     moe_peak_bytes,
+    moe_workspace_bytes,
     mxfp4_expert_bytes,
     padded_vocabulary,
     penalty_bytes,
@@ -119,14 +120,15 @@ def test_the_cublas_workspace_is_larger_on_hopper_and_data_center_blackwell():
 
 
 def test_experts_give_every_token_a_row_per_active_expert():
-    beside = 3 * 100 * 2048 * 2 + 100 * 128 * 4
-    assert moe_peak_bytes("0.10.2", 100, 2048, 768, 8, 128) == 100 * 8 * (2048 + 768) * 2 + beside
-    assert moe_peak_bytes("0.11.0", 100, 2048, 768, 8, 128) == 100 * 8 * (2048 + 2048) * 2 + beside
+    assert moe_workspace_bytes("0.13.0", 100, 2048, 768, 8) == 100 * 8 * (2048 + 768) * 2
+    assert moe_workspace_bytes("0.14.0", 100, 2048, 768, 8) == 100 * 8 * (2048 + 2048) * 2
+    assert moe_workspace_bytes("0.13.0", 100, 2048, 2048, 8) == 100 * 8 * (4096 + 2048) * 2
+    assert moe_peak_bytes(100, 2048, 128) == 3 * 100 * 2048 * 2 + 100 * 128 * 4
 
 
-def test_old_experts_run_in_chunks_of_32768_tokens():
-    hidden = 3 * 65_536 * 64 * 2 + 65_536 * 4 * 4
-    assert moe_peak_bytes("0.10.2", 65_536, 64, 128, 2, 4) == 32_768 * 2 * (256 + 128) * 2 + hidden
+def test_experts_ran_in_chunks_of_32768_tokens_until_0_13():
+    assert moe_workspace_bytes("0.13.0", 65_536, 64, 128, 2) == 32_768 * 2 * (256 + 128) * 2
+    assert moe_workspace_bytes("0.33.0", 65_536, 64, 128, 2) == 65_536 * 2 * (256 + 128) * 2
 
 
 def test_latent_attention_profiles_a_context_of_at_most_65536_tokens():

@@ -1,0 +1,64 @@
+"""Why a plan chose what it chose, and why what also fits was not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from modelberth.names import Objective
+from modelberth.placement import Candidate, Choice, Loser, exchange_cost, replicas_per_node
+from modelberth.resolve import Reason
+from modelberth.spec import ServiceSpec
+
+
+def reasons_for(spec: ServiceSpec, best: Candidate, choice: Choice) -> Iterator[Reason]:
+    """Machine type, tensor parallel size and how replicas share nodes."""
+    yield Reason("machine type", best.site.machine.id, _why_best(spec.objective, best, len(choice.others) + 1))
+    if not best.sizing.accelerator.gpu:
+        return
+    size = best.sizing.tensor_parallel
+    stated = "the fewest GPUs that hold the model, its KV cache and the rest"
+    if spec.tensor_parallel:
+        stated = "as stated"
+    elif spec.objective is not Objective.COST_PER_HOUR:
+        stated = f"best by {spec.objective}"
+    exchange = exchange_cost(best, spec.context)
+    yield Reason("tensor parallel size", str(size), f"{stated}; {exchange}" if exchange else stated)
+    many = replicas_per_node(size, best.site.machine)
+    if many > 1:
+        count = best.site.machine.gpu_count
+        why = f"a node has {count} GPUs, a replica takes {size}: up to {many} replicas share a node"
+        yield Reason("replicas", str(spec.replicas), why)
+
+
+def _why_best(objective: Objective, best: Candidate, fitting: int) -> str:
+    price = "no price is known"
+    if best.usd_per_hour is not None:
+        price = f"{best.usd_per_hour:.2f} USD per hour on demand"
+    if best.speed and objective is Objective.COST_PER_TOKEN:
+        return f"cheapest per token of {fitting} that fit, {best.usd_per_million_tokens:.2f} USD per million; {price}"
+    if best.speed and objective is Objective.LATENCY:
+        return f"fastest of {fitting} that fit, {best.speed.tpot_ms:.1f} ms per output token; {price}"
+    if best.usd_per_hour is None:
+        return "smallest that fits; no price is known"
+    return f"cheapest of {fitting} that fit, {price}" if fitting > 1 else f"the only one that fits, {price}"
+
+
+def over_nodes(candidate: Candidate) -> Loser:
+    """What would take several nodes for one copy."""
+    price = f" for {candidate.usd_per_hour:.2f} USD per hour" if candidate.usd_per_hour is not None else ""
+    why = f"fits only with {candidate.stages} nodes per replica{price}, and pipeline_parallel is not supported yet"
+    return Loser(candidate.label, why)
+
+
+def also_fits(best: Candidate, other: Candidate, objective: Objective) -> Loser:
+    """What the best one beat, and by how much."""
+    if other.speed and objective is Objective.COST_PER_TOKEN:
+        return Loser(other.label, f"fits, but costs {other.usd_per_million_tokens:.2f} USD per million tokens")
+    if other.speed and objective is Objective.LATENCY:
+        return Loser(other.label, f"fits, but takes {other.speed.tpot_ms:.1f} ms per output token")
+    if other.usd_per_hour is None:
+        return Loser(other.label, "fits, but no price is known")
+    if best.usd_per_hour is not None and other.usd_per_hour > best.usd_per_hour:
+        more = other.usd_per_hour - best.usd_per_hour
+        return Loser(other.label, f"fits, but costs {more:.2f} USD per hour more")
+    return Loser(other.label, "fits for the same price with more than is needed")
