@@ -9,7 +9,7 @@ STACK ?= local
 TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup toolchain up down status preview plan check test test-unit test-engine bench generate lock clean
+.PHONY: help setup toolchain up down status preview plan check test test-unit test-engine accuracy bench generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -49,6 +49,7 @@ check: setup ## ruff, pyright, import-linter, generated files
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/python scripts/generate --check
+	@$(BIN)/python -m benchmarks.accuracy.report --check
 	@$(BIN)/lint-imports --no-cache > /dev/null || $(BIN)/lint-imports --no-cache
 	@$(BIN)/pyright --warnings
 
@@ -60,6 +61,9 @@ test-engine: toolchain ## tests under the real engine, API server and scheduler
 
 test: toolchain check ## everything
 	@$(BIN)/python -m pytest -q $(TOGETHER)
+
+accuracy: setup ## predictions against measured rows, written to docs/accuracy.md
+	@$(BIN)/python -m benchmarks.accuracy.report
 
 bench: setup ## timings
 	@for file in benchmarks/*.py; do $(BIN)/python $$file; done

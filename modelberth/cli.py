@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from modelberth import report, stackfiles
-from modelberth.catalog import Quantization, catalog
+from modelberth.catalog import catalog
 from modelberth.cli_explain import explain_command
-from modelberth.engines import ENGINES, Accelerator, Sizing
-from modelberth.engines.choice import DEFAULT
-from modelberth.errors import ModelberthError, UnknownName, suggest
+from modelberth.cli_fit import fit_command
+from modelberth.errors import ModelberthError
 from modelberth.estimate import answers
-from modelberth.fit import Fit, Verdict, fit
 from modelberth.lock import changes, settle
-from modelberth.placement import TENSOR_PARALLEL_SIZES
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -60,51 +56,7 @@ def plan(
         typer.echo(report.as_markdown(settled) if markdown else report.as_text(settled))
 
 
-@app.command("fit")
-def fit_command(
-    model: Annotated[str, typer.Argument(help="Model id.")],
-    gpu: Annotated[str, typer.Option("--gpu", help="GPU id.")],
-    tensor_parallel: Annotated[
-        int | None,
-        typer.Option("--tensor-parallel", "--tp", min=1, help="GPUs per replica; default: the fewest that fit."),
-    ] = None,
-    context: Annotated[
-        int | None, typer.Option(min=1, help="Tokens one request may hold; default: the model's maximum.")
-    ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests held at once.")] = 1,
-    quantization: Annotated[str | None, typer.Option(help="Format of the weights; default: as stored.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Does a model fit a GPU with vLLM: with how much context, how many requests, and what is left."""
-    row, card = catalog().model(model), catalog().gpu(gpu)
-    wanted = context or row.max_position
-    if wanted is None:
-        raise ModelberthError(f"the catalog states no maximum context of {row.id}; state one with --context")
-    if quantization is not None and quantization not in list(Quantization):
-        raise UnknownName("quantization", quantization, suggest(quantization, [kind.value for kind in Quantization]))
-    sizing = Sizing(
-        model=row,
-        engine_version=catalog().engine(DEFAULT).default_version,
-        quantization=quantization or (row.quantization.value if row.quantization else "bf16"),
-        accelerator=Accelerator(card, card.visible_memory_bytes),
-        context=wanted,
-        concurrency=concurrency,
-    )
-    sizes = (tensor_parallel,) if tensor_parallel else TENSOR_PARALLEL_SIZES
-    answers: list[tuple[int, Fit]] = []
-    for size in sizes:
-        answers.append((size, fit(ENGINES[DEFAULT], replace(sizing, tensor_parallel=size))))
-        if answers[-1][1].verdict is not Verdict.DOES_NOT_FIT:
-            break
-    size, answer = answers[-1]
-    if as_json:
-        typer.echo(json.dumps({"schema_version": 1, "tensor_parallel": size, **report.fit_json(answer)}, indent=1))
-    else:
-        for tried, outcome in answers:
-            typer.echo(f"{tried} x {card.name}: {outcome.verdict}, {outcome.why}")
-        typer.echo("\n".join(report.table(("memory of one GPU", "GiB", "arithmetic"), report.memory_rows(answer))))
-    if answer.verdict is not Verdict.FITS:
-        raise typer.Exit(1)
+app.command("fit")(fit_command)
 
 
 @app.command()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 
 from modelberth import stackfiles
+from modelberth.catalog import catalog
+from modelberth.engines.choice import DEFAULT
 from modelberth.errors import ModelberthError, UnknownName, suggest
 from modelberth.estimate import outcome, row_of
 from modelberth.explain import Explanation, Figure, Line, explain, explain_plan
@@ -35,12 +38,17 @@ def explain_command(
     gpu_memory_utilization: Annotated[float | None, typer.Option(help="The engine's memory fraction.")] = None,
     max_num_seqs: Annotated[int | None, typer.Option(help="Requests at once (slots).")] = None,
     max_num_batched_tokens: Annotated[int | None, typer.Option(help="Tokens of one step.")] = None,
+    lora_slots: Annotated[int | None, typer.Option(help="Adapters held at once.")] = None,
+    lora_rank: Annotated[int | None, typer.Option(help="Rank of the adapters.")] = None,
+    draft_model: Annotated[str | None, typer.Option(help="Draft model for speculative decoding.")] = None,
+    kv_offload_gib: Annotated[float | None, typer.Option(help="KV cache kept on the host.")] = None,
     batch: Annotated[int | None, typer.Option(help="For speed: requests that decode at once.")] = None,
     input_tokens: Annotated[int | None, typer.Option(help="For speed: tokens of a prompt.")] = None,
     output_tokens: Annotated[int | None, typer.Option(help="For speed: tokens of an answer.")] = None,
     config: Annotated[Path | None, typer.Option(help="A config.json instead of a model of the catalog.")] = None,
     row: Annotated[str | None, typer.Option(help="A row of estimate as JSON, instead of all of these.")] = None,
     service: Annotated[str | None, typer.Option(help="The service of a stack.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="This figure only; may be repeated.")] = None,
     as_json_too: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Take every figure of an estimate apart: terms, arithmetic, constants, sources, versions and ranges."""
@@ -59,6 +67,10 @@ def explain_command(
         "gpu_memory_utilization": gpu_memory_utilization,
         "max_num_seqs": max_num_seqs,
         "max_num_batched_tokens": max_num_batched_tokens,
+        "lora_slots": lora_slots,
+        "lora_rank": lora_rank,
+        "draft_model": draft_model,
+        "kv_offload_gib": kv_offload_gib,
         "batch": batch,
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,
@@ -69,9 +81,18 @@ def explain_command(
         found = _of_service(target, service)
     else:
         found = explain(outcome(row_of(_row(target, config, row, stated))))
+    found = _chosen(found, only or ())
     typer.echo(json.dumps(as_json(found), indent=1) if as_json_too else as_text(found))
     if found.answer["verdict"] != "fits":
         raise typer.Exit(1)
+
+
+def _chosen(found: Explanation, only: Sequence[str]) -> Explanation:
+    known = [figure.name for figure in found.figures]
+    for name in only:
+        if name not in known:
+            raise UnknownName("figure", name, suggest(name, known))
+    return replace(found, figures=tuple(each for each in found.figures if not only or each.name in only))
 
 
 def _row(target: str | None, config: Path | None, row: str | None, stated: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +100,9 @@ def _row(target: str | None, config: Path | None, row: str | None, stated: dict[
         _only("--row", stated, target=target)
         content = _object(row, "--row")
     else:
-        content = {"engine": "vllm", "model": target, **stated}
+        defaults = {each.id: each.default_version for each in catalog().engines()}
+        engine = stated.get("engine", DEFAULT)
+        content = {"engine": engine, "engine_version": defaults.get(engine), "model": target} | stated
     return content | ({"config": _object(_text(config), config.name)} if config else {})
 
 
@@ -156,9 +179,9 @@ def _figure_json(figure: Figure) -> dict[str, Any]:
 def as_text(explanation: Explanation) -> str:
     """The verdict, a table per figure, and the numbered sources that the tables refer to."""
     answer, sources = explanation.answer, dict[str, int]()
-    blocks = [explanation.title, f"{answer['verdict'].replace('_', ' ')}: {answer['reason']}"]
+    verdict = f"{answer['verdict'].replace('_', ' ')}: {answer['reason']}"
+    blocks = ["\n".join([explanation.title, verdict, *explanation.notes])]
     blocks += ["\n".join(_table(figure, sources)) for figure in explanation.figures]
-    blocks += explanation.notes
     blocks.append("\n".join(["sources", *(f"  [{number}] {source}" for source, number in sources.items())]))
     return "\n\n".join(blocks)
 

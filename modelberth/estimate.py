@@ -71,6 +71,10 @@ class Row(BaseModel):
     max_num_seqs: Count | None = None
     max_num_batched_tokens: Count | None = None
     enforce_eager: bool | None = None
+    lora_slots: Annotated[int, Field(strict=True, ge=0, le=4096)] = 0
+    lora_rank: Annotated[int, Field(strict=True, ge=1, le=4096)] = 16
+    draft_model: Name | None = None
+    kv_offload_gib: Annotated[float, Field(ge=0, le=100_000)] = 0
     batch: Count | None = None
     input_tokens: Count | None = None
     output_tokens: Count | None = None
@@ -206,7 +210,7 @@ def case_of(row: Row) -> Case:
     """The row with model, checkpoint, GPU and engine looked up. Raises :class:`ModelberthError`."""
     model = _model(row)
     gpu = _gpu(row)
-    checkpoint = catalog().checkpoint(row.checkpoint) if row.checkpoint else None
+    checkpoint = catalog().checkpoint(row.checkpoint or row.model or "")
     quantization = _quantization(row, model, checkpoint)
     setup = Setup(
         shape=shape_of(model),
@@ -222,6 +226,10 @@ def case_of(row: Row) -> Case:
         kv_cache_dtype=row.kv_cache_dtype,
         utilization=row.gpu_memory_utilization,
         enforce_eager=bool(row.enforce_eager),
+        lora_slots=row.lora_slots,
+        lora_rank=row.lora_rank,
+        draft=shape_of(catalog().model(row.draft_model)) if row.draft_model else None,
+        kv_offload_bytes=int(row.kv_offload_gib * GIB),
     )
     return Case(row, model, setup)
 
@@ -231,7 +239,13 @@ def _model(row: Row) -> Model:
         return model_of(row.config, row.model or row.checkpoint or "config")
     if row.model is None:
         raise ModelberthError("model: a row names a model of the catalog, or brings its config")
-    return catalog().model(row.model)
+    try:
+        return catalog().model(row.model)
+    except UnknownName:
+        checkpoint = catalog().checkpoint(row.model)
+        if checkpoint is None:
+            raise
+        return catalog().model(checkpoint.model)
 
 
 def _quantization(row: Row, model: Model, checkpoint: Checkpoint | None) -> str:

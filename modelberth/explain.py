@@ -257,9 +257,8 @@ def _cache_line(cache: Cache, setup: Setup, tensor: int, stages: int) -> Line:
 
 def _steps(memory: Memory, context: int | None) -> Iterator[Line]:
     """From the budget to blocks and what one request takes of them."""
-    low, high = memory.kv_budget_range_bytes
-    budget = max(0, memory.kv_budget_bytes)
-    yield Line("KV budget", budget, "bytes", "what the other terms leave", "kv_budget_gib", "", max(0, low), high)
+    budget, low, high = (max(0, bound) for bound in (memory.kv_budget_bytes, *memory.kv_budget_range_bytes))
+    yield Line("KV budget", budget, "bytes", "what the other terms leave", "kv_budget_gib", "", low, high)
     if isinstance(memory.kv, PagedKv):
         yield from _paged_steps(memory.kv, budget)
     if context:
@@ -310,7 +309,7 @@ def _concurrency_step(memory: Memory, context: int) -> Line:
 # --- speed ------------------------------------------------------------------------------------------------------------
 
 _EXPERTS = ("expert_read", "expert_compute", "hopper_experts")
-_PREFILL = ("prompt_compute", *_EXPERTS, "exchange")
+_PREFILL = ("prompt_compute", *_EXPERTS, "prompt_exchange")
 _LAYERS = ("attention_layer_ms", "latent_layer_ms", "state_layer_ms", "index_layer_ms", "expert_layer_ms")
 TPOT_CONSTANTS: Mapping[str, tuple[str, ...]] = {
     "weights": ("weight_read", "four_bit_read", "compute"),
@@ -321,7 +320,7 @@ TPOT_CONSTANTS: Mapping[str, tuple[str, ...]] = {
     "prompts": (*_PREFILL, "prompt_launch_ms"),
     "requests": ("request_ms",),
 }
-"""Fitted figures behind every term of a decode step (:mod:`modelberth.speed.formulas`)."""
+"""Fitted figures of every term of a decode step, but for those that enter through other terms (speed.formulas)."""
 TTFT_CONSTANTS: Mapping[str, tuple[str, ...]] = {
     "prompt": (*_PREFILL, "first_prompt", "own_prompt", "first_launch_ms_{engine}"),
     "queue": (*_PREFILL, "first_prompt", "queue", "queue_launch", "first_launch_ms_{engine}"),

@@ -172,12 +172,13 @@ def fit(engine: Sizer, sizing: Sizing, typical_tokens: int | None = None) -> Fit
         return Fit(Verdict.UNKNOWN, str(reason), notes=tuple(objections))
     need = _need(engine, sizing, typical_tokens)
     sure = memory.kv_budget_range_bytes[0]
-    verdict, why = _verdict(need, sizing, memory)
+    largest = largest_context(engine, sizing, memory)
+    verdict, why = _verdict(need, sizing, memory, largest)
     return Fit(
         verdict,
         why,
         memory,
-        largest_context=largest_context(engine, sizing, memory),
+        largest_context=largest,
         requests=need.most_held_by(memory, sure),
         request_tokens=need.request_tokens,
         spare_bytes=memory.kv_budget_bytes - need.bytes_in(memory),
@@ -188,7 +189,17 @@ def fit(engine: Sizer, sizing: Sizing, typical_tokens: int | None = None) -> Fit
 def largest_context(engine: Sizer, sizing: Sizing, memory: Memory) -> int:
     """Tokens that one request (every slot, for an engine that reserves them) surely has; 0 when not even one."""
     slots = (sizing.concurrency or 1) if engine.reserves_context else 1
-    return _most_tokens(memory, slots, sizing.model.max_position or memory.kv_tokens)
+    available = memory.kv_budget_range_bytes[0] // slots
+    low, high = 0, sizing.model.max_position or memory.kv_tokens
+    if available <= 0 or memory.kv_bytes_for(high) <= available:
+        return high if available > 0 else 0
+    while low < high:
+        middle = -(-(low + high) // 2)
+        if memory.kv_bytes_for(middle) <= available:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def starts(engine: Sizer, sizing: Sizing, memory: Memory) -> Verdict:
@@ -206,7 +217,7 @@ def _need(engine: Sizer, sizing: Sizing, typical_tokens: int | None) -> Need:
     return Need(sizing.context, sizing.concurrency or 1, each, reserves)
 
 
-def _verdict(need: Need, sizing: Sizing, memory: Memory) -> tuple[Verdict, str]:
+def _verdict(need: Need, sizing: Sizing, memory: Memory, largest: int) -> tuple[Verdict, str]:
     low, high = memory.kv_budget_range_bytes
     if memory.spare_outside_bytes < 0:
         beside = sum(term.amount_bytes for term in memory.outside)
@@ -216,22 +227,15 @@ def _verdict(need: Need, sizing: Sizing, memory: Memory) -> tuple[Verdict, str]:
         before = f"needs {gib(memory.used_bytes)} before any KV cache"
         return Verdict.DOES_NOT_FIT, f"{before}, may take {gib(memory.budget_bytes)}"
     if need.held_by(memory, low):
-        return Verdict.FITS, _holds(need, sizing, memory)
+        held = f"holds {tokens(need.most_held_by(memory, low))} requests of {tokens(need.request_tokens)} tokens"
+        return Verdict.FITS, f"{held}; largest context {tokens(largest)}"
     if need.held_by(memory, high):
-        return Verdict.UNKNOWN, f"{TOO_CLOSE}: {_lacks(need, sizing, memory, low)} ({gib(low)} to {gib(high)})"
-    return Verdict.DOES_NOT_FIT, _lacks(need, sizing, memory, high)
+        lacks = _lacks(need, sizing, memory, low, largest)
+        return Verdict.UNKNOWN, f"{TOO_CLOSE}, the KV cache gets {gib(low)} to {gib(high)}: {lacks}"
+    return Verdict.DOES_NOT_FIT, _lacks(need, sizing, memory, high, largest)
 
 
-def _holds(need: Need, sizing: Sizing, memory: Memory) -> str:
-    low = memory.kv_budget_range_bytes[0]
-    slots = need.requests if need.reserves else 1
-    limit = sizing.model.max_position or memory.kv_tokens
-    largest = _most_tokens(memory, slots, limit)
-    held = need.most_held_by(memory, low)
-    return f"holds {tokens(held)} requests of {tokens(need.request_tokens)} tokens; largest context {tokens(largest)}"
-
-
-def _lacks(need: Need, sizing: Sizing, memory: Memory, available_bytes: int) -> str:
+def _lacks(need: Need, sizing: Sizing, memory: Memory, available_bytes: int, largest: int) -> str:
     if need.one_held_by(memory, available_bytes):
         held = need.most_held_by(memory, available_bytes)
         return f"holds {held} of {need.requests} requests of {tokens(need.request_tokens)} tokens at once"
@@ -241,19 +245,5 @@ def _lacks(need: Need, sizing: Sizing, memory: Memory, available_bytes: int) -> 
     if count == 1:
         who = f"one request of {tokens(need.context)} tokens needs"
     taken = memory.kv_bytes_for(need.context) * count
-    largest = _most_tokens(memory, count, sizing.model.max_position or memory.kv_tokens)
     left = f"{gib(memory.kv_budget_bytes)} are left"
     return f"{who} {gib(taken)} of KV cache {where}, {left}; largest context that fits: {tokens(largest)}"
-
-
-def _most_tokens(memory: Memory, slots: int, limit: int) -> int:
-    """The most tokens, at most ``limit``, of each of ``slots`` requests on the low end; 0 when not even one."""
-    available = memory.kv_budget_range_bytes[0] // slots
-    low, high = 0, limit
-    while low < high:
-        middle = -(-(low + high) // 2)
-        if memory.kv_bytes_for(middle) <= available:
-            low = middle
-        else:
-            high = middle - 1
-    return low

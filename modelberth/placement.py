@@ -38,9 +38,12 @@ class Site:
 
 @dataclass(frozen=True)
 class Demand:
-    """What is placed: ``replicas`` copies with requests of ``typical_tokens``, each download to the pod's own disk."""
+    """What is placed: ``replicas`` copies with requests of ``typical_tokens`` (None: of the whole context).
 
-    typical_tokens: int
+    ``download_bytes`` is what each pod downloads to its own disk.
+    """
+
+    typical_tokens: int | None = None
     replicas: int = 1
     tensor_parallel: int | None = None
     download_bytes: int = 0
@@ -134,8 +137,8 @@ def accelerator_of(machine: Machine) -> Accelerator:
     pods is not known.
     """
     if machine.gpu_slice:
-        part = f"{machine.gpu_slice.fraction:g} of one {catalog().gpu(machine.gpu_slice.gpu).name}"
-        raise ModelberthError(f"has {part}: nothing is sized for a slice of a GPU")
+        whole = catalog().gpu(machine.gpu_slice.gpu).name
+        raise ModelberthError(f"has a part of one {whole}: nothing is sized for a slice of a GPU")
     profile = node_profile(machine.id)
     if machine.gpu:
         gpu = catalog().gpu(machine.gpu)
@@ -176,8 +179,12 @@ class _Search:
             return
         failed: list[Candidate] = []
         before = len(self.fitting)
-        for sizing in self._sizings(site, accelerator):
-            candidate = self._candidate(site, sizing)
+        sizes, fewest = self._sizes(site), 1
+        for size in sizes:
+            if size < fewest and size != sizes[-1]:
+                continue
+            candidate = self._candidate(site, replace(self.wanted, accelerator=accelerator, tensor_parallel=size))
+            fewest = _at_least(candidate)
             holds = candidate.fit.verdict is Verdict.FITS and not _hindrance(candidate, self.demand)
             (self.fitting if holds else failed).append(candidate)
             if holds and not self.demand.goal.needs_speed:
@@ -205,11 +212,10 @@ class _Search:
             fits_unranked=bool(self.fitting) and not ranked,
         )
 
-    def _sizings(self, site: Site, accelerator: Accelerator) -> Iterator[Sizing]:
+    def _sizes(self, site: Site) -> tuple[int, ...]:
         stated = self.demand.tensor_parallel
-        for size in (stated,) if stated else TENSOR_PARALLEL_SIZES:
-            if size <= max(1, site.machine.gpu_count):
-                yield replace(self.wanted, accelerator=accelerator, tensor_parallel=size)
+        sizes = (stated,) if stated else TENSOR_PARALLEL_SIZES
+        return tuple(size for size in sizes if size <= max(1, site.machine.gpu_count))
 
     def _candidate(self, site: Site, sizing: Sizing) -> Candidate:
         price, stages = catalog().price(site.machine.id), sizing.pipeline_parallel
@@ -285,6 +291,15 @@ def exchange_cost(candidate: Candidate, context: int) -> str:
 def _times_slower(gpu: Gpu) -> int:
     reference = catalog().gpu("nvidia-h100-80gb").link_gb_per_s or 0
     return round(reference / (gpu.link_gb_per_s or reference))
+
+
+def _at_least(candidate: Candidate) -> int:
+    """Ranks below which it cannot fit: no part of the sum shrinks faster than the number of ranks grows."""
+    memory = candidate.fit.memory
+    if memory is None:
+        return 1
+    least_bytes = memory.budget_bytes - memory.kv_budget_range_bytes[1]
+    return -(-candidate.sizing.tensor_parallel * least_bytes // memory.budget_bytes)
 
 
 def _telling(candidate: Candidate) -> tuple[bool, bool, int]:

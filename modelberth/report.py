@@ -10,6 +10,7 @@ from modelberth.fit import Fit
 from modelberth.lock import Settled, advice
 from modelberth.placement import Loser, grouped
 from modelberth.plan import SCHEMA_VERSION, Plan
+from modelberth.speed import Speed
 from modelberth.units import GIB, duration, gib, tokens
 
 Row = tuple[str, str, str]
@@ -43,6 +44,8 @@ def _service_json(plan: Plan) -> dict[str, Any]:
         "replicas": plan.spec.replicas,
         "nodes": plan.nodes,
         "usd_per_hour": plan.usd_per_hour,
+        "usd_per_million_tokens": plan.usd_per_million_tokens,
+        "speed": speed_json(plan.speed),
         "price_as_of": plan.price_as_of,
         "fit": fit_json(plan.fit),
         "image": plan.launch.image,
@@ -50,6 +53,30 @@ def _service_json(plan: Plan) -> dict[str, Any]:
         "reasons": [{"subject": r.subject, "choice": r.choice, "why": r.why} for r in plan.reasons],
         "losers": [{"option": loser.label, "why": loser.why} for loser in plan.losers],
     }
+
+
+def speed_json(found: Speed | None) -> dict[str, Any] | None:
+    """Speed under the stated traffic with its ranges; the reason where it is not known; None where none was asked."""
+    if found is None:
+        return None
+    if found.tpot_ms is None:
+        return {"reason": found.reason}
+    return {
+        "tpot_ms": found.tpot_ms,
+        "tpot_range_ms": found.tpot_range_ms,
+        "ttft_ms": found.ttft_ms,
+        "ttft_range_ms": found.ttft_range_ms,
+        "output_tokens_per_s": found.output_tokens_per_s,
+        "output_tokens_per_s_range": found.output_tokens_per_s_range,
+    }
+
+
+def speed_words(found: Speed) -> str:
+    """The same in one line."""
+    if found.tpot_ms is None or found.ttft_ms is None or found.output_tokens_per_s is None:
+        return found.reason or "not known"
+    each = f"{found.tpot_ms:.1f} ms per output token, the first after {found.ttft_ms:,.0f} ms"
+    return f"{each}, {found.output_tokens_per_s:,.0f} output tokens per second"
 
 
 def fit_json(fit: Fit) -> dict[str, Any]:
@@ -71,6 +98,7 @@ def fit_json(fit: Fit) -> dict[str, Any]:
             ],
             "kv_bytes_per_token": memory.kv_bytes_per_token,
             "kv_budget_bytes": memory.kv_budget_bytes,
+            "kv_budget_range_bytes": list(memory.kv_budget_range_bytes),
             "kv_tokens": memory.kv_tokens,
         },
     }
@@ -131,9 +159,18 @@ def decided(plan: Plan) -> list[Row]:
         ("concurrency", f"{decision.concurrency} requests", plan.fit.why),
         ("storage", _storage(plan), f"filled once in about {duration(plan.fetch_s)}" if plan.launch.fetch else ""),
         ("start-up", duration(decision.load_s), f"once weights are there; given up after {budget}"),
+        *_shared(plan, why),
+        *([("speed", "of one replica", speed_words(plan.speed))] if plan.speed else []),
         ("cost", _cost(plan), f"list price of {plan.price_as_of}" if plan.price_as_of else "unknown"),
     ]
     return rows
+
+
+def _shared(plan: Plan, why: dict[str, str]) -> list[Row]:
+    """Replicas, where there are several or a node has room for several."""
+    if "replicas" not in why:
+        return []
+    return [("replicas", str(plan.spec.replicas), why["replicas"])]
 
 
 def _source(plan: Plan) -> str:
@@ -149,7 +186,10 @@ def _storage(plan: Plan) -> str:
 
 
 def _cost(plan: Plan) -> str:
-    return f"{plan.usd_per_hour:.2f} USD per hour" if plan.usd_per_hour is not None else "unknown"
+    if plan.usd_per_hour is None:
+        return "unknown"
+    each = f", {plan.usd_per_million_tokens:.2f} per million tokens" if plan.usd_per_million_tokens else ""
+    return f"{plan.usd_per_hour:.2f} USD per hour{each}"
 
 
 def memory_rows(fit: Fit) -> list[Row]:
@@ -166,6 +206,10 @@ def memory_rows(fit: Fit) -> list[Row]:
             f"{memory.kv_budget_bytes / GIB:,.2f}",
             f"{tokens(memory.kv_tokens)} tokens at {memory.kv_bytes_per_token:,} B each: {memory.kv_why}",
         )
+    )
+    low, high = memory.kv_budget_range_bytes
+    rows.append(
+        ("  at least", f"{low / GIB:,.2f}", f"on nine starts in ten, at most {high / GIB:,.2f}: sized for the least")
     )
     if fit.spare_bytes is not None:
         rows.append(("  left over", f"{fit.spare_bytes / GIB:,.2f}", "when all requests are held"))

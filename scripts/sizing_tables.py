@@ -156,16 +156,16 @@ def kv_example() -> str:
 def use_cases() -> str:
     """Every row of the guide's GPU recommendations, answered by ``fit``."""
     words = GUIDE["use_cases"]
-    request = f"requests of {tokens(words['context'])} tokens"
-    table = Table("use case", "guide", "setup", "fits", "KV cache left per GPU", request, "largest context")
+    table = Table("use case", "setup", "fits", "KV cache per GPU", "requests at once", "largest context")
     for case in words["rows"]:
-        guide = f"{case['guide']}, {case['quantization']}"
+        guide = f"{case['use_case']}: {case['guide']}, {case['quantization']}"
         for name in (model for size in case["sizes"] for model in GUIDE["models"][size]):
             for gpu, counts in case["setups"].items():
                 for kind in case["formats"]:
                     for count in counts:
                         setup = f"{short(name)} {GUIDE['formats'][kind]['label']} on {count}x {_short_gpu(gpu)}"
-                        table.row(case["use_case"], guide, setup, *_fit_cells(fitted(name, kind, gpu, count)))
+                        table.row(guide, setup, *_fit_cells(fitted(name, kind, gpu, count)))
+                        guide = ""
     return str(table)
 
 
@@ -187,36 +187,34 @@ def fitted(name: str, kind: str, gpu: str, count: int) -> Fit:
 
 
 def _fit_cells(answer: Fit) -> tuple[str, str, str, str]:
-    if answer.memory is None:
-        return answer.verdict.value, "-", "-", answer.why
-    word = {Verdict.FITS: "yes", Verdict.DOES_NOT_FIT: "**no**", Verdict.UNKNOWN: "too close to call"}[answer.verdict]
-    left = f"{answer.memory.kv_budget_bytes / GIB:,.1f} GiB"
-    if answer.verdict is Verdict.DOES_NOT_FIT:
+    left = f"{answer.memory.kv_budget_bytes / GIB:,.1f} GiB" if answer.memory else "-"
+    if answer.verdict is not Verdict.FITS or answer.request_tokens is None:
+        word = "**no**" if answer.verdict is Verdict.DOES_NOT_FIT else "**unknown**"
         return f"{word}: {answer.why}", left, "-", "-"
-    return word, left, f"{answer.requests:,}", f"{tokens(answer.largest_context or 0)}"
+    held = f"{answer.requests:,} of {tokens(answer.request_tokens)} tokens"
+    return "yes", left, held, tokens(answer.largest_context or 0)
 
 
 def apple() -> str:
     """The guide's CPU and Apple table, from llama.cpp's memory."""
     words = GUIDE["apple"]
-    head = ("machine", "Metal may use", "model", "file", "needs", "guide", "exact", "tokens/s at most")
-    table = Table(*head)
+    head = ("machine", "Metal may use", "model", "file", "weights + KV cache + buffers", "guide", "exact")
+    table = Table(*head, "tokens/s at most")
     for machine, guide in words["machines"].items():
         gpu = catalog().gpu(machine)
         for size, name in words["models"].items():
-            for kind in words["formats"][size]:
+            for kind in words["formats"]["Q3" if "Q3" in guide[size] else "Q4"]:
                 memory, rate = on_apple(name, kind, gpu), tokens_per_s(name, kind, gpu)
-                need = memory.used_bytes + memory.kv_bytes_for(words["context"])
                 at_most = f"{rate:,.0f}" + (f" (guide: ~{guide['tokens_per_s']})" if size == 7 else "")
                 table.row(
                     gpu.name,
                     f"{memory.capacity_bytes / GIB:,.1f} GiB",
                     short(name),
                     kind.upper(),
-                    f"{need / GIB:,.1f} GiB",
+                    _apple_sum(memory),
                     guide[size],
-                    _apple_verdict(memory, need),
-                    at_most if need <= memory.capacity_bytes else "-",
+                    _apple_verdict(memory),
+                    at_most,
                 )
     return str(table)
 
@@ -241,11 +239,24 @@ def tokens_per_s(name: str, kind: str, gpu: Gpu) -> float:
     return gpu.memory_bandwidth_gb_per_s * GB / (sum(file.layers) + file.output_on_device)
 
 
-def _apple_verdict(memory: Memory, need: int) -> str:
-    left = memory.capacity_bytes - need
-    if left >= 0:
+def _apple_sum(memory: Memory) -> str:
+    cache = memory.kv_bytes_for(GUIDE["apple"]["context"])
+    loaded = sum(term.amount_bytes for term in memory.terms if term.name == "weights")
+    rest = memory.used_bytes - loaded
+    parts = (f"{amount / GIB:,.1f}" for amount in (loaded, cache, rest))
+    return f"{' + '.join(parts)} = {(memory.used_bytes + cache) / GIB:,.1f} GiB"
+
+
+def _apple_verdict(memory: Memory) -> str:
+    context = GUIDE["apple"]["context"]
+    left = memory.kv_budget_bytes - memory.kv_bytes_for(context)
+    low, high = (bound - memory.kv_bytes_for(context) for bound in memory.kv_budget_range_bytes)
+    if low >= 0:
         return f"yes, {left / GIB:,.1f} GiB left"
-    return f"**no**, {-left / GIB:,.1f} GiB are missing"
+    missing = f"{-left / GIB:,.1f} GiB are missing" if left < 0 else f"{left / GIB:,.1f} GiB left"
+    fits = memory.largest_request(context)
+    shorter = f"; {tokens(fits)} tokens fit" if fits and left < 0 else ""
+    return f"{'**no**' if high < 0 else '**too close to call**'}, {missing}{shorter}"
 
 
 def short(name: str) -> str:

@@ -48,7 +48,7 @@ def _answered(found: Score, terms: tuple[str, ...], what: str) -> Bar:
     wanted = f"answered for at least {ANSWERED_PCT} %"
     if not asked:
         return Bar(what, wanted, "no row", None)
-    return Bar(what, wanted, f"{answered} of {rows(asked)}", 100 * answered >= ANSWERED_PCT * asked)
+    return Bar(what, wanted, f"{answered:,} of {rows(asked)}", 100 * answered >= ANSWERED_PCT * asked)
 
 
 def _weights(found: Score) -> Iterator[Bar]:

@@ -47,6 +47,19 @@ SMALLEST_BUDGET_GIB = 0.5
 GRAPHS_INSIDE_SINCE = "0.21"
 """vLLM's CUDA graphs are counted inside its budget from here on."""
 
+MEMORY_TERMS = (
+    "weights_16bit_text",
+    "weights_quantized_text",
+    "weights_multimodal",
+    "kv_bytes_per_token_uniform",
+    "kv_tokens_hybrid",
+    "kv_budget",
+    "activation",
+    "overhead",
+    "max_concurrency",
+)
+SPEED_TERMS = ("tpot_ms", "ttft_ms")
+
 Answers = Mapping[str, Mapping[str, Any]]
 Measure = Callable[[Row], float | None]
 
@@ -73,6 +86,11 @@ class Compared:
         return (self.predicted - self.measured) / abs(self.measured)
 
     @property
+    def exact(self) -> bool:
+        """Whether the prediction claims to be exact."""
+        return self.bounds is not None and self.bounds[0] == self.bounds[1]
+
+    @property
     def covered(self) -> bool:
         """Whether the measured figure lies in the range."""
         return self.bounds is not None and self.bounds[0] <= self.measured <= self.bounds[1]
@@ -92,14 +110,28 @@ class Judged:
         return self.answer["verdict"]
 
 
+@dataclass(frozen=True)
+class Silent:
+    """A figure that was measured and not predicted, and why not."""
+
+    term: str
+    row: Row
+    reason: str
+
+
 @dataclass
 class Score:
-    """Everything compared. ``unanswered`` counts figures that were measured and not predicted, by term."""
+    """Everything compared, and what was not answered."""
 
     compared: list[Compared] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
-    unanswered: Counter[str] = field(default_factory=Counter)
+    silent: list[Silent] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def unanswered(self) -> Counter[str]:
+        """How many figures were not answered, by term."""
+        return Counter(each.term for each in self.silent)
 
     def of(self, term: str) -> list[Compared]:
         """The comparisons of one term."""
@@ -179,11 +211,7 @@ def _memory(found: Score, truth: Path, command: str) -> None:
             measured = measure(r) if chosen(r) and told.get("quantization") else None
             if measured is None:
                 continue
-            compared = _compared(term, name, r, told, answers[r["id"]], measured)
-            if compared is None:
-                found.unanswered[term] += 1
-            else:
-                found.compared.append(compared)
+            _compare(found, term, name, r, told, answers[r["id"]], measured)
 
     def weights(r: Row) -> float | None:
         return number(r["weights_gib_per_gpu"])
@@ -210,14 +238,15 @@ def _memory(found: Score, truth: Path, command: str) -> None:
     ]
 
 
-def _compared(
-    term: str, name: str, r: Row, told: Mapping[str, Any], answer: Mapping[str, Any], measured: float
-) -> Compared | None:
-    predicted = answer.get(name)
-    bounds = (answer.get("range") or {}).get(name)
-    return (
-        None if predicted is None else Compared(term, r, told, predicted, measured, tuple(bounds) if bounds else None)
-    )
+def _compare(
+    found: Score, term: str, name: str, r: Row, told: Mapping[str, Any], answer: Mapping[str, Any], measured: float
+) -> None:
+    predicted, bounds = answer.get(name), (answer.get("range") or {}).get(name)
+    if predicted is None:
+        reason = answer.get("speed_reason") if term in SPEED_TERMS else None
+        found.silent.append(Silent(term, r, reason or answer["reason"]))
+    else:
+        found.compared.append(Compared(term, r, told, predicted, measured, tuple(bounds) if bounds else None))
 
 
 def _hybrid_tokens(found: Score, logs: Iterable[tuple[Row, Mapping[str, Any]]], answers: Answers) -> None:
@@ -247,16 +276,12 @@ def _kind(r: Row, told: Mapping[str, Any]) -> str | None:
 def _speed(found: Score, truth: Path, command: str) -> None:
     rows = serving(truth)
     answers, found.seconds["speed_rows"] = ask(command, [told for _, told in rows])
-    for term in ("tpot_ms", "ttft_ms"):
+    for term in SPEED_TERMS:
         for r, told in rows:
             measured = number(r[term])
             if not measured:
                 continue
-            compared = _compared(term, term, r, told, answers[r["id"]], measured)
-            if compared is None:
-                found.unanswered[term] += 1
-            else:
-                found.compared.append(compared)
+            _compare(found, term, term, r, told, answers[r["id"]], measured)
 
 
 def errors(compared: Sequence[Compared]) -> dict[str, Any]:
@@ -280,20 +305,6 @@ def coverage(compared: Sequence[Compared]) -> dict[str, Any]:
     ranged = [each for each in compared if each.bounds]
     inside = sum(each.covered for each in ranged)
     return {"n": len(ranged), "inside_pct": round(100 * inside / len(ranged), 1)} if ranged else {"n": 0}
-
-
-MEMORY_TERMS = (
-    "weights_16bit_text",
-    "weights_quantized_text",
-    "weights_multimodal",
-    "kv_bytes_per_token_uniform",
-    "kv_tokens_hybrid",
-    "kv_budget",
-    "activation",
-    "overhead",
-    "max_concurrency",
-)
-SPEED_TERMS = ("tpot_ms", "ttft_ms")
 
 
 def budget_errors(compared: Sequence[Compared]) -> dict[str, Any]:

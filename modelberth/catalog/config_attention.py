@@ -110,6 +110,8 @@ def _state_names(text: Fields) -> tuple[Fields, dict[str, tuple[str, ...]]]:
             "mamba_groups": ("n_groups", "mamba_n_groups"),
             "linear_conv_kernel": ("conv_kernel", "mamba_d_conv"),
         }
+    if text.raw("conv_L_cache")[0]:  # LFM2: a short convolution is all that such a layer keeps
+        return text, {"linear_conv_kernel": ("conv_L_cache",)}
     delta = text.section("linear_attn_config")
     if delta is not None:
         heads = dict.fromkeys(("linear_num_key_heads", "linear_num_value_heads"), ("num_heads",))

@@ -16,7 +16,7 @@ _FULL = frozenset({"full_attention", "attention", "full", "global", "global_atte
     "deepseek_sparse_attention"
 }
 _SLIDING = frozenset({"sliding_attention", "sliding", "local", "local_attention", "chunked_attention"})
-_LINEAR = frozenset({"linear_attention", "mamba", "kda", "recurrent"})
+_LINEAR = frozenset({"linear_attention", "mamba", "kda", "conv"})
 _PATTERN = {"M": "mamba", "*": "attention", "E": "moe", "-": "mlp"}
 
 

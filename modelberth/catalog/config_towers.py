@@ -168,6 +168,25 @@ def step3p7(t: Reading) -> int:
     return embeddings + blocks + sampling + 4 * hidden * t.text_hidden
 
 
+def glm4v(t: Reading) -> int:
+    """glm4v, glm4v_moe: patches of 2 x 2 are joined by a convolution, then a gated feed-forward."""
+    hidden, out = t["hidden_size"], t["out_hidden_size"]
+    positions = (t["image_size"] // max(t["patch_size"], 1)) ** 2
+    embeddings = (t["in_channels"] * t["temporal_patch_size"] * t["patch_size"] ** 2 + 1 + positions + 2) * hidden
+    blocks = t["depth"] * _block(hidden, out, gated=True, bias=False, norm=1)
+    joined = hidden * t["spatial_merge_size"] ** 2 * out + out
+    return embeddings + blocks + joined + out * out + 2 * out + 3 * out * t["intermediate_size"]
+
+
+def muse_glimmer(t: Reading) -> int:
+    """muse_glimmer: patches of 2 x 2 x 2 are merged, three projections without biases."""
+    hidden, projected = t["hidden_size"], t["projector_hidden_size"]
+    patch = 3 * t["patch_temporal"] * t["patch_size"] ** 2 * hidden + t["pos_emb_height"] * t["pos_emb_width"] * hidden
+    blocks = t["num_hidden_layers"] * _block(hidden, t["intermediate_size"])
+    merged = hidden * t["merge_size"] ** 2
+    return patch + blocks + 4 * hidden + merged * projected + projected * projected + projected * t.text_hidden
+
+
 _QWEN3 = {"in_channels": 3, "temporal_patch_size": 2, "spatial_merge_size": 2, "num_position_embeddings": 2304}
 _KIMI = {"patch_size": 14, "init_pos_emb_height": 64, "init_pos_emb_width": 64, "mm_hidden_size": 1152} | {
     "vt_hidden_size": 1152,
@@ -187,6 +206,22 @@ TOWERS: Mapping[str, tuple[tuple[str, Tower, Mapping[str, int]], ...]] = {
         ),
     ),
     "gemma3": (("vision_config", siglip, {"image_size": 896, "patch_size": 14}),),
+    "glm4v": (
+        (
+            "vision_config",
+            glm4v,
+            {"depth": 24, "hidden_size": 1536, "out_hidden_size": 4096, "intermediate_size": 13_696, "image_size": 336}
+            | {"patch_size": 14, "in_channels": 3, "temporal_patch_size": 2, "spatial_merge_size": 2},
+        ),
+    ),
+    "muse_glimmer": (
+        (
+            "vision_config",
+            muse_glimmer,
+            {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 50, "projector_hidden_size": 4096}
+            | {"patch_size": 14, "patch_temporal": 2, "merge_size": 2, "pos_emb_height": 32, "pos_emb_width": 32},
+        ),
+    ),
     "gemma4": (
         ("vision_config", gemma4, {"position_embedding_size": 10_240, "patch_size": 16}),
         (

@@ -27,6 +27,7 @@ class Family:
     sinks: bool = False
     gdn: bool = False
     mamba: bool = False
+    kda: bool = False
     dense_beside_experts: bool = False
     shared_gate: bool = False
     compressed: bool = False
@@ -89,7 +90,7 @@ class Blocks:
         else:
             yield from self._attention()
         if self.linear_layers:
-            yield from self._mamba() if self.family.mamba else self._delta_net()
+            yield from self._linear_attention()
         yield from self._feed_forward()
         yield from self._norms()
         if self.model.vision_parameters:
@@ -150,6 +151,8 @@ class Blocks:
             yield Part("attn_q", attention, heads * (nope + rope), hidden, layers, Split.EVEN)
         yield Part("attn_kv_a_mqa", attention, rank + rope, hidden, layers, Split.REPLICATED)
         yield Part("attn_kv_b", attention, heads * (nope + values), rank, layers, Split.EVEN)
+        if model.attention_output_gate:
+            yield Part("attn_gate", attention, heads * values, hidden, layers, Split.EVEN)
         yield Part("attn_output", attention, hidden, heads * values, layers, Split.EVEN)
         yield _vector("attn_latent_norms", rank + (low or 0), layers)
         if model.index_num_heads and model.index_head_dim:
@@ -202,6 +205,24 @@ class Blocks:
             yield Cache(name, Keeps.EVERYTHING, count, 1, width, latent=True, extra_bytes=extra, every=ratio)
         window = self.model.sliding_window or 0
         yield Cache("sliding window", Keeps.WINDOW, self.layers, 1, width, latent=True, window=window)
+
+    def _linear_attention(self) -> Iterator[Part]:
+        if self.family.mamba:
+            return self._mamba()
+        return self._delta_attention() if self.family.kda else self._delta_net()
+
+    def _delta_attention(self) -> Iterator[Part]:
+        """Kimi delta attention with a full-rank gate (vLLM 0.33.0, models/kimi_k3/nvidia/kda.py)."""
+        model, layers, hidden, role = self.model, self.linear_layers, self.model.hidden_size, Role.LINEAR_ATTENTION
+        heads, head_dim = model.linear_num_value_heads or 0, model.linear_value_head_dim or 0
+        width = heads * head_dim
+        yield Part("ssm_in", role, 4 * width, hidden, layers, Split.EVEN)
+        yield Part("ssm_f_a", role, head_dim, hidden, layers, Split.REPLICATED)
+        yield Part("ssm_f_b", role, width, head_dim, layers, Split.EVEN)
+        yield Part("ssm_beta", role, heads, hidden, layers, Split.EVEN, linear=False)
+        yield Part("ssm_conv1d", role, 3 * width, model.linear_conv_kernel or 0, layers, Split.EVEN, linear=False)
+        yield Part("ssm_out", role, hidden, width, layers, Split.EVEN)
+        yield _vector("ssm_norms", width + heads + head_dim, layers)
 
     def _delta_net(self) -> Iterator[Part]:
         """Gated delta net (transformers, models/qwen3_next/modeling_qwen3_next.py, Qwen3NextGatedDeltaNet)."""

@@ -217,10 +217,26 @@ def sized(setup: Setup) -> Memory:
 
     Raises :class:`Unsized` for a file type or KV cache type that is not known.
     """
+    terms, cells = _parts(setup)
+    return Memory("llamacpp", setup.capacity_bytes, setup.capacity_bytes, terms, cells)
+
+
+def left_bytes(setup: Setup) -> int:
+    """What remains of the fullest GPU (or the node) beside the caches of all slots; negative: it does not start."""
+    terms, cells = _parts(setup)
+    return setup.capacity_bytes - sum(term.amount_bytes for term in terms) - cells.allocated_bytes
+
+
+def _parts(setup: Setup) -> tuple[tuple[Term, ...], Cells]:
     shape, slots = setup.shape, slots_of(setup)
     file = stored_bytes(shape, setup.stored)
     if not setup.on_gpu:
-        return _on_cpu(setup, slots, file)
+        terms = (
+            Term("weights", file.total, _model(setup), _where(setup)),
+            _compute(setup, slots, 1),
+            _allowance("server process", PROCESS_MIB, "code, tokenizer and HTTP threads"),
+        )
+        return terms, _cells(setup, slots, range(shape.layers))
     gpus, offloaded = setup.ranks.gpus, _offloaded(setup)
     fullest = _fullest(setup, slots, file)
     spread = f", layers spread over {gpus} GPUs" if gpus > 1 else ""
@@ -230,16 +246,7 @@ def sized(setup: Setup) -> Memory:
         _compute(setup, slots, gpus),
         _runtime(setup),
     )
-    return _memory(setup, terms, _cells(setup, slots, fullest))
-
-
-def left_bytes(setup: Setup) -> int:
-    """What remains of the fullest GPU (or the node) with the caches of all slots allocated; negative: it does not start."""
-    memory, slots = sized(setup), slots_of(setup)
-    held = (
-        _fullest(setup, slots, stored_bytes(setup.shape, setup.stored)) if setup.on_gpu else range(setup.shape.layers)
-    )
-    return memory.kv_budget_bytes - _cells(setup, slots, held).allocated_bytes
+    return terms, _cells(setup, slots, fullest)
 
 
 def _offloaded(setup: Setup) -> int:
@@ -264,19 +271,6 @@ def host_memory_bytes(setup: Setup) -> int:
     tied = file.embedding if file.tied and shape.layers in kept else 0
     weights = file.embedding + device_bytes(file, kept) - tied
     return weights + _cells(setup, slots, kept).bytes(slots) + buffers + PROCESS_MIB[1] * MIB
-
-
-def _on_cpu(setup: Setup, slots: Slots, file: FileBytes) -> Memory:
-    terms = (
-        Term("weights", file.total, _model(setup), _where(setup)),
-        _compute(setup, slots, 1),
-        _allowance("server process", PROCESS_MIB, "code, tokenizer and HTTP threads"),
-    )
-    return _memory(setup, terms, _cells(setup, slots, range(setup.shape.layers)))
-
-
-def _memory(setup: Setup, terms: tuple[Term, ...], cells: Cells) -> Memory:
-    return Memory("llamacpp", setup.capacity_bytes, setup.capacity_bytes, terms, cells)
 
 
 def _cells(setup: Setup, slots: Slots, held: range) -> Cells:

@@ -105,7 +105,8 @@ class Memory:
     """What one accelerator (or one CPU node's memory) holds when the engine has started.
 
     ``capacity_bytes`` is what the engine sees, ``budget_bytes`` what it may take, ``terms`` all but the KV cache,
-    ``outside`` what it takes beside its budget: with it, the card itself must not overflow.
+    ``outside`` what it takes beside its budget: with it, the card itself must not overflow. ``host`` is memory of the
+    node, per rank.
     ``kv_budget_bytes`` is what remains for the KV cache (negative: the rest alone does not fit).
     """
 
@@ -115,6 +116,7 @@ class Memory:
     terms: tuple[Term, ...]
     kv: KvPlan
     outside: tuple[Term, ...] = ()
+    host: tuple[Term, ...] = ()
 
     @property
     def kv_bytes_per_token(self) -> int:

@@ -13,6 +13,7 @@ from math import ceil
 
 from modelberth.catalog import Engine, catalog
 from modelberth.memory import vllm_terms as formulas
+from modelberth.memory.extras import adapters, draft, on_host
 from modelberth.memory.setup import Setup
 from modelberth.memory.shapes import Part, Role
 from modelberth.memory.terms import Memory, Term, Unsized, about
@@ -47,9 +48,9 @@ NON_TORCH = {
     ),
 }
 """Memory outside torch's allocator that is charged to the budget: CUDA modules and cuBLAS; from 0.8 to 0.9.1 its V1
-engine also charges the CUDA context (0.5 GiB), which V0, still there, does not; NCCL's buffers while the snapshot is taken before them, up to 0.10 (v1/worker/gpu_worker.py).
-Sources: llm-d-incubation/llm-d-planner@e50305a, src/planner/capacity_planner.py (0.15 and 0.6 GiB), and vLLM start-up
-logs (0.05 to 0.47 GiB)."""
+engine also charges the CUDA context (0.5 GiB), which V0, still there, does not; NCCL's buffers while the snapshot is
+taken before them, up to 0.10 (v1/worker/gpu_worker.py). Sources: llm-d-incubation/llm-d-planner@e50305a,
+src/planner/capacity_planner.py (0.15 and 0.6 GiB), and vLLM start-up logs (0.05 to 0.47 GiB)."""
 
 CUDA_GRAPHS = {"dense": Allowance("0", 0.35, 0.1, 0.9), "experts": Allowance("0", 0.9, 0.3, 1.6)}
 """CUDA graphs. vLLM measures a trial capture (v1/worker/gpu_model_runner.py, 0.20), there is no formula; start-up logs
@@ -69,7 +70,7 @@ FLASHINFER_WORKSPACE_MIB = {"0": 256, "0.22": 394}
 def _allowed(name: str, allowances: tuple[Allowance, ...], version: str, why: str, source: str) -> Term:
     chosen = [each for each in allowances if key(version) >= key(each.since)][-1]
     bounds = (int(chosen.low_gib * GIB), ceil(chosen.high_gib * GIB))
-    return Term(name, int(chosen.gib * GIB), why, source, *bounds)
+    return Term(name, int(chosen.gib * GIB), why, source, *bounds, since="" if chosen.since == "0" else chosen.since)
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,9 @@ def memory(setup: Setup) -> Memory:
         engine="vllm",
         capacity_bytes=setup.capacity_bytes,
         budget_bytes=formulas.budget_bytes(version, setup.capacity_bytes, setup.utilization or 0),
-        terms=(*weights(setup), _activation(setup), *overhead),
+        terms=(*weights(setup), *adapters(setup), *draft(setup), _activation(setup), *overhead),
         outside=tuple(outside),
+        host=tuple(on_host(setup)),
         kv=kv_plan(setup),
     )
 
@@ -143,7 +145,7 @@ def _overhead(setup: Setup) -> Iterator[Term]:
     counters = formulas.penalty_bytes(version, setup.max_num_seqs or 0, shape.vocab, v2_runner=second)
     if counters:
         why = f"{setup.max_num_seqs} sequences x {shape.vocab} vocabulary x 4 B, and a mask"
-        yield Term("penalty counters", counters, why, "v1/worker/gpu/sample/penalties.py, charged since 0.27")
+        yield Term("penalty counters", counters, why, "v1/worker/gpu/sample/penalties.py", since="0.27")
     if setup.expert_parallel and shape.experts:
         yield _allowed(
             "expert exchange", (EXPERT_PARALLEL,), version, "all-to-all buffers and workspaces", "vLLM start-up logs"
@@ -223,11 +225,11 @@ def _latent_copies(setup: Setup) -> Term | None:
         low = parts["attn_q_b"].columns if "attn_q_b" in parts else shape.hidden
         elements = formulas.absorbed_latent_elements(layers, heads, up.columns, low, shape.hidden)
         why = f"{layers} layers x {heads} heads x {up.columns} latent x ({low} + {shape.hidden}), absorbed products"
-        return Term("latent copies", elements * (1 if quantized else 2), why, source)
+        return Term("latent copies", elements * (1 if quantized else 2), why, source, since="0.7")
     width = up.rows // shape.heads
     amount = formulas.latent_copies_bytes(layers, heads, width, up.columns, quantized=quantized)
     why = f"{layers} layers x {heads} heads x {width} x {up.columns} latent x 2 B, 16-bit copies of kv_b_proj"
-    return Term("latent copies", amount, why, source) if amount else None
+    return Term("latent copies", amount, why, source, since="0.8") if amount else None
 
 
 def _activation(setup: Setup) -> Term:

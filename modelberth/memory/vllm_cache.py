@@ -77,7 +77,8 @@ def kv_plan(setup: Setup) -> PagedKv:
         state_mode=state_mode(setup.engine_version, setup.prefix_caching is not False),
         hybrid_manager=shape.architecture not in WITHOUT_HYBRID_MANAGER,
     )
-    specs = [spec for cache in shape.caches for spec in _specs(cache, setup)]
+    drafted = setup.draft.caches if setup.draft else ()
+    specs = [spec for cache in (*shape.caches, *drafted) for spec in _specs(cache, setup)]
     return PagedKv(
         plan(specs, settings, 0),
         kv_bytes_per_token(shape, setup.kv_cache_dtype, tensor, stages),

@@ -54,7 +54,7 @@ STATED = {
     "stepfun-ai/Step-3.7-Flash": 198,
     "zai-org/GLM-5": 744,
 }
-"""Billions of parameters, draft layers not counted, as model cards and the recipes of vllm-project/recipes@8959cf6 state."""
+"""Billions of parameters without draft layers, as model cards and the recipes of vllm-project/recipes@8959cf6 say."""
 
 
 def those(wrong: Callable[[Model], object]) -> list[str]:

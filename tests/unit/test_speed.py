@@ -206,9 +206,9 @@ def test_one_token_reads_its_own_experts_and_many_read_them_all() -> None:
 
 def test_four_bit_experts_come_with_attention_in_16_bit_and_four_bit_dense_models_do_not() -> None:
     latent, dense = server(*SERVERS["latent attention"]), server(*SERVERS["dense in four bits"])
-    kinds = {part.role: stored_kind(part, latent.stored, latent.shape) for part in latent.shape.parts if part.rows > 1}
-    assert kinds[Role.EXPERTS] == "nvfp4"
-    assert kinds[Role.ATTENTION] == "bf16"
+    kinds = {part.name: stored_kind(part, latent.stored, latent.shape) for part in latent.shape.parts}
+    assert kinds["ffn_exps_up"] == "nvfp4"
+    assert kinds["attn_q_b"] == "bf16"
     assert {stored_kind(part, dense.stored, dense.shape) for part in dense.shape.of(Role.ATTENTION, Role.MLP)} >= {
         "nvfp4"
     }
@@ -228,10 +228,11 @@ def test_an_fp8_cache_is_read_in_half_the_bytes(dense: Server) -> None:
 def test_multiplied_ranks_of_the_corpus_are_read_as_one_nvlink_domain() -> None:
     stated = replace(server(*SERVERS["experts"]), ranks=Ranks(64), expert_ranks=8)
     plain = replace(stated, ranks=Ranks(8))
-    read, plainly = estimate(stated, CHAT), estimate(plain, CHAT)
-    assert read.tpot_ms == plainly.tpot_ms
-    assert "read as 8 GPUs" in read.notes[0]
-    assert plainly.notes == ()
+    read, traffic, notes = as_measured(stated, CHAT)
+    assert (read, traffic) == (plain, CHAT)
+    assert "read as 8 GPUs" in notes[0]
+    assert as_measured(plain, CHAT) == (plain, CHAT, ())
+    assert estimate(stated, CHAT).tpot_ms is None
 
 
 def test_reading_multiplied_ranks_keeps_the_requests_in_all() -> None:
@@ -285,8 +286,8 @@ def measured() -> list[tuple[Row, Speed]]:
 
 
 def _answer(row: Row) -> Speed:
-    stated, traffic, _ = as_measured(*row.stated)
-    return estimate(*row.stated, requests_with_room(stated, traffic))
+    server, traffic, _ = as_measured(*row.stated)
+    return estimate(server, traffic, requests_with_room(server, traffic))
 
 
 def test_nearly_every_measured_row_is_answered(measured: list[tuple[Row, Speed]]) -> None:
