@@ -14,9 +14,10 @@ from modelberth import stackfiles
 from modelberth.catalog import catalog
 from modelberth.engines.choice import DEFAULT
 from modelberth.errors import ModelberthError, UnknownName, suggest
-from modelberth.estimate import outcome, row_of
+from modelberth.estimate import outcome
 from modelberth.explain import Explanation, Figure, Line, explain, explain_plan
 from modelberth.lock import settle
+from modelberth.rows import row_of
 from modelberth.units import GIB, MIB
 
 SCHEMA_VERSION = 1

@@ -9,14 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, cast
+from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from modelberth import speed
+from modelberth import compatibility, speed
 from modelberth.catalog import Checkpoint, Gpu, Model, catalog
 from modelberth.catalog.configs import model_of
-from modelberth.errors import ModelberthError, UnknownName, suggest
+from modelberth.errors import ModelberthError, UnknownName
 from modelberth.memory import (
     Memory,
     Ranks,
@@ -30,55 +28,11 @@ from modelberth.memory import (
     weights_of,
 )
 from modelberth.names import Quantization
+from modelberth.parallel import Served, refusals
+from modelberth.rows import Row, row_of
 from modelberth.speed import Server, Speed, Traffic, as_measured
 from modelberth.units import GIB
 from modelberth.versions import key
-
-Count = Annotated[int, Field(strict=True, ge=1, le=2**31)]
-Size = Annotated[int, Field(strict=True, ge=1, le=4096)]
-Name = Annotated[str, Field(max_length=300)]
-Version = Annotated[str, Field(max_length=300, pattern=r"^~?[a-z]?\d[\w.+-]*$")]
-MOST_PROBLEMS = 20
-"""Problems of one row that are spelled out."""
-
-
-class Row(BaseModel):
-    """How a model is served. All but the model (or its config), the engine and the GPU (or its memory) is optional.
-
-    ``gpu_memory_gib`` is what the card shows to the engine and wins over the catalog's figure. GPUs are tensor x
-    pipeline x data parallel. ``batch`` counts requests that decode at once on one data parallel rank.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
-
-    id: Any = None
-    model: Name | None = None
-    config: dict[str, Any] | None = None
-    checkpoint: Name | None = None
-    checkpoint_bytes: Annotated[int, Field(strict=True, ge=1, le=2**50)] | None = None
-    quantization: Annotated[Quantization, Field(strict=False)] | None = None
-    kv_cache_dtype: Literal["auto", "bf16", "fp16", "fp8", "int8", "q8_0", "q4_0"] = "auto"
-    engine: Literal["vllm", "sglang", "tgi", "tensorrt_llm", "llamacpp", "ollama"]
-    engine_version: Version | None = None
-    gpu: Name | None = None
-    gpu_memory_gib: Annotated[float, Field(gt=0, le=100_000)] | None = None
-    tensor_parallel: Size = 1
-    pipeline_parallel: Size = 1
-    data_parallel: Size = 1
-    expert_parallel: Size = 1
-    context: Count | None = None
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
-    max_num_seqs: Count | None = None
-    max_num_batched_tokens: Count | None = None
-    enforce_eager: bool | None = None
-    lora_slots: Annotated[int, Field(strict=True, ge=0, le=4096)] = 0
-    lora_rank: Annotated[int, Field(strict=True, ge=1, le=4096)] = 16
-    draft_model: Name | None = None
-    kv_offload_gib: Annotated[float, Field(ge=0, le=100_000)] = 0
-    batch: Count | None = None
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-
 
 Answer = dict[str, Any]
 
@@ -118,34 +72,12 @@ def estimate(content: Mapping[str, Any]) -> Answer:
         return {"id": row.id, **figures_of(outcome(row))}
     except ModelberthError as error:
         return _unknown(content.get("id"), str(error))
-
-
-def row_of(content: Mapping[str, Any]) -> Row:
-    """The row of a JSON object. Raises :class:`ModelberthError` with everything that is wrong with it."""
-    try:
-        return Row.model_validate({name: value for name, value in content.items() if value is not None})
-    except (ValidationError, RecursionError) as error:
-        raise ModelberthError(_in_words(error)) from None
+    except Exception as error:
+        return _unknown(content.get("id"), f"internal error ({type(error).__name__}): report this row")
 
 
 def _unknown(row_id: Any, reason: str) -> Answer:
     return {"id": row_id, "verdict": "unknown", "reason": reason}
-
-
-def _in_words(error: ValidationError | RecursionError) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    problems = error.errors(include_url=False, include_input=False)
-    more = [f"and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
-    return "; ".join([_one_problem(each) for each in problems[:MOST_PROBLEMS]] + more)
-
-
-def _one_problem(problem: Mapping[str, Any]) -> str:
-    field = ".".join(str(part) for part in problem["loc"]) or "row"
-    if problem["type"] == "extra_forbidden":
-        near = suggest(field, Row.model_fields, limit=1)
-        return f"{field[:60]}: not a field" + (f", did you mean {near[0]}?" if near else "")
-    return f"{field}: {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 
 @dataclass(frozen=True)
@@ -174,22 +106,35 @@ PRINTED_AS = {"weights": ("weights", "latent copies", "rotary table"), "activati
 
 def outcome(row: Row) -> Outcome:
     """Memory, verdict and speed of one row. Raises :class:`ModelberthError` for what the catalog does not know."""
-    case = case_of(row)
+    stated = case_of(row)
     try:
-        case, memory = _sized(case)
+        sized = _sized(stated)
     except Unsized as why:
-        return Outcome(case, "unknown", str(why), None, speed_of(case, None))
-    verdict, reason = _verdict(case, memory)
+        return Outcome(stated, "unknown", str(why), None, speed_of(stated, None))
+    case, memory = min(sized, key=lambda each: each[1].kv_budget_bytes)
+    memory = replace(memory, kv=sized[0][1].kv)
+    verdict, reason = _verdict(sized, case, memory)
     return Outcome(case, verdict, reason, memory, speed_of(case, memory))
 
 
-def _sized(case: Case) -> tuple[Case, Memory]:
-    """Memory, and the case on the version that it was computed for."""
+def _refusals(case: Case) -> Iterator[str]:
+    """Why the engine would not start whatever the memory: numbers of ranks, formats that it does not run."""
+    setup, engine = case.setup, case.row.engine
+    served = Served(engine, setup.engine_version, case.model, setup.quantization, setup.expert_parallel)
+    for refusal in refusals(served, setup.ranks):
+        yield f"{refusal.field}: {refusal.message}"
+    if setup.gpu and case.row.engine_version:
+        given = setup.quantization, setup.gpu, setup.kv_cache_dtype, case.model.architecture
+        for answer in compatibility.answers(engine, setup.engine_version, *given):
+            if answer.kind is compatibility.Kind.NO:
+                yield f"{answer.subject}: {answer.reason}"
+
+
+def _sized(case: Case) -> list[tuple[Case, Memory]]:
+    """The case and its memory on every version that it may mean, the default one first."""
     if not case.setup.capacity_bytes:
         raise Unsized("gpu: a row names a GPU of the catalog, or its visible memory as gpu_memory_gib")
-    sized = [(replace(case, setup=setup), memory_of(case.row.engine, setup)) for setup in _versions(case)]
-    chosen, least = min(sized, key=lambda each: each[1].kv_budget_bytes)
-    return chosen, replace(least, kv=sized[0][1].kv)
+    return [(replace(case, setup=setup), memory_of(case.row.engine, setup)) for setup in _versions(case)]
 
 
 def _versions(case: Case) -> Iterator[Setup]:
@@ -267,13 +212,23 @@ def _gpu(row: Row) -> Gpu | None:
     return None if row.gpu is None else catalog().gpu(row.gpu)
 
 
-def _verdict(case: Case, memory: Memory) -> tuple[str, str]:
-    context = case.setup.context
-    if context is None:
+def _verdict(sized: list[tuple[Case, Memory]], case: Case, memory: Memory) -> tuple[str, str]:
+    """What the engine refuses, or whether memory holds one request on every version that is meant; else unknown."""
+    if refused := [*_refusals(case)]:
+        return "does_not_fit", "; ".join(refused)
+    if case.setup.context is None:
         return "unknown", f"context: {case.model.id} states no maximum, and the row none"
-    need = memory.kv_bytes_for(context)
+    verdict, reason = _held(memory, case.setup.context)
+    if {_held(each, case.setup.context)[0] for _, each in sized} != {verdict}:
+        return "unknown", f"engine_version: {reason} on {case.setup.engine_version}, not so on other versions"
+    return verdict, reason
+
+
+def _held(memory: Memory, context: int) -> tuple[str, str]:
+    need, least = memory.needed_bytes(context), memory.least_kv
     low, high = memory.kv_budget_range_bytes
-    held = f"one request of {context} tokens needs {_gib(need)} GiB, {_gib(memory.kv_budget_bytes)} GiB are left"
+    who = least.why if least and need == least.amount_bytes else f"one request of {context} tokens"
+    held = f"{who} needs {_gib(need)} GiB, {_gib(memory.kv_budget_bytes)} GiB are left"
     if need <= low:
         return "fits", held
     if need > high:

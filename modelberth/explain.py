@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 from modelberth.catalog import catalog
 from modelberth.engines.base import setup_of
-from modelberth.estimate import Answer, Case, Outcome, Row, figures_of, printed_terms
+from modelberth.estimate import Answer, Case, Outcome, figures_of, printed_terms
 from modelberth.memory import Memory, Setup, Term, Unsized, weights_of
-from modelberth.memory.gguf import file_bytes
+from modelberth.memory.gguf import BYTES_PER_BLOCK, Tensor, tensors
 from modelberth.memory.kv import cache_arithmetic, state_bytes, token_bytes
-from modelberth.memory.shapes import Cache, Keeps, Part
+from modelberth.memory.shapes import Cache, Keeps, Part, Role
 from modelberth.memory.vllm_cache import PagedKv
 from modelberth.memory.weights import bytes_per_parameter, part_bytes, stage_parts
 from modelberth.names import Quantization
 from modelberth.plan import Plan, sizing_of
+from modelberth.rows import Row
 from modelberth.speed import Term as SpeedTerm
 from modelberth.speed.constants import constants
 from modelberth.units import gib, tokens
@@ -130,7 +131,7 @@ def _lines(found: Outcome) -> Iterator[tuple[str, tuple[Line, ...]]]:
     setup, memory = found.case.setup, found.memory
     terms = memory.terms if memory else _weights(found)
     for figure, group in printed_terms(terms).items():
-        yield figure, tuple(line for term in group for line in _term_lines(term, setup))
+        yield figure, tuple(line for term in group for line in _term_lines(term, setup)) or (_nothing(found),)
     if memory:
         yield "kv_budget_gib", tuple(_budget_lines(memory, setup))
     yield "kv_bytes_per_token", tuple(_token_lines(setup, memory))
@@ -142,6 +143,12 @@ def _lines(found: Outcome) -> Iterator[tuple[str, tuple[Line, ...]]]:
         engine = found.case.row.engine
         yield "tpot_ms", _speed_lines(found.speed.tpot_terms, TPOT_CONSTANTS, engine)
         yield "ttft_ms", _speed_lines(found.speed.ttft_terms, TTFT_CONSTANTS, engine)
+
+
+def _nothing(found: Outcome) -> Line:
+    engine = found.case.row.engine
+    formula = "this engine charges nothing of the kind to its budget"
+    return Line("nothing", 0, "bytes", formula, f"modelberth.memory.{engine}")
 
 
 def _weights(found: Outcome) -> tuple[Term, ...]:
@@ -198,12 +205,21 @@ def _share(part: Part, held: float) -> str:
 
 
 def _gguf_lines(setup: Setup) -> Iterator[Line]:
-    file = file_bytes(setup.shape, setup.quantization)
-    source = "ggml-org/llama.cpp@b11434:src/llama-quant.cpp"
-    layers, low, high = len(file.layers), min(file.layers), max(file.layers)
-    yield Line("layers", sum(file.layers), "bytes", f"{layers} layers of {low:,} to {high:,} B", source)
-    tied = " and the tied embedding a second time" if file.tied else ""
-    yield Line("output layer", file.output_on_device, "bytes", f"output layer with its norm{tied}", source)
+    """By part and type; the input embedding stays in host memory unless the output layer is the same tensor."""
+    kinds: dict[tuple[Part, str], list[Tensor]] = {}
+    for tensor in tensors(setup.shape, setup.quantization):
+        if tensor.part.role is not Role.EMBEDDING or setup.shape.tied or not setup.on_gpu:
+            kinds.setdefault((tensor.part, tensor.kind), []).append(tensor)
+    for (part, kind), held in kinds.items():
+        size, block = BYTES_PER_BLOCK[kind]
+        elements, layers = sum(tensor.elements for tensor in held), {tensor.layer for tensor in held}
+        where = f" in {len(layers)} layers" if None not in layers else ""
+        formula = f"{elements:,} elements{where} x {size}/{block} B ({kind})"
+        amount, each = sum(tensor.bytes for tensor in held), (f"bytes per element in {kind}", size / block)
+        yield Line(f"{part.role}: {part.name}", amount, "bytes", formula, GGUF_SOURCE, constants=(each,))
+
+
+GGUF_SOURCE = "ggml-org/llama.cpp@b11434:src/llama-quant.cpp, ggml/src/ggml-common.h"
 
 
 def _budget_lines(memory: Memory, setup: Setup) -> Iterator[Line]:
@@ -212,7 +228,9 @@ def _budget_lines(memory: Memory, setup: Setup) -> Iterator[Line]:
     beside = memory.budget_bytes - memory.capacity_bytes
     share = memory.budget_bytes / memory.capacity_bytes
     source, since = _share_source(memory, setup)
-    formula = f"all but {share:.4g} of it is left alone"
+    formula = (
+        f"the engine takes {share:.4g} of it and leaves the rest alone" if beside else "the engine takes all of it"
+    )
     yield Line("outside the budget", beside, "bytes", formula, source, since, constants=(("memory fraction", share),))
     for term in memory.terms:
         yield _line(term, sign=-1)
@@ -222,7 +240,7 @@ def _share_source(memory: Memory, setup: Setup) -> tuple[str, str]:
     """Where the memory fraction comes from, and from which version it is the default."""
     facts = catalog().engine(memory.engine).gpu_memory_utilization_default
     if setup.utilization is not None or not facts:
-        return "stated" if setup.utilization is not None else "the engine's own default", ""
+        return "stated" if setup.utilization is not None else _model(memory), ""
     known = entry(facts, setup.engine_version)
     return known.source, "" if known.since == "0.0.0" else known.since
 
@@ -262,8 +280,9 @@ def _steps(memory: Memory, context: int | None) -> Iterator[Line]:
     if isinstance(memory.kv, PagedKv):
         yield from _paged_steps(memory.kv, budget)
     if context:
-        formula = f"one request of {tokens(context)} tokens, in whole blocks of {memory.block_tokens} tokens"
-        yield Line("one request", memory.kv_bytes_for(context), "bytes", formula, "the engine's own blocks")
+        blocks = f", in whole blocks of {memory.block_tokens} tokens" if memory.block_tokens > 1 else ""
+        formula = f"one request of {tokens(context)} tokens{blocks}"
+        yield Line("one request", memory.kv_bytes_for(context), "bytes", formula, _model(memory))
 
 
 PAGES_SOURCE = "v1/core/kv_cache_planning.py (before 0.33: v1/core/kv_cache_utils.py)"
@@ -283,6 +302,10 @@ def _paged_steps(kv: PagedKv, budget: int) -> Iterator[Line]:
         yield Line(f"group {names}", group.pages(context, pages.settings), "blocks", formula, PAGES_SOURCE)
 
 
+def _model(memory: Memory) -> str:
+    return f"modelberth.memory.{memory.engine}"
+
+
 def _tokens_step(memory: Memory) -> Line:
     low, high = (memory.kv.tokens(max(0, bound)) for bound in memory.kv_budget_range_bytes)
     if isinstance(memory.kv, PagedKv):
@@ -290,7 +313,7 @@ def _tokens_step(memory: Memory) -> Line:
         formula = "concurrency x context, as the engine prints it" if newer else "blocks / groups x tokens of a block"
         return Line("tokens", memory.kv_tokens, "tokens", formula, PAGES_SOURCE, "0.20.1" if newer else "", low, high)
     formula = "KV budget / bytes per token, whole blocks"
-    return Line("tokens", memory.kv_tokens, "tokens", formula, "the engine's own blocks", "", low, high)
+    return Line("tokens", memory.kv_tokens, "tokens", formula, _model(memory), "", low, high)
 
 
 def _concurrency_step(memory: Memory, context: int) -> Line:
@@ -298,12 +321,12 @@ def _concurrency_step(memory: Memory, context: int) -> Line:
         memory.kv.concurrency(max(0, budget), context)
         for budget in (memory.kv_budget_bytes, *memory.kv_budget_range_bytes)
     )
-    blocks = f"blocks of {memory.block_tokens} tokens"
-    formula = f"{blocks} that fit / {blocks} that one request of {tokens(context)} tokens holds"
+    formula, source = f"KV budget / what one request of {tokens(context)} tokens takes", _model(memory)
     if isinstance(memory.kv, PagedKv):
         pages, budget = memory.kv.pages, max(0, memory.kv_budget_bytes)
         formula = f"{budget // pages.block_bytes:,} blocks / {pages.blocks_per_request(context):,} of one request"
-    return Line("requests", amount, "requests", formula, "the engine's own blocks", "", low, high)
+        source = PAGES_SOURCE
+    return Line("requests", amount, "requests", formula, source, "", low, high)
 
 
 # --- speed ------------------------------------------------------------------------------------------------------------

@@ -266,7 +266,7 @@ def _settle_one(
         message = f"the spec no longer matches the locked plan: {'; '.join(beyond)}"
         raise Refused([Finding("outgrown", f"services.{name}", message, f"run: {command}")])
     kept = replay(name, stack, locked)
-    if kept.fit.verdict is not Verdict.FITS:
+    if kept.fit.verdict is Verdict.DOES_NOT_FIT or kept.fit.memory is None:
         raise Refused([Finding("does-not-fit", f"services.{name}", kept.fit.why, f"run: {command}")])
     try:
         fresh = plan(name, stack)

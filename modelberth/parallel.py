@@ -119,12 +119,13 @@ def tensor_sizes(served: Served, most: int = 16) -> tuple[int, ...]:
 
 
 def findings(served: Served, ranks: Ranks) -> Iterator[Finding]:
-    """The refusals as errors, with the sizes that would do."""
-    for refusal in refusals(served, ranks):
+    """The first refusal of each number as an error, with the sizes that would do."""
+    first = {refusal.field: refusal for refusal in reversed(refusals(served, ranks))}
+    for field, refusal in first.items():
         way_out = ""
-        if refusal.field == "tensor_parallel":
+        if field == "tensor_parallel":
             way_out = f"one of {', '.join(map(str, tensor_sizes(served)))}"
-        yield Finding(refusal.field.replace("_", "-"), refusal.field, refusal.message, way_out)
+        yield Finding(field.replace("_", "-"), field, refusal.message, way_out)
 
 
 def exchanged_bytes(shape: Shape, tensor_parallel: int, tokens: int) -> int:

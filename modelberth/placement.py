@@ -242,7 +242,7 @@ class _Search:
             self.unsized = shown.fit.why
         else:
             self.judged = True
-        over_nodes = self._over_nodes(site, tried[-1])
+        over_nodes = self._over_nodes(site, tried[-1]) if shown.fit.verdict is Verdict.DOES_NOT_FIT else None
         if over_nodes:
             self.spanning.append(over_nodes)
         else:
@@ -252,7 +252,7 @@ class _Search:
     def _over_nodes(self, site: Site, largest: Candidate) -> Candidate | None:
         """The fewest nodes that hold one copy together, when memory is all that one node lacks."""
         memory = largest.fit.memory
-        if memory is None or not has_stages(self.engine.name) or largest.fit.verdict is Verdict.FITS:
+        if memory is None or not has_stages(self.engine.name):
             return None
         if largest.sizing.tensor_parallel < site.machine.gpu_count:
             return None
@@ -302,10 +302,11 @@ def _at_least(candidate: Candidate) -> int:
     return -(-candidate.sizing.tensor_parallel * least_bytes // memory.budget_bytes)
 
 
-def _telling(candidate: Candidate) -> tuple[bool, bool, int]:
-    """Which of several failures to show: a hindrance, else a sum, of the most GPUs."""
-    answer = candidate.fit
-    return answer.verdict is Verdict.FITS, answer.memory is not None, candidate.sizing.tensor_parallel
+def _telling(candidate: Candidate) -> tuple[bool, bool, bool, int]:
+    """Which of several failures to show: a hindrance, else too close to call, else a sum, of the most GPUs."""
+    answer, sized = candidate.fit, candidate.fit.memory is not None
+    close = sized and answer.verdict is Verdict.UNKNOWN
+    return answer.verdict is Verdict.FITS, close, sized, candidate.sizing.tensor_parallel
 
 
 def _hindrance(candidate: Candidate, demand: Demand) -> str:

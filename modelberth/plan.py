@@ -10,7 +10,7 @@ from modelberth.decision import Decision, Host, Storage
 from modelberth.engines import ENGINES, Launch, Sizing, Wishes
 from modelberth.errors import UnknownName
 from modelberth.findings import Finding, Level, Refused, errors
-from modelberth.fit import Fit, fit
+from modelberth.fit import Fit, Verdict, fit
 from modelberth.host import claim_gib, cpu_host, fetch_seconds, gpu_host, load_seconds, startup_budget_seconds
 from modelberth.objective import Goal, speed_of, usd_per_million_tokens
 from modelberth.placement import (
@@ -233,7 +233,10 @@ def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Can
     downloads = _own_download(spec, stack, resolved)
     gpus = best.sizing.tensor_parallel if best.sizing.accelerator.gpu else 0
     memory = best.fit.memory
-    needed = memory.used_bytes + spec.concurrency * memory.kv_bytes_for(spec.context) if memory else 0
+    needed = 0
+    if memory:
+        most_used = memory.budget_bytes - memory.kv_budget_range_bytes[0]
+        needed = most_used + spec.concurrency * memory.kv_bytes_for(spec.context)
     host: Host = gpu_host(machine, gpus, downloads) if gpus else cpu_host(machine, needed, downloads)
     load_s = load_seconds(stored, on_gpu=bool(gpus), from_volume=store.kind is not WeightsKind.HUB)
     return Decision(
@@ -323,6 +326,8 @@ def _advice(
             f"set model: {{id: {decision.source.repository}, revision: the 40-digit commit}}",
             Level.ERROR if prod else Level.WARNING,
         )
+    if answer.verdict is Verdict.UNKNOWN:
+        yield Finding("too-close", path, answer.why, "plan anew, or lower context or concurrency", Level.WARNING)
     if _needs_token(spec, decision, model):
         message = f"{decision.source.repository} is gated: its hub gives it to accounts that accepted the licence"
         yield Finding(

@@ -181,8 +181,9 @@ def _counts(gpu: Gpu) -> tuple[int, ...]:
 
 
 def _engine(engine_id: str) -> Sizer:
+    known = catalog().engine(engine_id)
     if engine_id not in sized_engines():
-        raise UnknownName("engine", engine_id, suggest(engine_id, sized_engines()) or sized_engines())
+        raise ModelberthError(f"the memory of {known.name} is not modelled; sized are {', '.join(sized_engines())}")
     return sizer(engine_id)
 
 

@@ -18,7 +18,7 @@ from modelberth.memory import (
     Stored,
     gguf_bytes,
     kv_bytes_per_token,
-    llamacpp,
+    memory_of,
     safetensors_bytes,
     shape_of,
 )
@@ -230,7 +230,7 @@ def on_apple(name: str, kind: str, gpu: Gpu) -> Memory:
         context=GUIDE["apple"]["context"],
         max_num_seqs=1,
     )
-    return llamacpp.sized(setup)
+    return memory_of("llamacpp", setup)
 
 
 def tokens_per_s(name: str, kind: str, gpu: Gpu) -> float:

@@ -8,13 +8,13 @@ from html import escape
 from itertools import cycle
 from math import ceil, floor, log10
 
-SIDE, LEFT, TOP, RIGHT, BOTTOM = 400, 64, 40, 16, 92
+SIDE, LEFT, TOP, RIGHT, BOTTOM = 400, 84, 40, 36, 80
 """Pixels: the square that holds the points, and the margins around it."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito: told apart by colour-blind readers too."""
 TICKS = (1, 2, 5)
 BAND = 0.25
-LEGEND_WIDTH = 132
+LEGEND_WIDTH = 146
 
 
 @dataclass(frozen=True)
@@ -112,12 +112,12 @@ def _half(pixels: float) -> float:
 
 def _labels(axis: Axis, unit: str) -> Iterator[str]:
     for tick in axis.ticks():
-        x, text = axis.at(tick), f"{tick:,g}"
+        x, text = axis.at(tick), f"{tick:,.0f}" if tick >= 1 else f"{tick:g}"
         yield f'<text x="{x:.1f}" y="{SIDE + 16}" text-anchor="middle" fill="#444">{text}</text>'
         yield f'<text x="-6" y="{SIDE - x + 4:.1f}" text-anchor="end" fill="#444">{text}</text>'
     yield f'<text x="{SIDE / 2:g}" y="{SIDE + 36}" text-anchor="middle" fill="#222">measured, {escape(unit)}</text>'
     yield (
-        f'<text transform="translate(-46 {SIDE / 2:g}) rotate(-90)" text-anchor="middle" fill="#222">'
+        f'<text transform="translate(-64 {SIDE / 2:g}) rotate(-90)" text-anchor="middle" fill="#222">'
         f"predicted, {escape(unit)}</text>"
     )
 

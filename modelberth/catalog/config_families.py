@@ -147,6 +147,9 @@ FAMILIES: Mapping[str, Family] = {
     "Step3p7ForConditionalGeneration": Family(tower="step3p7"),
 }
 
+WRAPPERS: Mapping[str, tuple[str, str]] = {"InternVLChatModel": ("llm_config", "internvl")}
+"""Classes around a language model of another architecture, which they name in this section, with their towers."""
+
 _PARALLEL = "its blocks run attention and feed-forward side by side with norms and biases of their own"
 REFUSED: Mapping[str, str] = {
     "BloomForCausalLM": "position biases and an embedding norm of its own",

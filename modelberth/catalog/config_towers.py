@@ -178,6 +178,15 @@ def glm4v(t: Reading) -> int:
     return embeddings + blocks + joined + out * out + 2 * out + 3 * out * t["intermediate_size"]
 
 
+def internvl(t: Reading) -> int:
+    """InternVLChatModel: InternViT and two projections of 2 x 2 patches (vLLM 0.33.0, models/intern_vit.py)."""
+    hidden, text, merged = t["hidden_size"], t.text_hidden, 4 * t["hidden_size"]
+    positions = (t["image_size"] // max(t["patch_size"], 1)) ** 2 + 1
+    embeddings = (3 * t["patch_size"] ** 2 + 1 + positions + 1) * hidden
+    blocks = t["num_hidden_layers"] * (_block(hidden, t["intermediate_size"]) + 2 * hidden)
+    return embeddings + blocks + 2 * merged + merged * text + text + text * text + text
+
+
 def muse_glimmer(t: Reading) -> int:
     """muse_glimmer: patches of 2 x 2 x 2 are merged, three projections without biases."""
     hidden, projected = t["hidden_size"], t["projector_hidden_size"]
@@ -214,6 +223,7 @@ TOWERS: Mapping[str, tuple[tuple[str, Tower, Mapping[str, int]], ...]] = {
             | {"patch_size": 14, "in_channels": 3, "temporal_patch_size": 2, "spatial_merge_size": 2},
         ),
     ),
+    "internvl": (("vision_config", internvl, {"patch_size": 14, "image_size": 448}),),
     "muse_glimmer": (
         (
             "vision_config",

@@ -7,14 +7,14 @@ configuration_<name>.py) and, for models that ship their own code, as in vLLM 0.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 from pydantic import ValidationError
 
 from modelberth.catalog.config_attention import attention_values
-from modelberth.catalog.config_families import FAMILIES, REFUSED, Family
+from modelberth.catalog.config_families import FAMILIES, REFUSED, WRAPPERS, Family
 from modelberth.catalog.config_fields import (
     MOST_EXPERTS,
     MOST_HEADS,
@@ -55,10 +55,10 @@ def model_of(config: Mapping[str, Any], id: str, *, source: str = "its config.js
     if not isinstance(config, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - rows come from outside
         raise ConfigError(id, [f"the whole: {shown(config)} is not an object"])
     problems: list[str] = []
-    family = _family(Fields(config, "", problems))
-    if family is None:
+    described = _described(Fields(config, "", problems))
+    if described is None:
         raise ConfigError(id, problems)
-    values = _Reader(config, family, problems).values()
+    values = _Reader(config, *described, problems).values()
     if problems:
         raise ConfigError(id, problems)
     known = {name: value for name, value in values.items() if value is not None}
@@ -69,12 +69,33 @@ def model_of(config: Mapping[str, Any], id: str, *, source: str = "its config.js
         raise ConfigError(id, found) from None
 
 
-def _family(config: Fields) -> Family | None:
-    named = config.items("architectures", most=16)
-    if not named or not isinstance(named[0], str):
-        config.problem("architectures", "missing: a list with the name of the model's class")
+def _described(top: Fields) -> tuple[str, Family] | None:
+    """The architecture of the language model and its family; None and a problem when it is not described here."""
+    architecture = _architecture(top)
+    if architecture not in WRAPPERS:
+        family = _family(top, architecture)
+        return (architecture, family) if architecture and family else None
+    name, tower = WRAPPERS[architecture]
+    section = top.section(name)
+    if section is None:
+        top.problem(name, "missing")
         return None
-    architecture = named[0]
+    inside = _architecture(section)
+    family = _family(section, inside)
+    return (inside, replace(family, tower=tower)) if inside and family else None
+
+
+def _architecture(config: Fields) -> str | None:
+    named = config.items("architectures", most=16)
+    if named and isinstance(named[0], str):
+        return named[0]
+    config.problem("architectures", "missing: a list with the name of the model's class")
+    return None
+
+
+def _family(config: Fields, architecture: str | None) -> Family | None:
+    if architecture is None:
+        return None
     if architecture in REFUSED:
         config.problem("architectures", f"{architecture} is not described here: {REFUSED[architecture]}")
     elif architecture not in FAMILIES:
@@ -87,6 +108,7 @@ class _Reader:
     """Reads one configuration; ``text`` is the section of the language model."""
 
     config: Mapping[str, Any]
+    architecture: str
     family: Family
     problems: list[str]
     top: Fields = field(init=False)
@@ -155,7 +177,7 @@ class _Reader:
         if vocabulary is None:
             self._missing("vocab_size")
         return {
-            "architecture": self.config["architectures"][0],
+            "architecture": self.architecture,
             "native_dtype": self._dtype(),
             "num_layers": kinds.layers,
             "hidden_size": hidden,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from modelberth.memory import vllm
+from modelberth.memory import llamacpp, ollama, sglang, tensorrt_llm, tgi, vllm
 from modelberth.memory.families import shape_of, stored_as
 from modelberth.memory.gguf import gguf_bytes
 from modelberth.memory.kv import kv_bytes_per_token
@@ -11,7 +11,14 @@ from modelberth.memory.shapes import Shape
 from modelberth.memory.terms import KvPlan, Memory, Term, Uniform, Unsized
 from modelberth.memory.weights import Ranks, Stored, safetensors_bytes
 
-MEMORY_MODELS: Mapping[str, Callable[[Setup], Memory]] = {"vllm": vllm.memory}
+MEMORY_MODELS: Mapping[str, Callable[[Setup], Memory]] = {
+    "vllm": vllm.memory,
+    "sglang": sglang.memory,
+    "tgi": tgi.memory,
+    "tensorrt_llm": tensorrt_llm.memory,
+    "llamacpp": llamacpp.sized,
+    "ollama": ollama.memory,
+}
 """By engine id. Each raises :class:`Unsized` for what it cannot compute."""
 
 

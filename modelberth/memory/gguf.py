@@ -77,25 +77,50 @@ def gguf_bytes(shape: Shape, file_type: str) -> int:
 @lru_cache(maxsize=1024)
 def file_bytes(shape: Shape, file_type: str) -> FileBytes:
     """The same per layer."""
+    layers = [0] * shape.layers
+    ends = {Role.EMBEDDING: 0, Role.OUTPUT: 0}
+    for tensor in tensors(shape, file_type):
+        if tensor.layer is not None:
+            layers[tensor.layer] += tensor.bytes
+        elif tensor.part.role in ends:
+            ends[tensor.part.role] += tensor.bytes
+        else:
+            each, rest = divmod(tensor.bytes, shape.layers)
+            layers = [amount + each for amount in layers]
+            ends[Role.OUTPUT] += rest
+    return FileBytes(ends[Role.EMBEDDING], tuple(layers), ends[Role.OUTPUT], shape.tied)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor of a file, stored as the ggml type ``kind``; without a layer: of the whole model, or of all layers."""
+
+    part: Part
+    layer: int | None
+    kind: str
+    elements: int
+
+    @property
+    def bytes(self) -> int:
+        """Whole blocks."""
+        return _size(self.elements, self.kind)
+
+
+def tensors(shape: Shape, file_type: str) -> Iterator[Tensor]:
+    """The tensors of the text model. Raises :class:`Unsized` as :func:`gguf_bytes` does."""
     base = _BASE.get(file_type, file_type)
     if base not in BYTES_PER_BLOCK:
         raise Unsized(f"{file_type} is no GGUF file type whose mixture is known")
-    layers = [0] * shape.layers
-    ends = {Role.EMBEDDING: 0, Role.OUTPUT: 0}
     mixture = _Mixture(shape, file_type, base)
     for part in shape.parts:
         if part.role is Role.VISION:
             continue
-        if part.role in ends:
-            ends[part.role] += _size(part.elements, mixture.end(part))
+        if part.role in (Role.EMBEDDING, Role.OUTPUT):
+            yield Tensor(part, None, mixture.end(part), part.elements)
         elif part.rows == 1 or part.layers > shape.layers:
-            each, rest = divmod(part.elements * 4, shape.layers)
-            layers = [amount + each for amount in layers]
-            ends[Role.OUTPUT] += rest
+            yield Tensor(part, None, "f32", part.elements)
         else:
-            for layer, amount in mixture.amounts(part):
-                layers[layer] += amount
-    return FileBytes(ends[Role.EMBEDDING], tuple(layers), ends[Role.OUTPUT], shape.tied)
+            yield from mixture.tensors(part)
 
 
 def _size(elements: int, kind: str) -> int:
@@ -142,12 +167,12 @@ class _Mixture:
             return "q8_0" if coarse or self.base == "q8_0" else _fitting("q6_k", part.columns)
         return _fitting(self.base, part.columns)
 
-    def amounts(self, part: Part) -> Iterator[tuple[int, int]]:
-        """(layer, bytes) of every layer that holds the part."""
+    def tensors(self, part: Part) -> Iterator[Tensor]:
+        """One per layer that holds the part; several where the file has it in pieces."""
         for rows, columns, category in self._stored(part):
             elements = rows * columns * part.per_layer
             for order, layer in enumerate(self._layers(part)):
-                yield layer, _size(elements, self._kind(part, category, columns, order, layer))
+                yield Tensor(part, layer, self._kind(part, category, columns, order, layer), elements)
 
     def _stored(self, part: Part) -> Iterator[tuple[int, int, str]]:
         """(rows, columns, category) of the tensors that the file has for a part."""

@@ -94,7 +94,7 @@ def _attention(shape: Shape, step: Step) -> int:
 def _latent_attention(shape: Shape, step: Step) -> int:
     """Queries, queries in latent space with their rotary part, and the output in latent space, for every head."""
     latent = next(cache.elements for cache in shape.caches if cache.latent)
-    rank = max(part.columns for part in shape.parts if part.name == "attn_kv_b")
+    rank = _widest(shape, "attn_kv_b", "columns") or latent
     output = _widest(shape, "attn_output", "columns")
     queries = max(_widest(shape, "attn_q_b"), _widest(shape, "attn_q"))
     elements = queries + shape.heads * (latent + rank) + output

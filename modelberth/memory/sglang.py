@@ -28,8 +28,8 @@ DRIVER_MIB = 470
 """What nvidia-smi counts (memory.total, which the defaults are computed from) and CUDA does not show: an allowance."""
 
 HYBRID_WINDOWS_SINCE = "0.5.6"
-"""Models with sliding windows have a pool of their own for them; 0.5.5 stores every token of every layer
-(configs/model_config.py, is_hybrid_swa_model)."""
+"""Models with sliding windows have a pool of their own for them (configs/model_config.py, is_hybrid_swa_model): so in
+0.5.9; 0.5.5 stores every token of every layer; the releases between were not read."""
 
 HYBRID_WINDOWS = ("Llama4", "GptOss", "MiMoV2", "Step3p", "Gemma4", "DeepseekV4")
 """Beginnings of the architectures that do (the same list)."""

@@ -7,12 +7,13 @@ KvCacheCreator.configure_kv_cache_capacity and _cal_max_memory). The rest of the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 
-from modelberth.memory.kv import kv_arithmetic, token_bytes
+from modelberth.memory.kv import kv_arithmetic, state_bytes, token_bytes
 from modelberth.memory.setup import Setup
 from modelberth.memory.shapes import Keeps
-from modelberth.memory.terms import Memory, Term, Uniform, Unsized
+from modelberth.memory.terms import Memory, Term, Unsized
 from modelberth.memory.torch_terms import batch_activation, outside_torch, weights
 
 FREE_GPU_MEMORY_FRACTION = 0.9
@@ -30,6 +31,10 @@ LATENT_BLOCK_TOKENS = 64
 index (_torch/model_config.py, enable_flash_mla; pyexecutor/py_executor_creator.py)."""
 
 
+STATE_INTERVAL_TOKENS = 256
+"""Tokens between two kept copies of a state, for prefix reuse (llmapi/llm_args.py, mamba_state_cache_interval)."""
+
+
 def block_tokens(setup: Setup) -> int:
     """Tokens of one KV cache block."""
     indexed = any(cache.extra_bytes for cache in setup.shape.caches)
@@ -37,19 +42,53 @@ def block_tokens(setup: Setup) -> int:
     return LATENT_BLOCK_TOKENS if setup.shape.latent and (hopper or indexed) else BLOCK_TOKENS
 
 
-def cache(setup: Setup) -> Uniform:
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of tokens, and states in the same pool: one that lives per request, and one kept every so many tokens.
+
+    NVIDIA/TensorRT-LLM 1.3: pyexecutor/kv_cache/mamba_cache_manager.py (CppMambaHybridCacheManager, cost per token).
+    """
+
+    growing: int
+    per_token: int
+    per_request: int
+    block_tokens: int
+    why: str
+
+    @property
+    def bytes_per_token(self) -> int:
+        """What attention layers take per token."""
+        return self.growing
+
+    def tokens(self, available_bytes: int) -> int:
+        """Tokens of one long request, whole blocks."""
+        spare = max(0, available_bytes - self.per_request)
+        return spare // (self.per_token * self.block_tokens) * self.block_tokens
+
+    def request_bytes(self, tokens: int) -> int:
+        """Whole blocks of one request, and its states."""
+        return -(-tokens // self.block_tokens) * self.block_tokens * self.per_token + self.per_request
+
+    def concurrency(self, available_bytes: int, tokens: int) -> float:
+        """Requests of this many tokens at once."""
+        return max(0, available_bytes) / self.request_bytes(tokens)
+
+
+def cache(setup: Setup) -> Blocks:
     """The KV cache of one rank: every layer stores every token unless windows are asked for (max_attention_window)."""
     shape, ranks = setup.shape, setup.ranks
-    if any(each.keeps is Keeps.STATE for each in shape.caches):
-        raise Unsized("TensorRT-LLM's memory of a model with states is not known")
     exact = sum(
         (-(-each.layers // ranks.pipeline) * token_bytes(each, setup.kv_cache_dtype, ranks.tensor))
         for each in shape.caches
     )
+    growing = -int(-Fraction(exact) // 1)
+    state = sum(-(-each.layers // ranks.pipeline) * state_bytes(each, ranks.tensor) for each in shape.caches)
     why = kv_arithmetic(shape, setup.kv_cache_dtype, ranks.tensor)
     if any(each.keeps is Keeps.WINDOW for each in shape.caches):
         why += ", sliding window layers store every token"
-    return Uniform(-int(-Fraction(exact) // 1), block_tokens(setup), why)
+    if state:
+        why += f", {state} B of states per request and every {STATE_INTERVAL_TOKENS} tokens"
+    return Blocks(growing, growing + -(-state // STATE_INTERVAL_TOKENS), state, block_tokens(setup), why)
 
 
 def memory(setup: Setup) -> Memory:

@@ -101,6 +101,15 @@ class Uniform:
 
 
 @dataclass(frozen=True)
+class Least:
+    """KV cache without which the engine does not start, whatever a request asks, and why."""
+
+    amount_bytes: int
+    why: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Memory:
     """What one accelerator (or one CPU node's memory) holds when the engine has started.
 
@@ -117,6 +126,7 @@ class Memory:
     kv: KvPlan
     outside: tuple[Term, ...] = ()
     host: tuple[Term, ...] = ()
+    least_kv: Least | None = None
 
     @property
     def kv_bytes_per_token(self) -> int:
@@ -169,8 +179,13 @@ class Memory:
         return int(self.kv.concurrency(max(0, self.kv_budget_bytes), request_tokens))
 
     def holds(self, request_tokens: int) -> bool:
-        """Whether one request of this many tokens fits the KV cache."""
-        return self.kv_bytes_for(request_tokens) <= self.kv_budget_bytes
+        """Whether one request of this many tokens fits the KV cache, and the engine starts."""
+        return self.needed_bytes(request_tokens) <= self.kv_budget_bytes
+
+    def needed_bytes(self, request_tokens: int) -> int:
+        """KV cache that the engine must have to start with one request of this many tokens."""
+        least = self.least_kv.amount_bytes if self.least_kv else 0
+        return max(least, self.kv_bytes_for(request_tokens))
 
     def kv_bytes_for(self, request_tokens: int) -> int:
         """KV cache bytes of one request of this many tokens, per accelerator, rounded up to blocks."""

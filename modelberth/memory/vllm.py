@@ -15,9 +15,9 @@ from modelberth.catalog import Engine, catalog
 from modelberth.memory import vllm_terms as formulas
 from modelberth.memory.extras import adapters, draft, on_host
 from modelberth.memory.setup import Setup
-from modelberth.memory.shapes import Part, Role
-from modelberth.memory.terms import Memory, Term, Unsized, about
-from modelberth.memory.vllm_cache import BLOCK_TOKENS, kv_plan
+from modelberth.memory.shapes import Keeps, Part, Role
+from modelberth.memory.terms import Least, Memory, Term, Unsized, about
+from modelberth.memory.vllm_cache import BLOCK_TOKENS, PagedKv, kv_plan
 from modelberth.memory.weights import SIXTEEN_BIT, as_loaded, assumed_range, fullest_stage, part_bytes
 from modelberth.units import GIB, MIB
 from modelberth.versions import fact, key
@@ -124,6 +124,7 @@ def memory(setup: Setup) -> Memory:
     graphs = None if setup.enforce_eager else _graphs(setup)
     inside = bool(fact(catalog().engine("vllm").cudagraphs_in_budget, version))
     overhead = [*_overhead(setup), *([graphs] if graphs and inside else [])]
+    plan = kv_plan(setup)
     outside = [_workspace(version), *([graphs] if graphs and not inside else [])]
     return Memory(
         engine="vllm",
@@ -132,8 +133,25 @@ def memory(setup: Setup) -> Memory:
         terms=(*weights(setup), *adapters(setup), *draft(setup), _activation(setup), *overhead),
         outside=tuple(outside),
         host=tuple(on_host(setup)),
-        kv=kv_plan(setup),
+        kv=plan,
+        least_kv=_states(setup, plan),
     )
+
+
+STATES_SINCE = "0.20"
+
+
+def _states(setup: Setup, plan: PagedKv) -> Least | None:
+    """A state for every sequence that decode graphs are captured for; vLLM refuses to start with fewer blocks.
+
+    Source: config/compilation.py of 0.20.0 to 0.33.0 ("exceeds available Mamba cache blocks"); 0.19 captures fewer.
+    """
+    recurrent = any(cache.keeps is Keeps.STATE for cache in setup.shape.caches)
+    if setup.enforce_eager or not recurrent or key(setup.engine_version) < key(STATES_SINCE):
+        return None
+    amount = (setup.max_num_seqs or 0) * plan.pages.block_bytes
+    why = f"a state for each of {setup.max_num_seqs} sequences that graphs are captured for"
+    return Least(amount, why, "vLLM 0.20.0, config/compilation.py")
 
 
 def _overhead(setup: Setup) -> Iterator[Term]:

@@ -11,7 +11,7 @@ from modelberth.clouds import node_profile
 from modelberth.engines import ENGINES, Accelerator, Engine, Sizing
 from modelberth.errors import ModelberthError, UnknownName
 from modelberth.findings import Finding, errors
-from modelberth.fit import Fit, Verdict, fit
+from modelberth.fit import Fit, Verdict, fit, starts
 from modelberth.host import usable_memory_bytes
 from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload
 from modelberth.memory import Unsized, shape_of
@@ -57,13 +57,20 @@ class Evaluation:
 
     @property
     def does_not_fit(self) -> bool:
-        """Whether one full-length request (all slots, for an engine that reserves them) cannot be held."""
-        if self.answer is None or self.answer.verdict is not Verdict.DOES_NOT_FIT:
-            return False
+        """Whether one full-length request (all slots, for an engine that reserves them) surely cannot be held."""
+        return self._starts is Verdict.DOES_NOT_FIT
+
+    @property
+    def too_close(self) -> bool:
+        """Whether the engine starts on some nodes and not on others, as far as the sum can tell."""
+        return self._starts is Verdict.UNKNOWN
+
+    @property
+    def _starts(self) -> Verdict | None:
+        if self.answer is None or self.engine is None or self.sizing is None:
+            return None
         memory = self.answer.memory
-        if memory is None or self.engine is None or self.sizing is None or self.engine.reserves_context:
-            return True
-        return not memory.holds(self.sizing.context)
+        return self.answer.verdict if memory is None else starts(self.engine, self.sizing, memory)
 
 
 @lru_cache(maxsize=64)
@@ -126,7 +133,7 @@ def _sized(workload: Workload, observed: Observed, found: Evaluation, engine: En
         answer = fit(engine, sizing)
     except ModelberthError as reason:
         return replace(found, undecided=(_of(workload, "engine version", str(reason), "use a version of the catalog"),))
-    if answer.verdict is Verdict.UNKNOWN:
+    if answer.memory is None and answer.verdict is Verdict.UNKNOWN:
         return replace(found, undecided=(_of(workload, "architecture", answer.why, ""),))
     sized = replace(found, answer=answer)
     unstated = _chosen_by_the_server(engine, observed, sizing)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from modelberth.findings import Finding
+from modelberth.findings import Finding, Level
 from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload
 from modelberth.observed import Observed
 from modelberth.rules.base import Enforcement, Rule, Severity
 from modelberth.rules.evaluation import blocks, evaluate
 from modelberth.rules.wording import arithmetic, assumed, headline, ways_out
-from modelberth.units import tokens
+from modelberth.units import gib, tokens
 
 _MANY = 3
 
@@ -28,6 +28,21 @@ def _fits(workload: Workload) -> list[Finding]:
     message = "\n    ".join([head, *arithmetic(found.sizing, memory), *assumed(workload)])
     remedy = ways_out(found.engine, found.sizing, memory)
     return [Finding("SZ-01", workload.arguments_path, message, remedy)]
+
+
+def _surely_fits(workload: Workload) -> list[Finding]:
+    found = evaluate(workload)
+    if not found.too_close or not (found.engine and found.sizing and found.answer and found.answer.memory):
+        return []
+    memory = found.answer.memory
+    low, high = memory.kv_budget_range_bytes
+    need = memory.kv_bytes_for(found.sizing.context)
+    head = (
+        f"may not fit: {gib(need)} of KV cache are needed for a full-length request, {gib(low)} to {gib(high)} are left"
+    )
+    message = "\n    ".join([head, *arithmetic(found.sizing, memory), *assumed(workload)])
+    remedy = ways_out(found.engine, found.sizing, memory)
+    return [Finding("SZ-02", workload.arguments_path, message, remedy, Level.WARNING)]
 
 
 def _divides_heads(workload: Workload) -> list[Finding]:
@@ -125,6 +140,17 @@ FITS = Rule(
     level=Enforcement.MANDATORY,
     check=_fits,
 )
+SURELY_FITS = Rule(
+    id="SZ-02",
+    name="model-surely-fits",
+    title="The model fits with certainty",
+    question="whether the model fits with certainty",
+    why="What an engine takes beside its weights differs from start to start; so close to the limit some starts fail.",
+    remediation="Lower the context a little, or take one of the other ways the finding names.",
+    severity=Severity.MEDIUM,
+    level=Enforcement.ADVISORY,
+    check=_surely_fits,
+)
 DIVIDES_HEADS = Rule(
     id="SZ-03",
     name="tensor-parallel-divides-heads",
@@ -170,4 +196,4 @@ EVALUATED = Rule(
     check=_evaluated,
 )
 _QUESTIONS = (FITS, DIVIDES_HEADS, EQUALS_GPUS, WITHIN_MAXIMUM)
-RULES = (*_QUESTIONS, EVALUATED)
+RULES = (FITS, SURELY_FITS, *_QUESTIONS[1:], EVALUATED)

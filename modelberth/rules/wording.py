@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from modelberth.catalog import Gpu, catalog
 from modelberth.engines import Accelerator, Engine, Sizing
-from modelberth.fit import Verdict, fit
+from modelberth.fit import Verdict, fit, largest_context, starts
 from modelberth.manifests import Workload
 from modelberth.memory import Memory
-from modelberth.placement import TENSOR_PARALLEL_SIZES
+from modelberth.parallel import TENSOR_PARALLEL_SIZES
 from modelberth.rules.evaluation import context_argument
 from modelberth.units import GIB, gib, tokens
 
@@ -18,6 +18,10 @@ from modelberth.units import GIB, gib, tokens
 def headline(engine: Engine, sizing: Sizing, memory: Memory) -> str:
     """What is needed, what there is, and the largest context that would do."""
     where, ranks = ("per GPU" if sizing.accelerator.gpu else "of memory"), sizing.tensor_parallel
+    if memory.spare_outside_bytes < 0:
+        beside = sum(term.amount_bytes for term in memory.outside)
+        left = memory.capacity_bytes - memory.budget_bytes
+        return f"{gib(beside)} {where} are taken beside the budget, {gib(left)} of the card are left for that"
     if memory.kv_budget_bytes <= 0:
         before = f"before any KV cache {gib(memory.used_bytes)} {where} are needed"
         return f"{before}, {gib(memory.budget_bytes)} may be used"
@@ -61,13 +65,14 @@ def ways_out(engine: Engine, sizing: Sizing, memory: Memory) -> str:
     ways: list[str] = []
     if largest := _largest(engine, sizing, memory):
         ways.append(context_argument(engine, sizing, largest))
-    slots = memory.requests_of(sizing.context)
+    slots = int(memory.kv.concurrency(max(0, memory.kv_budget_range_bytes[0]), sizing.context))
     if 0 < slots < _held(engine, sizing):
         ways.append(f"{slots} {'slot' if slots == 1 else 'slots'} of {tokens(sizing.context)} tokens")
     if sizing.accelerator.gpu:
         ways.extend(_larger(engine, sizing, sizing.accelerator.gpu))
     else:
-        needed = memory.used_bytes + memory.kv_bytes_for(sizing.context) * _held(engine, sizing)
+        most_used = memory.budget_bytes - memory.kv_budget_range_bytes[0]
+        needed = most_used + memory.kv_bytes_for(sizing.context) * _held(engine, sizing)
         ways.append(f"a memory limit of {-(-needed // GIB)}Gi")
     return "; or ".join(ways) if ways else "quantize the model, or choose a smaller one"
 
@@ -93,16 +98,13 @@ def _offered(gpu: Gpu, count: int) -> bool:
 
 
 def _would_fit(engine: Engine, sizing: Sizing) -> bool:
-    answer = fit(engine, sizing)
-    if answer.verdict is Verdict.FITS:
-        return True
-    pages = not engine.reserves_context and answer.memory is not None
-    return pages and answer.memory is not None and answer.memory.holds(sizing.context)
+    memory = fit(engine, sizing).memory
+    return memory is not None and starts(engine, sizing, memory) is Verdict.FITS
 
 
 def _largest(engine: Engine, sizing: Sizing, memory: Memory) -> int:
-    """Tokens that every request could hold, shared evenly where slots reserve them."""
-    return memory.largest_request(sizing.model.max_position or 0, _held(engine, sizing))
+    """Tokens that every request surely could hold, shared evenly where slots reserve them."""
+    return largest_context(engine, sizing, memory) if sizing.model.max_position else 0
 
 
 def _held(engine: Engine, sizing: Sizing) -> int:

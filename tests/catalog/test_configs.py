@@ -190,6 +190,17 @@ def test_an_architecture_nobody_described_is_named() -> None:
     assert problems({}) == ("architectures: missing: a list with the name of the model's class",)
 
 
+def test_a_wrapper_is_read_as_the_language_model_inside_it() -> None:
+    vision = {"hidden_size": 1024, "num_hidden_layers": 24, "intermediate_size": 4096, "patch_size": 14}
+    inside = LLAMA | {"architectures": ["Qwen3ForCausalLM"]}
+    model = model_of({"architectures": ["InternVLChatModel"], "llm_config": inside, "vision_config": vision}, "org/vl")
+    assert (model.architecture, model.num_layers, model.has_vision) == ("Qwen3ForCausalLM", 32, True)
+    assert model.vision_parameters == pytest.approx(0.338e9, rel=0.01)
+    assert problems({"architectures": ["InternVLChatModel"]}) == ("llm_config: missing",)
+    nameless = {"architectures": ["InternVLChatModel"], "llm_config": {}}
+    assert problems(nameless)[0].startswith("llm_config.architectures: missing")
+
+
 def test_everything_that_is_missing_is_listed_at_once() -> None:
     missing = problems({"architectures": ["LlamaForCausalLM"], "num_hidden_layers": 2})
     assert [problem.partition(":")[0] for problem in missing] == [

@@ -108,7 +108,10 @@ def test_layers_with_a_state_say_how_large_it_is() -> None:
     def stated(model: Model, names: tuple[str, ...]) -> bool:
         return all(getattr(model, name) for name in (*names, "linear_conv_kernel"))
 
-    assert those(lambda m: m.linear_layers and not (stated(m, delta) or stated(m, mamba))) == []
+    convolutions = ("Lfm2ForCausalLM", "Lfm2MoeForCausalLM")
+    assert those(lambda m: m.linear_layers and not m.linear_conv_kernel) == []
+    stateful = [m for m in MODELS if m.linear_layers and m.architecture not in convolutions]
+    assert [m.id for m in stateful if not (stated(m, delta) or stated(m, mamba))] == []
 
 
 def test_whoever_sees_says_how_many_parameters_that_takes() -> None:

@@ -67,13 +67,29 @@ LATENT = _row(
     num_shared_experts=1,
     first_k_dense=1,
 )
+HYBRID = _row(
+    "Qwen3_5ForConditionalGeneration",
+    num_layers=4,
+    intermediate_size=2048,
+    head_dim=256,
+    attention_output_gate=True,
+    linear_layers=3,
+    full_attention_layers=1,
+    linear_num_key_heads=4,
+    linear_num_value_heads=8,
+    linear_key_head_dim=128,
+    linear_value_head_dim=128,
+    linear_conv_kernel=4,
+)
 
 ARCHITECTURES = {
     LLAMA.architecture: "llama",
     MIXTURE.architecture: "qwen3moe",
     GEMMA.architecture: "gemma3",
     LATENT.architecture: "deepseek2",
+    HYBRID.architecture: "qwen35",
 }
+ROTARY_SECTIONS = [11, 11, 10, 0]
 
 
 def make(model: Model, path: Path) -> None:
@@ -115,6 +131,17 @@ def _metadata(model: Model) -> dict[str, Value]:
             "expert_weights_scale": 2.5,
             "expert_gating_func": 2,
         }
+    if model.linear_layers:
+        facts |= {
+            "rope.dimension_count": 2 * sum(ROTARY_SECTIONS),
+            "rope.dimension_sections": ROTARY_SECTIONS,
+            "ssm.conv_kernel": model.linear_conv_kernel,
+            "ssm.inner_size": (model.linear_num_value_heads or 0) * (model.linear_value_head_dim or 0),
+            "ssm.state_size": model.linear_key_head_dim,
+            "ssm.time_step_rank": model.linear_num_value_heads,
+            "ssm.group_count": model.linear_num_key_heads,
+            "full_attention_interval": (model.num_layers or 0) // (model.full_attention_layers or 1),
+        }
     stated = {f"{name}.{key}": value for key, value in facts.items() if value is not None}
     return {"general.architecture": name, **stated, **vocabulary(model.vocab_size or 0)}
 
@@ -126,9 +153,33 @@ def _tensors(model: Model) -> Iterator[Tensor]:
         yield Tensor("output.weight", (hidden, vocab))
     yield Tensor("output_norm.weight", (hidden,), "f32")
     for layer in range(model.num_layers or 0):
-        attention = _latent_attention(model) if model.kv_lora_rank else _attention(model)
-        for tensor in (*attention, *_feed_forward(model, layer)):
+        for tensor in (*_mixer(model, layer), *_feed_forward(model, layer)):
             yield Tensor(f"blk.{layer}.{tensor.name}", tensor.sizes, tensor.kind)
+
+
+def _mixer(model: Model, layer: int) -> Iterator[Tensor]:
+    if model.kv_lora_rank:
+        return _latent_attention(model)
+    full_every = (model.num_layers or 0) // (model.full_attention_layers or 1)
+    if model.linear_layers and (layer + 1) % full_every:
+        return _delta_net(model)
+    return _attention(model)
+
+
+def _delta_net(model: Model) -> Iterator[Tensor]:
+    hidden, heads, width = model.hidden_size, model.linear_num_value_heads or 0, model.linear_value_head_dim or 0
+    keys = (model.linear_num_key_heads or 0) * (model.linear_key_head_dim or 0)
+    values = heads * width
+    yield from (Tensor(f"{norm}.weight", (hidden,), "f32") for norm in ("attn_norm", "post_attention_norm"))
+    yield Tensor("attn_qkv.weight", (hidden, 2 * keys + values))
+    yield Tensor("attn_gate.weight", (hidden, values))
+    yield Tensor("ssm_conv1d.weight", (model.linear_conv_kernel or 0, 2 * keys + values), "f32")
+    yield Tensor("ssm_beta.weight", (hidden, heads))
+    yield Tensor("ssm_alpha.weight", (hidden, heads))
+    yield Tensor("ssm_out.weight", (values, hidden))
+    yield Tensor("ssm_norm.weight", (width,), "f32")
+    yield Tensor("ssm_dt.bias", (heads,), "f32")
+    yield Tensor("ssm_a", (heads,), "f32")
 
 
 def _attention(model: Model) -> Iterator[Tensor]:
@@ -137,13 +188,13 @@ def _attention(model: Model) -> Iterator[Tensor]:
         model.num_attention_heads * model.head_dim,
         model.num_kv_heads * model.head_dim,
     )
-    norms = ["attn_norm", "ffn_norm"]
+    norms = ["attn_norm", "post_attention_norm" if model.linear_layers else "ffn_norm"]
     if model.architecture.startswith("Gemma"):
         norms += ["post_attention_norm", "post_ffw_norm"]
     yield from (Tensor(f"{norm}.weight", (hidden,), "f32") for norm in norms)
     if model.architecture != LLAMA.architecture:
         yield from (Tensor(f"attn_{of}_norm.weight", (model.head_dim,), "f32") for of in "qk")
-    yield Tensor("attn_q.weight", (hidden, queries))
+    yield Tensor("attn_q.weight", (hidden, queries * (2 if model.attention_output_gate else 1)))
     yield Tensor("attn_k.weight", (hidden, keys))
     yield Tensor("attn_v.weight", (hidden, keys))
     yield Tensor("attn_output.weight", (queries, hidden))

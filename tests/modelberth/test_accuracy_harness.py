@@ -17,8 +17,9 @@ from benchmarks.accuracy import report
 from benchmarks.accuracy.bars import bars
 from benchmarks.accuracy.leave_out import factors
 from benchmarks.accuracy.picture import SIDE, Axis, Series, axis_of, scatter
-from benchmarks.accuracy.score import Compared, Score, coverage, errors, figures, overhead_gib, score
+from benchmarks.accuracy.score import Compared, Score, budget_errors, coverage, errors, figures, overhead_gib, score
 from benchmarks.accuracy.told import TRUTH, deployment, deployments, number, read, serving, serving_row
+from modelberth.catalog import catalog
 
 MEASURED = (
     "weights_gib_per_gpu",
@@ -98,6 +99,12 @@ def test_every_row_is_cited(table: str) -> None:
     assert [row for row in read(table) if not row["source"].strip()] == []
 
 
+def test_rows_that_no_run_can_have_had_are_not_asked() -> None:
+    asked = [told for _, told in serving()]
+    assert (len(deployments()), len(asked)) == (136, 2193)
+    assert {catalog().model(told["model"]).num_attention_heads % told["tensor_parallel"] for told in asked} == {0}
+
+
 def test_the_estimator_is_told_nothing_that_was_measured() -> None:
     for r, told in deployments():
         assert deployment({**r, **dict.fromkeys(MEASURED, "123")}) == told
@@ -172,6 +179,23 @@ def test_an_estimator_that_knows_nothing_meets_none_but_that_of_caution(scored: 
     assert {each.reason for each in found.silent} == {"nothing is known"}
 
 
+def test_a_range_too_wide_to_say_anything_misses_the_bar(scored: Asks) -> None:
+    known = oracle()
+    for r, _ in serving():
+        known[r["id"]]["range"] = {"tpot_ms": [0, 1e9], "ttft_ms": [0, 1e9]}
+    assert [bar.what for bar in bars(scored(known)) if bar.met is False] == ["TPOT", "TTFT"]
+
+
+def test_of_the_errors_of_the_budget_the_worst_is_left_out_once() -> None:
+    got = budget_errors([compared(10, 11), compared(10, 9), compared(10, 5)])
+    assert got == {"mae_gib": 2.333, "mae_gib_without_worst": 1.0, "over_promises_above_5_pct": 2}
+    assert budget_errors([compared(1, 2)])["mae_gib_without_worst"] is None
+
+
+def test_rows_that_nothing_tells_apart_are_not_judged(scored: Asks) -> None:
+    assert not {each.row["id"] for each in scored({}).judged} & {"d068", "d095"}
+
+
 def test_a_failing_row_called_fits_misses_the_bar(scored: Asks) -> None:
     found = scored(oracle() | {"d013": {"verdict": "fits"}})
     (lost,) = [bar for bar in bars(found) if bar.wanted == "no failing row called fits"]
@@ -204,10 +228,10 @@ def test_an_estimator_that_fails_or_leaves_rows_out_is_not_scored(program: str, 
 
 
 def test_a_factor_is_that_of_all_other_sources() -> None:
-    found = Score([compared(10, 20, source=name) for name in ("a", "b", "b", "c")] + [compared(10, 10, source="odd")])
+    found = Score([compared(10, 20, source=name) for name in "abc"] + [compared(10, 10, source="odd")] * 3)
     lines = {line[1]: line[2:] for line in factors(found)}
-    assert lines["odd"] == (1, "2.000", "0.0 %", "100.0 %")
-    assert lines["a"] == (1, "2.000", "50.0 %", "0.0 %")
+    assert lines["odd"] == (3, "2.000", "0.0 %", "100.0 %")
+    assert lines["a"] == (1, "1.000", "50.0 %", "50.0 %")
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
@@ -249,7 +273,8 @@ def test_a_page_that_says_something_else_is_noticed(
 
 # --- the pictures -----------------------------------------------------------------------------------------------------
 
-SERIES = [Series("vLLM <1>", [(3.0, 4.0), (20.0, 19.0)]), Series("SGLang", [(150.0, 151.0), (3.0, 900.0)])]
+MANY = [(2.5 + 1.7 * place, 3.0 + (place * 37) % 400) for place in range(300)]
+SERIES = [Series("vLLM <1>", MANY), Series("SGLang", [(150.0, 151.0), (3.0, 900.0)])]
 
 
 def test_a_picture_is_xml_and_follows_from_its_points_alone() -> None:

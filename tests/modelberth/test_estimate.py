@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelberth.catalog import catalog
-from modelberth.estimate import Row, answers
+from modelberth.estimate import answers
+from modelberth.rows import Row
 
 PROGRAM = Path(sys.executable).with_name("modelberth")
 HANGS_AFTER_S = 120

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from modelberth import stackfiles
-from modelberth.estimate import estimate, outcome, row_of
+from modelberth.catalog import catalog
+from modelberth.estimate import estimate, outcome
 from modelberth.explain import TPOT_CONSTANTS, TTFT_CONSTANTS, Explanation, Figure, explain
 from modelberth.lock import settle
 from modelberth.memory import MEMORY_MODELS
+from modelberth.rows import row_of
 from modelberth.speed import Server, Traffic
 from modelberth.speed.constants import constants
 from modelberth.speed.estimate import work_at
@@ -39,6 +41,9 @@ ROWS: dict[str, dict[str, Any]] = {
     | TRAFFIC,
     "sparse attention": {"model": "deepseek-ai/DeepSeek-V3.2", "gpu": H200, "tensor_parallel": 8, "context": 32768}
     | TRAFFIC,
+    "adapters": {"model": LLAMA_8B, "gpu": H100, "context": 8192, "lora_slots": 4, "lora_rank": 32},
+    "a draft model": {"model": LLAMA_70B, "gpu": H200, "tensor_parallel": 2, "context": 8192, "draft_model": LLAMA_8B},
+    "cache offloaded": {"model": LLAMA_8B, "gpu": L4, "context": 8192, "kv_offload_gib": 16},
     "too large": {"model": LLAMA_70B, "gpu": L4, "context": 8192},
     "no card": {"model": LLAMA_8B},
     "only memory": {"model": LLAMA_8B, "gpu_memory_gib": 44.4, "context": 8192},
@@ -124,6 +129,12 @@ def test_a_rank_holds_its_share_of_a_part() -> None:
     assert lines["norm: norms"].formula == "161 x 8,192 x 2 B (bf16)"
 
 
+@pytest.mark.parametrize("name", ["dense on four", "dense, fp8, two stages", "states", "latent attention"])
+def test_nothing_is_left_over_where_the_engine_loads_the_parts_as_they_are(name: str) -> None:
+    lines = {line.term: line for line in figure(explained(name), "weights_gib").lines}
+    assert abs(lines["as loaded"].amount) < 2
+
+
 def test_layers_that_do_not_grow_take_nothing_per_token_and_say_what_they_keep() -> None:
     window = figure(explained("experts and windows"), "kv_bytes_per_token").lines[1]
     state = figure(explained("states"), "kv_bytes_per_token").lines[-1]
@@ -192,16 +203,21 @@ def test_a_speed_term_lists_constants_that_move_it_and_none_is_left_out(
 
 
 def test_the_command_prints_the_figures_of_estimate() -> None:
-    words = ("--gpu", H100, "--tp", "4", "--context", "8192", "--batch", "32")
+    words = ("--gpu", H100, "--tp", "4", "--context", "8192", "--batch", "32", "--engine-version", "0.19.1")
     printed = json.loads(
         good("explain", LLAMA_70B, *words, "--input-tokens", "1024", "--output-tokens", "512", "--json")
     )
-    answer = estimate(row("dense on four"))
+    answer = estimate(row("dense on four") | {"engine_version": "0.19.1"})
     assert printed["schema_version"] == 1
     assert {"id": None, **printed["answer"]} == answer
     assert {each["name"]: each["amount"] for each in printed["figures"]} == {
         field: answer[field] for field in answer["range"]
     }
+
+
+def test_a_model_is_explained_on_the_version_that_the_package_deploys() -> None:
+    words = ("explain", LLAMA_8B, "--gpu", L4, "--context", "8192")
+    assert good(*words) == good(*words, "--engine-version", catalog().engine("vllm").default_version)
 
 
 def test_a_row_of_estimate_is_explained_as_it_stands() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from modelberth.catalog import catalog
 from modelberth.engines import ENGINES, Accelerator, Sizing
-from modelberth.fit import Verdict, fit
+from modelberth.findings import Finding
+from modelberth.fit import Fit, Verdict, fit, sizer
+from modelberth.memory import Memory, Term, Uniform
 from modelberth.units import GIB
 from tests.modelberth.samples import LLAMA_8B, LLAMA_70B, QWEN_7B, sizing_on
 
@@ -33,20 +35,110 @@ def test_with_its_full_context_it_does_not(gpu: str) -> None:
     assert f"largest context that fits: {answer.largest_context:,}" in answer.why
 
 
-def test_the_largest_context_fits_and_one_block_more_does_not() -> None:
+def test_the_largest_context_fits_and_one_token_more_does_not() -> None:
     largest = fit(VLLM, sizing_on("nvidia-l4", context=131_072, concurrency=1)).largest_context
     assert largest is not None
     assert fit(VLLM, sizing_on("nvidia-l4", context=largest, concurrency=1)).verdict is Verdict.FITS
-    assert fit(VLLM, sizing_on("nvidia-l4", context=largest + 1, concurrency=1)).verdict is Verdict.DOES_NOT_FIT
+    assert fit(VLLM, sizing_on("nvidia-l4", context=largest + 1, concurrency=1)).verdict is not Verdict.FITS
 
 
 def test_the_number_of_requests_fits_and_one_more_does_not() -> None:
-    held = fit(VLLM, sizing_on("nvidia-l4", concurrency=1), typical_tokens=3000).requests
+    held = fit(VLLM, sizing_on("nvidia-l4", concurrency=10), typical_tokens=3000).requests
     assert held is not None
     assert fit(VLLM, sizing_on("nvidia-l4", concurrency=held), 3000).verdict is Verdict.FITS
     over = fit(VLLM, sizing_on("nvidia-l4", concurrency=held + 1), 3000)
+    assert over.verdict is not Verdict.FITS
+    assert f"holds {held} of {held + 1} requests of 3,000 tokens at once" in over.why
+
+
+@dataclass(frozen=True)
+class Made:
+    """An engine whose sum is what a test says."""
+
+    made: Memory
+    name: str = "made"
+    needs_gpu: bool = True
+    reads_gguf: bool = False
+    reserves_context: bool = False
+
+    def objections(self, sizing: Sizing) -> list[Finding]:
+        return []
+
+    def memory(self, sizing: Sizing) -> Memory:
+        return self.made
+
+
+def memory_of(spread_gib: int = 0, outside_gib: int = 0) -> Memory:
+    """A card of 100 GiB, 80 of them budget, 10 of them for the cache give or take, a GiB for 1,000 tokens."""
+    terms = (Term("all", 70 * GIB, "", "", (70 - spread_gib) * GIB, (70 + spread_gib) * GIB),)
+    outside = (Term("beside", outside_gib * GIB, "", ""),)
+    return Memory("made", 100 * GIB, 80 * GIB, terms, Uniform(GIB // 1000, 1, ""), outside)
+
+
+def answer_of(memory: Memory, context: int, concurrency: int = 1, *, slots: bool = False) -> Fit:
+    sizing = sizing_on("nvidia-l4", context=context, concurrency=concurrency)
+    return fit(Made(memory, reserves_context=slots), sizing)
+
+
+@pytest.mark.parametrize(
+    ("context", "verdict"),
+    [
+        (7_000, Verdict.FITS),
+        (7_001, Verdict.UNKNOWN),
+        (10_000, Verdict.UNKNOWN),
+        (13_000, Verdict.UNKNOWN),
+        (13_001, Verdict.DOES_NOT_FIT),
+    ],
+)
+def test_it_fits_when_the_least_holds_it_and_does_not_when_the_most_lacks_it(context: int, verdict: Verdict) -> None:
+    answer = answer_of(memory_of(spread_gib=3), context)
+    assert answer.verdict is verdict
+    assert answer.largest_context == 7_000
+
+
+def test_too_close_to_call_says_between_which_figures() -> None:
+    answer = answer_of(memory_of(spread_gib=3), 10_000)
+    assert answer.memory is not None
+    assert answer.why.startswith("too close to call, the KV cache gets 7.00 GiB to 13.00 GiB: one request of 10,000 ")
+    assert answer.why.endswith("largest context that fits: 7,000")
+
+
+def test_an_exact_sum_is_never_too_close() -> None:
+    assert answer_of(memory_of(), 10_000).verdict is Verdict.FITS
+    assert answer_of(memory_of(), 10_001).verdict is Verdict.DOES_NOT_FIT
+
+
+def test_requests_are_counted_on_the_least_too() -> None:
+    assert answer_of(memory_of(spread_gib=3), 1_000).requests == 7
+    assert answer_of(memory_of(spread_gib=3), 1_000, 8).verdict is Verdict.UNKNOWN
+    assert answer_of(memory_of(spread_gib=3), 1_000, 14).verdict is Verdict.DOES_NOT_FIT
+
+
+def test_slots_are_held_all_together_or_not_at_all() -> None:
+    assert answer_of(memory_of(spread_gib=3), 1_000, 7, slots=True).verdict is Verdict.FITS
+    assert answer_of(memory_of(spread_gib=3), 1_001, 7, slots=True).verdict is Verdict.UNKNOWN
+    assert answer_of(memory_of(spread_gib=3), 1_000, 7, slots=True).largest_context == 1_000
+
+
+def test_what_is_taken_beside_the_budget_must_fit_the_card() -> None:
+    assert answer_of(memory_of(outside_gib=20), 1_000).verdict is Verdict.FITS
+    over = answer_of(memory_of(outside_gib=21), 1_000)
     assert over.verdict is Verdict.DOES_NOT_FIT
-    assert over.why == f"holds {held} of {held + 1} requests of 3,000 tokens at once"
+    assert over.why == "takes 21.00 GiB beside its budget, 20.00 GiB of the card are left for that"
+
+
+def test_an_engine_that_nothing_starts_yet_is_sized_by_its_memory_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelberth.fit.MEMORY_MODELS", {"tgi": None})
+    sizer.cache_clear()
+    try:
+        assert (sizer("tgi").name, sizer("tgi").needs_gpu, sizer("tgi").reserves_context) == ("tgi", True, False)
+    finally:
+        sizer.cache_clear()
+
+
+def test_an_engine_without_a_memory_model_is_not_known() -> None:
+    with pytest.raises(KeyError):
+        sizer("triton")
 
 
 def test_the_guides_manifest_leaves_no_room_for_one_request_of_the_default_context() -> None:
@@ -90,12 +182,12 @@ def test_too_many_slots_are_counted_together() -> None:
     assert answer.why.startswith("4 requests of 8,192 tokens need 1.75 GiB of KV cache of memory")
 
 
-@pytest.mark.parametrize("model", ["mistralai/Mixtral-8x7B-v0.1", "google/gemma-3-27b-it", "deepseek-ai/DeepSeek-V3"])
-def test_what_cannot_be_sized_is_unknown_never_fits(model: str) -> None:
-    answer = fit(VLLM, sizing_on("nvidia-h200-141gb", model, quantization="bf16"))
+def test_what_cannot_be_sized_is_unknown_never_fits() -> None:
+    strange = catalog().model(LLAMA_8B).model_copy(update={"id": "a/b", "architecture": "NobodyKnowsForCausalLM"})
+    answer = fit(VLLM, replace(sizing_on("nvidia-h200-141gb"), model=strange))
     assert answer.verdict is Verdict.UNKNOWN
     assert answer.memory is None
-    assert answer.why.endswith("cannot be sized yet")
+    assert answer.why == "the parts of architecture NobodyKnowsForCausalLM (a/b) are not known"
 
 
 def test_a_model_without_a_stated_maximum_is_sized_with_a_note() -> None:

@@ -358,10 +358,17 @@ def test_a_gguf_type_is_unsized_on_engines_that_load_safetensors(engine: str) ->
         served(engine, LLAMA_8B, "q4_k_m", "nvidia-h100-80gb")
 
 
-@pytest.mark.parametrize("engine", ["tgi", "tensorrt_llm"])
-def test_states_are_unsized_where_nothing_says_how_they_are_kept(engine: str) -> None:
+def test_tgi_does_not_know_states() -> None:
     with pytest.raises(Unsized, match="states is not known"):
-        served(engine, HYBRID, "bf16", "nvidia-h200-141gb", ranks=Ranks(2))
+        served("tgi", HYBRID, "bf16", "nvidia-h200-141gb", ranks=Ranks(2))
+
+
+def test_tensorrt_llm_keeps_a_state_per_request_and_one_every_256_tokens() -> None:
+    blocks = tensorrt_llm.cache(setup(HYBRID, "bf16", "nvidia-h200-141gb", "1.3.0"))
+    kept = blocks.request_bytes(256) - blocks.request_bytes(0) - 256 * blocks.bytes_per_token
+    assert kept == pytest.approx(blocks.per_request, rel=1e-4)
+    assert blocks.request_bytes(0) == blocks.per_request > 0
+    assert blocks.request_bytes(blocks.tokens(10 * GIB)) <= 10 * GIB
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -29,6 +29,9 @@ def shape(model: str) -> Shape:
         (MIXTURE, "q4_k_m", 18_556_685_824),  # Qwen/Qwen3-30B-A3B-GGUF, Qwen3-30B-A3B-Q4_K_M.gguf
         ("openai/gpt-oss-20b", "mxfp4", 12_109_566_624),  # lmstudio-community/gpt-oss-20b-GGUF, gpt-oss-20b-MXFP4.gguf
         ("google/gemma-3-27b-it", "q4_k_m", 16_546_404_736),  # ggml-org/gemma-3-27b-it-GGUF, gemma-3-27b-it-Q4_K_M.gguf
+        ("google/gemma-4-26B-A4B-it", "q4_k_m", 16_796_000_000),  # ggml-org/gemma-4-26B-A4B-it-GGUF, stated to a MB
+        ("google/gemma-4-26B-A4B-it", "q8_0", 26_860_000_000),
+        ("Qwen/Qwen3.5-9B", "q8_0", 9_527_502_048),  # unsloth/Qwen3.5-9B-GGUF, Qwen3.5-9B-Q8_0.gguf
         ("google/gemma-2-2b-it", "q4_k_m", 1_708_582_752),  # bartowski/gemma-2-2b-it-GGUF, gemma-2-2b-it-Q4_K_M.gguf
     ],
 )
@@ -36,6 +39,11 @@ def test_a_published_file_of_another_family_is_its_tensors_and_a_header(
     model: str, file_type: str, published_bytes: int
 ) -> None:
     assert 0 < published_bytes - gguf_bytes(shape(model), file_type) < 20e6
+
+
+def test_files_of_older_converters_differ_by_little() -> None:
+    """Qwen3-Next-80B-A3B-Instruct-Q4_K_M.gguf of 2025 has one ssm_in tensor, now split in two."""
+    assert gguf_bytes(shape("Qwen/Qwen3-Next-80B-A3B-Instruct"), "q4_k_m") == pytest.approx(48_410_988_384, rel=0.002)
 
 
 @pytest.mark.parametrize("model", [LLAMA_8B, LLAMA_70B, MIXTURE, LATENT, "openai/gpt-oss-20b"])
