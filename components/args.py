@@ -6,7 +6,7 @@ No defaults live here: what is left out is left to the spec.
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
-from modelberth.spec import Capacity, EngineName, KvCacheDtype, Profile, Quantization
+from modelberth.spec import Capacity, EngineName, KvCacheDtype, Objective, Profile, Quantization
 
 
 class ModelArgs(TypedDict):
@@ -145,6 +145,8 @@ class ServiceArgs(TypedDict):
     """API key that clients must send, by reference."""
     budget: NotRequired[BudgetArgs]
     """What the service may cost."""
+    objective: NotRequired[Objective]
+    """What the chosen machines are best at; by token and latency (time per output token first) need traffic."""
     image: NotRequired[str]
     """Container image instead of the engine's own."""
     image_digest: NotRequired[str]

@@ -199,6 +199,8 @@ def _quantization(row: Row, model: Model, checkpoint: Checkpoint | None) -> str:
         return row.quantization.value
     if checkpoint:
         return checkpoint.quantization.value
+    if usual := catalog().engine(row.engine).default_quantization:
+        return usual.value
     named = model
     if row.checkpoint and row.config is None and row.checkpoint not in (model.id, *model.aliases):
         try:

@@ -72,7 +72,7 @@ def model_of(config: Mapping[str, Any], id: str, *, source: str = "its config.js
 def _described(top: Fields) -> tuple[str, Family] | None:
     """The architecture of the language model and its family; None and a problem when it is not described here."""
     architecture = _architecture(top)
-    if architecture not in WRAPPERS:
+    if architecture is None or architecture not in WRAPPERS:
         family = _family(top, architecture)
         return (architecture, family) if architecture and family else None
     name, tower = WRAPPERS[architecture]

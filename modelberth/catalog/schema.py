@@ -170,6 +170,7 @@ class Checkpoint(Row):
     revision: Revision | None = None
     group_size: Positive | None = None
     formats: dict[Text, Quantization] = Field(default_factory=dict)
+    symmetric: bool | None = None
     """As in :class:`Model`."""
 
 
@@ -335,6 +336,8 @@ class Engine(Row):
     gpu_memory_utilization_default: tuple[Since, ...] = ()
     cudagraphs_in_budget: tuple[Since, ...] = ()
     batch_defaults: tuple[BatchDefault, ...] = ()
+    default_quantization: Quantization | None = None
+    """Format of the file that it downloads when only a model is named; None: as the repository stores it."""
     sized_versions: tuple[Text, ...] = ()
     """Versions between which the memory model changes: candidates where nobody states one."""
     architectures_since: dict[Text, Text] = Field(default_factory=dict)

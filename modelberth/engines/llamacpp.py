@@ -24,10 +24,11 @@ from modelberth.engines.base import (
     download_port,
     image_parts,
     image_reference,
+    setup_of,
     weights_folder,
 )
 from modelberth.findings import Finding
-from modelberth.memory import Memory, shape_of
+from modelberth.memory import Memory
 from modelberth.memory import llamacpp as model_of_memory
 from modelberth.observed import Observed
 
@@ -86,10 +87,7 @@ class LlamaCpp:
 
     def memory(self, sizing: Sizing) -> Memory:
         """The whole model and every slot's KV cache."""
-        settings = model_of_memory.Settings(sizing.quantization, sizing.stored_bytes, sizing.kv_cache_dtype)
-        capacity = sizing.accelerator.memory_bytes
-        on_gpu = sizing.accelerator.gpu is not None
-        return model_of_memory.memory(shape_of(sizing.model), capacity, settings, on_gpu=on_gpu)
+        return model_of_memory.memory(setup_of(sizing))
 
     def launch(self, decision: Decision, wishes: Wishes) -> Launch:
         """`llama-server`: --ctx-size is the total of all slots."""

@@ -16,7 +16,7 @@ MEMORY_MODELS: Mapping[str, Callable[[Setup], Memory]] = {
     "sglang": sglang.memory,
     "tgi": tgi.memory,
     "tensorrt_llm": tensorrt_llm.memory,
-    "llamacpp": llamacpp.sized,
+    "llamacpp": llamacpp.memory,
     "ollama": ollama.memory,
 }
 """By engine id. Each raises :class:`Unsized` for what it cannot compute."""

@@ -105,11 +105,11 @@ def stored_as(model: Model, quantization: str, checkpoint: Checkpoint | None, to
     drafts = model.mtp_layers or 0
     if row is not None and row.quantization == quantization:
         own = row.weights_bytes if isinstance(row, Model) else row.bytes
-        return Stored(quantization, _formats(row), row.group_size, total_bytes or own, drafts)
+        return Stored(quantization, _formats(row), row.group_size, bool(row.symmetric), total_bytes or own, drafts)
     sibling = _sibling(model, quantization) if quantization in FOUR_BIT else None
     formats = _formats(sibling) if sibling else ()
     group = sibling.group_size if sibling else None
-    return Stored(quantization, formats, group, total_bytes, drafts, assumed=True)
+    return Stored(quantization, formats, group, False, total_bytes, drafts, assumed=True)
 
 
 def _formats(row: Model | Checkpoint) -> tuple[tuple[str, str], ...]:

@@ -15,7 +15,7 @@ from modelberth.memory.kv import BYTES_PER_ELEMENT, kv_arithmetic
 from modelberth.memory.llama_graph import Step, compute_bytes, host_bytes
 from modelberth.memory.setup import Setup
 from modelberth.memory.shapes import Cache, Keeps, Shape
-from modelberth.memory.terms import Memory, Term, about
+from modelberth.memory.terms import Least, Memory, Term, about
 from modelberth.memory.weights import Stored
 from modelberth.units import GIB, MIB, ceil_to
 
@@ -212,13 +212,15 @@ def step_of(shape: Shape, slots: Slots, engine_version: str, *, flash_attention:
     )
 
 
-def sized(setup: Setup) -> Memory:
+def memory(setup: Setup) -> Memory:
     """The fullest GPU, or the memory of one CPU node; host memory beside a GPU is :func:`host_memory_bytes`.
 
     Raises :class:`Unsized` for a file type or KV cache type that is not known.
     """
     terms, cells = _parts(setup)
-    return Memory("llamacpp", setup.capacity_bytes, setup.capacity_bytes, terms, cells)
+    why = f"the caches of all slots ({cells.slots.count})"
+    least = Least(cells.allocated_bytes, why, "llama-server allocates them when it starts")
+    return Memory("llamacpp", setup.capacity_bytes, setup.capacity_bytes, terms, cells, least_kv=least)
 
 
 def left_bytes(setup: Setup) -> int:
@@ -302,28 +304,3 @@ def _model(setup: Setup) -> str:
 
 def _where(setup: Setup) -> str:
     return "sum of the file" if setup.stored.total_bytes else "shapes and src/llama-quant.cpp's mixture of types"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The arguments of ``llama-server`` that memory depends on, all stated."""
-
-    quantization: str
-    stored_bytes: int | None = None
-    kv_cache_dtype: str = "auto"
-
-
-def memory(shape: Shape, capacity_bytes: int, settings: Settings, *, on_gpu: bool) -> Memory:
-    """:func:`sized` for one GPU (all layers offloaded) or for the memory of one CPU node, one slot at a time."""
-    return sized(
-        Setup(
-            shape=shape,
-            stored=Stored(settings.quantization, total_bytes=settings.stored_bytes),
-            engine_version="",
-            capacity_bytes=capacity_bytes,
-            gpu=None,
-            on_gpu=on_gpu,
-            max_num_seqs=1,
-            kv_cache_dtype=settings.kv_cache_dtype,
-        )
-    )

@@ -122,4 +122,4 @@ def memory(setup: Setup) -> Memory:
     :func:`placement` says how many layers Ollama really offloads; the others stay in host memory.
     """
     chosen = settled(setup)
-    return replace(llamacpp.sized(chosen), engine="ollama")
+    return replace(llamacpp.memory(chosen), engine="ollama")

@@ -266,14 +266,26 @@ def _activation(setup: Setup) -> Term:
     if sampler >= forward:
         copies = float(formulas.sampler_copies(version, seqs, v2_runner=second))
         why = f"sampler: {copies:g} x {seqs} sequences x {shape.vocab} vocabulary x 4 B, and the batch's hidden states"
+        since = formulas.sampler_since(version, v2_runner=second)
     else:
-        why = f"one batch of {tokens} tokens through the widest layer"
+        why, since = f"one batch of {tokens} tokens through the widest layer: {_widest(setup)}", ""
     amount, source = max(sampler, forward) + cublas, "profile run: v1/worker/gpu_model_runner.py"
     if not shape.of(Role.VISION):
-        return about("activation", amount, why, source, 0.9, 1.1)
+        return about("activation", amount, why, source, 0.9, 1.1, since)
     vision = VISION_PROFILE
     bounds = (int(amount * 0.9 + vision.low_gib * GIB), ceil(amount * 1.1 + vision.high_gib * GIB))
-    return Term("activation", amount + int(vision.gib * GIB), f"{why}; an image of the largest size", source, *bounds)
+    return Term(
+        "activation", amount + int(vision.gib * GIB), f"{why}; an image of the largest size", source, *bounds, since
+    )
+
+
+def _widest(setup: Setup) -> str:
+    """Elements per token of the layer that :func:`_forward` takes, in words."""
+    shape, ranks = setup.shape, setup.ranks
+    dense = f"3 x {-(-shape.intermediate // ranks.tensor)} + 3 x {shape.hidden} elements of 2 B each"
+    if not shape.experts:
+        return dense
+    return f"{shape.active_experts} experts of {shape.expert_intermediate} and {shape.hidden} elements, or {dense}"
 
 
 MULTIPROCESSORS = 132

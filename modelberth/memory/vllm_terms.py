@@ -77,6 +77,12 @@ def sampler_copies(version: str, sequences: int, *, v2_runner: bool = False) -> 
     return Fraction(9, 2) + (8 if 1 < sequences < 128 else 5)
 
 
+def sampler_since(version: str, *, v2_runner: bool = False) -> str:
+    """The release from which :func:`sampler_copies` holds as it does at ``version``; empty for the oldest."""
+    changes = ("0.22", "0.33") if v2_runner else ("0.17", "0.21")
+    return next((since for since in reversed(changes) if key(version) >= key(since)), "")
+
+
 def sampler_buffer_bytes(version: str, sequences: int, vocabulary: int, multiprocessors: int) -> int:
     """Rows that the masking kernel of 0.17 to 0.20 keeps, one per multiprocessor (sample/ops/topk_topp_triton.py)."""
     if not key("0.17") <= key(version) < key("0.21") or sequences < 8:

@@ -8,7 +8,8 @@ from fractions import Fraction
 from math import ceil
 
 from modelberth.memory.shapes import Part, Role, Shape, Split, elements_on_rank
-from modelberth.units import ceil_to
+from modelberth.memory.terms import Unsized
+from modelberth.units import GIB, ceil_to
 
 BYTES_PER_QUANTIZED_PARAMETER = {
     "bf16": 2.0,
@@ -69,6 +70,8 @@ class Stored:
     quantization: str
     exceptions: tuple[tuple[str, str], ...] = ()
     group_size: int | None = None
+    symmetric: bool = False
+    """Whether integers are stored without zero points (compressed-tensors)."""
     total_bytes: int | None = None
     draft_layers: int = 0
     assumed: bool = False
@@ -85,19 +88,23 @@ class Stored:
         return self.quantization if linear else "bf16"
 
 
-def bytes_per_parameter(kind: str, group_size: int | None = None) -> float:
+def bytes_per_parameter(kind: str, group_size: int | None = None, *, symmetric: bool = False) -> float:
     """Stored bytes per element in one format, scales included. Raises KeyError for a GGUF type."""
     size = BYTES_PER_QUANTIZED_PARAMETER[kind]
-    return 0.5 + 2.5 / group_size if group_size and kind in ("awq", "gptq") else size
+    if kind not in ("awq", "gptq") or not (group_size or symmetric):
+        return size
+    return 0.5 + (2 if symmetric else 2.5) / (group_size or 128)
 
 
 def part_bytes(shape: Shape, stored: Stored, ranks: Ranks = ONE) -> dict[Part, float]:
     """Bytes of every part on one rank of the first stage that holds it. Raises KeyError for a GGUF type."""
-    return {
-        part: elements_on_rank(_padded(part), ranks.tensor, ranks.expert)
-        * bytes_per_parameter(stored.kind_of(part, experts=bool(shape.experts)), stored.group_size)
-        for part in shape.parts
-    }
+    experts = bool(shape.experts)
+
+    def size(part: Part) -> float:
+        each = bytes_per_parameter(stored.kind_of(part, experts=experts), stored.group_size, symmetric=stored.symmetric)
+        return elements_on_rank(_padded(part), ranks.tensor, ranks.expert) * each
+
+    return {part: size(part) for part in shape.parts}
 
 
 def fullest_stage(shape: Shape, sizes: Mapping[Part, float], stages: int = 1) -> int:
@@ -150,12 +157,22 @@ def file_bytes(shape: Shape, stored: Stored) -> float:
 
 
 def as_loaded(shape: Shape, stored: Stored) -> float:
-    """What the checkpoint's files say beyond the formula, as a factor: 1 where they agree within two percent."""
+    """What the checkpoint's files say beyond the formula, as a factor: 1 where they agree within two percent.
+
+    Raises :class:`Unsized` for files that cannot be this model's in this format.
+    """
     if stored.total_bytes is None:
         return 1.0
-    factor = stored.total_bytes / file_bytes(shape, stored)
+    expected = file_bytes(shape, stored)
+    factor = stored.total_bytes / expected
+    if not 1 / BELIEVED < factor < BELIEVED:
+        what = f"{stored.total_bytes / GIB:,.1f} GiB are not {shape.id} as {stored.quantization}"
+        raise Unsized(f"checkpoint_bytes: {what}, which takes about {expected / GIB:,.1f} GiB")
     return factor if abs(factor - 1) > TRUSTED else 1.0
 
+
+BELIEVED = 2.0
+"""Files that differ from the formula by more than this factor are another model's, or in another format."""
 
 TRUSTED = 0.02
 """Formula and files agree this well where every format is known; beyond it the files are right about themselves."""

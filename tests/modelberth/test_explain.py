@@ -151,6 +151,15 @@ def test_the_budget_starts_from_what_the_card_shows_and_names_the_version_of_the
     assert newer[1].since != older[1].since
 
 
+@pytest.mark.parametrize(
+    ("version", "since"),
+    [("0.16.0", ""), ("0.19.1", "0.17"), ("0.25.1", "0.21"), ("0.33.0", "0.33")],
+)
+def test_the_activation_names_the_version_that_its_sampler_holds_from(version: str, since: str) -> None:
+    found = explain(outcome(row_of(row("dense on four") | {"engine_version": version})))
+    assert figure(found, "activation_gib").lines[0].since == since
+
+
 def test_a_stated_fraction_has_no_other_source() -> None:
     stated = explain(outcome(row_of(row("version stated") | {"gpu_memory_utilization": 0.8})))
     assert figure(stated, "kv_budget_gib").lines[1].source == "stated"

@@ -80,7 +80,7 @@ def test_apple_machines_hold_what_the_guide_says(gpu: str, model: str, quantizat
 
 
 def test_13b_on_16_gb_of_unified_memory_stops_short_of_its_whole_context() -> None:
-    longest = llamacpp.sized(gguf(LLAMA_13B, "q4_k_m", "apple-m1-pro-16gb", max_num_seqs=1)).largest_request(4096)
+    longest = llamacpp.memory(gguf(LLAMA_13B, "q4_k_m", "apple-m1-pro-16gb", max_num_seqs=1)).largest_request(4096)
     assert 2048 < longest < 4096
 
 
@@ -91,7 +91,7 @@ def test_gpu_and_host_hold_the_file_between_them(layers: int) -> None:
     on_gpu = llamacpp.device_bytes(file, llamacpp.layers_on(0, 1, 32, layers))
     in_host = file.embedding + llamacpp.device_bytes(file, range(33 - layers))
     assert on_gpu + in_host == file.total
-    weights = llamacpp.sized(ours).term("weights")
+    weights = llamacpp.memory(ours).term("weights")
     assert weights
     assert weights.amount_bytes == on_gpu
 
@@ -99,7 +99,7 @@ def test_gpu_and_host_hold_the_file_between_them(layers: int) -> None:
 def test_a_tied_output_layer_is_held_a_second_time_on_the_gpu() -> None:
     ours = gguf("Qwen/Qwen2.5-1.5B-Instruct", "q4_k_m", "nvidia-l4", max_num_seqs=1)
     file = llamacpp.stored_bytes(ours.shape, ours.stored)
-    weights = llamacpp.sized(ours).term("weights")
+    weights = llamacpp.memory(ours).term("weights")
     assert weights
     assert weights.amount_bytes == file.total
 
@@ -112,8 +112,8 @@ def test_every_offloaded_layer_is_on_one_gpu(gpus: int, offloaded: int) -> None:
 
 
 def test_slots_cost_a_context_each_unless_they_share_one() -> None:
-    one, four = (llamacpp.sized(gguf(LLAMA_8B, "q4_k_m", "nvidia-l4", max_num_seqs=slots)).kv for slots in (1, 4))
-    shared = llamacpp.sized(gguf(LLAMA_8B, "q4_k_m", "nvidia-l4")).kv
+    one, four = (llamacpp.memory(gguf(LLAMA_8B, "q4_k_m", "nvidia-l4", max_num_seqs=slots)).kv for slots in (1, 4))
+    shared = llamacpp.memory(gguf(LLAMA_8B, "q4_k_m", "nvidia-l4")).kv
     assert isinstance(one, llamacpp.Cells)
     assert isinstance(four, llamacpp.Cells)
     assert isinstance(shared, llamacpp.Cells)
@@ -123,19 +123,19 @@ def test_slots_cost_a_context_each_unless_they_share_one() -> None:
 
 
 def test_a_context_is_padded_to_256_cells() -> None:
-    kv = llamacpp.sized(gguf(LLAMA_8B, "q4_k_m", "nvidia-l4")).kv
+    kv = llamacpp.memory(gguf(LLAMA_8B, "q4_k_m", "nvidia-l4")).kv
     assert kv.request_bytes(1) == kv.request_bytes(256) < kv.request_bytes(257) == kv.request_bytes(512)
 
 
 def test_what_fits_is_counted_in_tokens_of_all_slots() -> None:
-    memory = llamacpp.sized(gguf(LLAMA_8B, "q4_k_m", "nvidia-l4", max_num_seqs=1))
+    memory = llamacpp.memory(gguf(LLAMA_8B, "q4_k_m", "nvidia-l4", max_num_seqs=1))
     assert memory.kv.request_bytes(memory.kv_tokens) <= memory.kv_budget_bytes
     assert memory.kv.request_bytes(memory.kv_tokens + 256) > memory.kv_budget_bytes
 
 
 def test_states_are_float32_and_do_not_grow_with_the_context() -> None:
     ours = gguf(HYBRID, "q4_k_m", "nvidia-h100-80gb", max_num_seqs=1)
-    kv = llamacpp.sized(ours).kv
+    kv = llamacpp.memory(ours).kv
     (state,) = (cache for cache in ours.shape.caches if cache.state_elements)
     (full,) = (cache for cache in ours.shape.caches if not cache.state_elements)
     assert kv.request_bytes(512) - kv.request_bytes(256) == 256 * full.layers * full.heads * full.elements * 2
@@ -143,7 +143,7 @@ def test_states_are_float32_and_do_not_grow_with_the_context() -> None:
 
 
 def test_latent_attention_keeps_keys_only() -> None:
-    kv = llamacpp.sized(gguf(DEEPSEEK, "q4_k_m", "nvidia-h200-141gb", max_num_seqs=1)).kv
+    kv = llamacpp.memory(gguf(DEEPSEEK, "q4_k_m", "nvidia-h200-141gb", max_num_seqs=1)).kv
     assert kv.bytes_per_token == 61 * 576 * 2
 
 
@@ -166,7 +166,7 @@ def test_without_flash_attention_scores_grow_with_the_context() -> None:
 
 def test_cpu_nodes_hold_file_cache_and_process() -> None:
     ours = replace(gguf(LLAMA_8B, "q4_k_m", "nvidia-l4", max_num_seqs=1), on_gpu=False, capacity_bytes=16 * GIB)
-    memory = llamacpp.sized(ours)
+    memory = llamacpp.memory(ours)
     weights = memory.term("weights")
     assert weights
     assert weights.amount_bytes == llamacpp.stored_bytes(ours.shape, ours.stored).total
