@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from modelberth import report, stackfiles
-from modelberth.catalog import catalog
+from modelberth.cli_catalog import catalog_commands, models_command
 from modelberth.cli_explain import explain_command
 from modelberth.cli_fit import fit_command
 from modelberth.errors import ModelberthError
@@ -71,12 +71,8 @@ def estimate(
 app.command("explain")(explain_command)
 
 
-@app.command()
-def models(search: Annotated[str, typer.Argument(help="Part of an id.")] = "") -> None:
-    """List the models of the catalog."""
-    for row in catalog().models():
-        if search.lower() in row.id.lower():
-            typer.echo(row.id)
+app.command("models")(models_command)
+app.add_typer(catalog_commands, name="catalog")
 
 
 def main() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from modelberth.catalog import Since
 from modelberth.errors import ModelberthError
 
 
+@lru_cache(maxsize=4096)
 def key(version: str) -> tuple[int, ...]:
     """Sort key: the numbers of a version; ``v0.33.0``, ``0.33.0`` and ``0.33`` are alike."""
     numbers = [int(part) for part in re.findall(r"\d+", version)]

@@ -22,7 +22,7 @@ from modelberth.memory import (
     safetensors_bytes,
     shape_of,
 )
-from modelberth.memory.gguf import file_bytes
+from modelberth.memory.gguf import BYTES_PER_BLOCK, file_bytes, tensors
 from modelberth.memory.shapes import Keeps, Role, Shape
 from modelberth.names import Quantization
 from modelberth.units import GB, GIB, KIB, tokens
@@ -35,6 +35,17 @@ ROUNDING = 0.005
 BILLION = 10**9
 LONG = 2**20
 """Tokens beyond every sliding window."""
+
+
+def visible_memory() -> str:
+    """What the cards and machines that the guide names show to an engine."""
+    table = Table("card or machine", "label", "shows to the engine", "source")
+    cases = (gpu for case in GUIDE["use_cases"]["rows"] for gpu in case["setups"])
+    for name in dict.fromkeys((*cases, *GUIDE["apple"]["machines"])):
+        gpu = catalog().gpu(name)
+        shown = f"{gpu.visible_memory_gib:g} GiB = {gpu.visible_memory_bytes / GB:,.1f} GB"
+        table.row(gpu.name, f"{gpu.marketing_memory_gb:g} GB", shown, gpu.visible_memory_source)
+    return str(table)
 
 
 def weights(size: int) -> str:
@@ -77,7 +88,21 @@ def _causes(name: str, kind: str, size: int, amount: int, guide_gb: float) -> It
     share = f" ({ends / shape.parameters:.0%} of the parameters)" if "embedding" in words["why"] else ""
     reason = words["why"].replace("stay 16 bit", f"{share.strip()} stay 16 bit".strip(), 1) if share else words["why"]
     counted = f"{each:.3f} B per parameter, the guide takes {guide_each:.3f} ({_percent(each / guide_each - 1)})"
-    yield f"{counted}: {reason}" if each > guide_each and reason else counted
+    more_words = "".join(_fallbacks(shape, kind))
+    yield f"{counted}: {reason}{more_words}" if each > guide_each and reason else counted
+
+
+def _fallbacks(shape: Shape, kind: str) -> Iterator[str]:
+    """Parts of a GGUF file that are stored wider because their width is no multiple of a block."""
+    if not Quantization(kind).is_gguf:
+        return
+    found = [tensor for tensor in tensors(shape, kind) if tensor.part.columns % K_BLOCK and tensor.kind != "f32"]
+    for part in dict.fromkeys(tensor.part for tensor in found):
+        kinds = " and ".join(sorted({tensor.kind for tensor in found if tensor.part == part}))
+        yield f"; {part.name} is stored as {kinds}, its {part.columns:,} columns are no multiple of {K_BLOCK}"
+
+
+K_BLOCK = BYTES_PER_BLOCK["q4_k"][1]
 
 
 def kv_per_request() -> str:
@@ -273,6 +298,7 @@ def _percent(share: float) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "visible-memory": visible_memory,
     **{f"weights {size}B": (lambda size=size: weights(size)) for size in GUIDE["memory"]},
     "kv-per-request": kv_per_request,
     "kv-formula": kv_formula,

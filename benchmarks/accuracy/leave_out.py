@@ -24,8 +24,10 @@ COLUMNS = (
     "tpot_mean_pct",
     "tpot_within_25_pct",
     "tpot_bias_pct",
+    "tpot_in_range_pct",
     "ttft_median_pct",
     "ttft_bias_pct",
+    "ttft_in_range_pct",
 )
 FACTORED = ("weights_16bit_text", "weights_quantized_text", "weights_multimodal", "activation", "overhead")
 LEAST_OTHERS = 3
@@ -66,36 +68,47 @@ def _mean_error(compared: Sequence[Compared], factor: float) -> str:
 
 
 def main() -> None:
-    """Fits and writes."""
+    """Fits and writes. The ranges, too, come from the rows that were not left out."""
     import numpy as np
 
     from benchmarks.accuracy.fit_speed import held_out as predict
-    from benchmarks.accuracy.fit_speed import table
+    from benchmarks.accuracy.fit_speed import spread, table, usable_rows
     from benchmarks.accuracy.speed_rows import groups, rows
 
     found = rows()
     run, stated = table(found, as_run=True), table(found, as_run=False)
+    timed = stated.answered & np.isfinite(stated.ttft)
 
-    def line(kind: str, which: str, mask: np.ndarray, tpot: np.ndarray, ttft: np.ndarray) -> list[object]:
-        first = mask & np.isfinite(stated.ttft)
-        slow, late = tpot[mask] / stated.tpot[mask] - 1, ttft[first] / stated.ttft[first] - 1
-        percents = (
-            np.median(np.abs(slow)),
-            np.abs(slow).mean(),
-            (np.abs(slow) <= 0.25).mean(),
-            np.median(slow),
-            np.median(np.abs(late)),
-            np.median(late),
-        )
-        return [kind, which, int(mask.sum()), *(f"{100 * each:.1f}" for each in percents)]
+    def inside(names: np.ndarray, predicted: np.ndarray, measured: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        ratio, within = measured / predicted, np.zeros(len(names), dtype=bool)
+        for name in set(names):
+            others = spread(stated, predicted, measured, mask & usable_rows(run) & (names != name))
+            within |= (names == name) & (others["low"] <= ratio) & (ratio <= others["high"])
+        return within
 
     lines = []
     for kind, group in groups(found):
+        names = np.array(group)
         tpot, ttft = predict(run, stated, group)
+        slow, late = tpot / stated.tpot - 1, ttft / stated.ttft - 1
+        slow_inside = inside(names, tpot, stated.tpot, stated.answered)
+        late_inside = inside(names, ttft, stated.ttft, timed)
         for which in ["all", *sorted(set(group))]:
-            mask = stated.answered & ((np.array(group) == which) | (which == "all"))
-            if mask.any():
-                lines.append(line(kind, which, mask, tpot, ttft))
+            mask = stated.answered & ((names == which) | (which == "all"))
+            first = mask & timed
+            if not mask.any():
+                continue
+            shares = (
+                np.median(np.abs(slow[mask])),
+                np.abs(slow[mask]).mean(),
+                (np.abs(slow[mask]) <= 0.25).mean(),
+                np.median(slow[mask]),
+                slow_inside[mask].mean(),
+                np.median(np.abs(late[first])),
+                np.median(late[first]),
+                late_inside[first].mean(),
+            )
+            lines.append([kind, which, int(mask.sum()), *(f"{100 * share:.1f}" for share in shares)])
     with HELD_OUT.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *lines])
     print(f"written: {HELD_OUT.name}")

@@ -312,10 +312,10 @@ def _left_out(found: Score) -> Iterator[str]:
     yield "### Speed constants"
     yield (
         "The constants of the speed model (modelberth/catalog/speed.yaml) were fitted to the speed rows. Here every row"
-        "\nis predicted with constants that were fitted without its model, its GPU or its engine"
+        "\nis predicted with constants and ranges that were fitted without its model, its GPU or its engine"
         "\n(benchmarks/accuracy/leave_out.py). Constants of an engine left out keep their starting values."
     )
-    head = ("left out", "which", "rows:", "TPOT median:", "mean:", "within 25 %:", "bias:", "TTFT median:", "bias:")
+    head = ("left out", "which", *SPEED_HEAD)
     yield table(head, held_out())
     yield "### Memory terms"
     yield (

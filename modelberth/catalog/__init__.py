@@ -83,8 +83,7 @@ class Catalog:
 
     def checkpoint(self, repository: str) -> Checkpoint | None:
         """The first checkpoint of this repository, None when the catalog has none. Reads all checkpoint files."""
-        every = (row for org in self._names_in("checkpoints") for row in self._checkpoints_of(org))
-        return next((row for row in every if row.repository == repository), None)
+        return self._first_checkpoints.get(repository)
 
     def gpu(self, gpu_id: str) -> Gpu:
         """The GPU of this id. Raises :class:`~modelberth.errors.UnknownName`."""
@@ -118,6 +117,14 @@ class Catalog:
     def engines(self) -> tuple[Engine, ...]:
         """Every engine, by id."""
         return tuple(self._engines.values())
+
+    @cached_property
+    def _first_checkpoints(self) -> dict[str, Checkpoint]:
+        found: dict[str, Checkpoint] = {}
+        for org in self._names_in("checkpoints"):
+            for row in self._checkpoints_of(org):
+                found.setdefault(row.repository, row)
+        return found
 
     @cached_property
     def _gpus(self) -> dict[str, Gpu]:

@@ -203,7 +203,8 @@ class _Reader:
         if isinstance(value, list):
             widths = text.items("intermediate_size", most=MOST_LAYERS) or ()
             sound = [width for width in widths if isinstance(width, int) and 0 < width < 2**22]
-            if not sound or len(set(sound)) > 1 or len(sound) != len(widths):
+            layers = text.raw("num_hidden_layers", "n_layer", "num_layers")[1]
+            if len(set(sound)) != 1 or len(sound) != len(widths) or layers not in (None, len(widths)):
                 text.problem("intermediate_size", "not one and the same whole number for every layer")
                 return None
             return sound[0]

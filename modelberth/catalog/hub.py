@@ -31,10 +31,11 @@ class HubError(ModelberthError):
 
 @dataclass(frozen=True)
 class Repository:
-    """What was read of one: the commit, its configurations, and bytes by file."""
+    """What was read of one: the commit and its date, its configurations, and bytes by file."""
 
     id: str
     revision: str
+    changed: date
     config: Mapping[str, Any]
     quantization: Mapping[str, Any] | None
     files: Mapping[str, int]
@@ -47,13 +48,16 @@ def stored_bytes(files: Mapping[str, int]) -> int | None:
     return sum(sizes) or None
 
 
-def row_of(repository: Repository, as_of: date) -> Model:
+def row_of(repository: Repository) -> Model:
     """The row of a repository. Raises :class:`~modelberth.catalog.configs.ConfigError` for one we cannot size."""
     config = dict(repository.config)
     if repository.quantization and not config.get("quantization_config"):
         config = stored_formats(config, dict(repository.quantization))
     model = model_of(
-        config, repository.id, source=f"config.json of the repository at {repository.revision}", as_of=as_of
+        config,
+        repository.id,
+        source=f"config.json of the repository at {repository.revision}",
+        as_of=repository.changed,
     )
     weights = stored_bytes(repository.files)
     told = {"weights_bytes": weights, "weights_source": "sum of its *.safetensors files"} if weights else {}
@@ -74,7 +78,7 @@ def fetch(id: str, revision: str | None = None) -> Repository:
         raise HubError("reading repositories needs the extra: pip install 'modelberth[hub]'") from None
     try:
         info: Any = library.HfApi().model_info(id, revision=revision, files_metadata=True)
-        commit = str(info.sha)
+        commit, changed = str(info.sha), info.last_modified.date()
         files: dict[str, int] = {file.rfilename: int(file.size or 0) for file in info.siblings}
         texts = {
             name: Path(library.hf_hub_download(id, name, revision=commit)).read_text(encoding="utf-8")
@@ -87,9 +91,8 @@ def fetch(id: str, revision: str | None = None) -> Repository:
         ) from None
     if "config.json" not in texts:
         raise HubError(f"{id}: no config.json of at most {MOST_CONFIG_BYTES:,} bytes")
-    return Repository(
-        id, info.sha, _object(id, "config.json", texts), _object(id, "hf_quant_config.json", texts), files
-    )
+    config, quantization = (_object(id, name, texts) for name in ("config.json", "hf_quant_config.json"))
+    return Repository(id, commit, changed, config, quantization, files)
 
 
 def _object(id: str, name: str, texts: Mapping[str, str]) -> dict[str, Any]:

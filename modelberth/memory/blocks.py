@@ -28,6 +28,7 @@ class Family:
     gdn: bool = False
     mamba: bool = False
     kda: bool = False
+    short_conv: bool = False
     dense_beside_experts: bool = False
     shared_gate: bool = False
     compressed: bool = False
@@ -116,6 +117,7 @@ class Blocks:
         for layers, kv_heads, head_dim, is_full in kinds:
             if layers:
                 yield from self._attention_layers(layers, kv_heads, head_dim, is_full)
+        yield from self._indexer(model.hidden_size)
 
     def _attention_layers(self, layers: int, kv_heads: int, head_dim: int, is_full: bool) -> Iterator[Part]:
         model, hidden = self.model, self.model.hidden_size
@@ -155,18 +157,17 @@ class Blocks:
             yield Part("attn_gate", attention, heads * values, hidden, layers, Split.EVEN)
         yield Part("attn_output", attention, hidden, heads * values, layers, Split.EVEN)
         yield _vector("attn_latent_norms", rank + (low or 0), layers)
+        yield from self._indexer(low or hidden)
+
+    def _indexer(self, inputs: int) -> Iterator[Part]:
+        """What selects the tokens that sparse attention reads; ``inputs`` of its queries."""
+        model = self.model
         if model.index_num_heads and model.index_head_dim:
-            own = layers if model.index_layers is None else model.index_layers
-            yield Part(
-                "indexer.q",
-                Role.INDEXER,
-                model.index_num_heads * model.index_head_dim,
-                low or hidden,
-                own,
-                Split.REPLICATED,
-            )
-            yield Part("indexer.k", Role.INDEXER, model.index_head_dim, hidden, own, Split.REPLICATED)
-            yield Part("indexer.weights", Role.INDEXER, model.index_num_heads, hidden, own, Split.REPLICATED)
+            heads, width, hidden = model.index_num_heads, model.index_head_dim, model.hidden_size
+            own = self.full_layers if model.index_layers is None else model.index_layers
+            yield Part("indexer.q", Role.INDEXER, heads * width, inputs, own, Split.REPLICATED)
+            yield Part("indexer.k", Role.INDEXER, width, hidden, own, Split.REPLICATED)
+            yield Part("indexer.weights", Role.INDEXER, heads, hidden, own, Split.REPLICATED)
 
     def _compressed_attention(self, compressed: dict[int, int]) -> Iterator[Part]:
         """DeepSeek V4 (transformers 5.23, models/deepseek_v4; ranks as in vLLM 0.26.0, the same folder).
@@ -209,7 +210,17 @@ class Blocks:
     def _linear_attention(self) -> Iterator[Part]:
         if self.family.mamba:
             return self._mamba()
+        if self.family.short_conv:
+            return self._short_convolutions()
         return self._delta_attention() if self.family.kda else self._delta_net()
+
+    def _short_convolutions(self) -> Iterator[Part]:
+        """Gated short convolutions (transformers, models/lfm2/modeling_lfm2.py, Lfm2ShortConv)."""
+        layers, hidden, role = self.linear_layers, self.model.hidden_size, Role.LINEAR_ATTENTION
+        yield Part("ssm_in", role, 3 * hidden, hidden, layers, Split.EVEN)
+        kernel = self.model.linear_conv_kernel or 0
+        yield Part("ssm_conv1d", role, hidden, kernel, layers, Split.EVEN, linear=False)
+        yield Part("ssm_out", role, hidden, hidden, layers, Split.EVEN)
 
     def _delta_attention(self) -> Iterator[Part]:
         """Kimi delta attention with a full-rank gate (vLLM 0.33.0, models/kimi_k3/nvidia/kda.py)."""
@@ -327,7 +338,9 @@ class Blocks:
     def _state(self) -> Cache:
         model = self.model
         size = 4 if (model.ssm_dtype or "float32").startswith("float32") else 2
-        if self.family.mamba:
+        if self.family.short_conv:
+            conv, state = model.hidden_size, 0
+        elif self.family.mamba:
             heads, width = model.mamba_num_heads or 0, model.mamba_head_dim or 0
             conv = heads * width + 2 * (model.mamba_groups or 0) * (model.mamba_state_size or 0)
             state = heads * width * (model.mamba_state_size or 0)

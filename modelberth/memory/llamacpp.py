@@ -129,7 +129,8 @@ class Cells:
 
     def concurrency(self, available_bytes: int, tokens: int) -> float:
         """Slots of this many tokens each."""
-        return max(0, available_bytes) / self.request_bytes(tokens)
+        each = self.request_bytes(tokens)
+        return max(0, available_bytes) / each if each else 0.0
 
     def tokens(self, available_bytes: int) -> int:
         """Tokens of context that fit in all slots together."""

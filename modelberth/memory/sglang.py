@@ -95,7 +95,7 @@ def settled(setup: Setup) -> Settled:
         fraction = _default_fraction(setup, tp_size, chunk, batch)
     if setup.gpu is not None and setup.gpu.vendor == "amd" and (setup.context or 0) > 8192:
         fraction *= 0.85  # aiter's workspace (arg_groups/attention_hook.py)
-    return Settled(tp_size, chunk, batch, fraction)
+    return Settled(tp_size, chunk, batch, max(0.0, fraction))  # a negative one leaves nothing: it does not start
 
 
 def reserved_mib(setup: Setup, tp_size: int, chunk: int, batch: int) -> float:

@@ -143,7 +143,7 @@ def assumed_range(shape: Shape, stored: Stored, ranks: Ranks = ONE) -> tuple[flo
     kept = [replace(stored, exceptions=((role.value, "bf16"),)) for role in (Role.ATTENTION, Role.LINEAR_ATTENTION)]
     least = replace(stored, exceptions=((Role.OUTPUT.value, stored.quantization), *stored.exceptions))
     most = max(safetensors_bytes(shape, each, ranks) for each in kept)
-    return safetensors_bytes(shape, least, ranks) / amount, most / amount
+    return min(1.0, safetensors_bytes(shape, least, ranks) / amount), max(1.0, most / amount)
 
 
 FOUR_BIT = frozenset({"awq", "gptq", "nvfp4", "mxfp4", "nf4"})

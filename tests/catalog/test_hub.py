@@ -25,7 +25,7 @@ FILES = {
 
 def repository(name: str = "openai--gpt-oss-20b") -> Repository:
     config = json.loads((SAMPLES / f"{name}.json").read_text())
-    return Repository(name.replace("--", "/"), COMMIT, config, None, FILES)
+    return Repository(name.replace("--", "/"), COMMIT, TODAY, config, None, FILES)
 
 
 def test_a_second_export_beside_the_weights_is_not_counted() -> None:
@@ -34,7 +34,7 @@ def test_a_second_export_beside_the_weights_is_not_counted() -> None:
 
 
 def test_a_repository_becomes_a_row_pinned_to_its_commit() -> None:
-    model = row_of(repository(), TODAY)
+    model = row_of(repository())
     assert (model.id, model.revision, model.as_of) == ("openai/gpt-oss-20b", COMMIT, TODAY)
     assert (model.num_layers, model.weights_bytes, model.quantization) == (24, 13_761_264_768, Quantization.MXFP4)
     assert COMMIT in model.source
@@ -43,12 +43,12 @@ def test_a_repository_becomes_a_row_pinned_to_its_commit() -> None:
 def test_the_quantization_file_beside_the_config_is_read_too() -> None:
     plain = repository("Qwen--Qwen3-8B")
     beside = {"quantization": {"quant_algo": "NVFP4", "exclude_modules": ["lm_head", "model.layers.*.self_attn*"]}}
-    model = row_of(Repository(plain.id, COMMIT, plain.config, beside, FILES), TODAY)
+    model = row_of(Repository(plain.id, COMMIT, TODAY, plain.config, beside, FILES))
     assert (model.quantization, model.unquantized) == ("nvfp4", ("attention",))
 
 
 def test_the_row_that_is_written_is_the_row_that_is_read() -> None:
-    model = row_of(repository("nvidia--DeepSeek-V4-Flash-NVFP4"), TODAY)
+    model = row_of(repository("nvidia--DeepSeek-V4-Flash-NVFP4"))
     rows = yaml.safe_load(as_yaml(model))["rows"]
     assert [Model.model_validate(row) for row in rows] == [model]
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelberth import parse
+from modelberth.catalog import Catalog, catalog
 from modelberth.documents import DocumentError, mapping
 from modelberth.findings import Finding, Refused
 from modelberth.lock import settle
@@ -238,7 +239,6 @@ def test_more_typical_tokens_than_context_are_refused() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("traffic", {"input_tokens": 1, "output_tokens": 1}),
         ("autoscaling", {"min": 1, "max": 2}),
         ("capacity", ["spot"]),
         ("spread", "zone"),
@@ -341,9 +341,38 @@ def test_a_model_id_that_no_file_could_hold_is_an_unknown_model(model: str) -> N
     assert unplanned(model=model).message.startswith(f"unknown model {model!r}")
 
 
-def test_a_model_that_cannot_be_sized_is_unknown_never_a_guess() -> None:
-    finding = unplanned(model="mistralai/Mixtral-8x7B-v0.1")
-    assert finding.message.startswith("verdict unknown: mistralai/Mixtral-8x7B-v0.1 has a mixture of experts")
+def test_a_model_that_cannot_be_sized_is_unknown_never_a_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    strange = catalog().model(LLAMA_70B).model_copy(update={"architecture": "NobodyKnowsForCausalLM"})
+    monkeypatch.setattr(Catalog, "model", lambda self, name: strange)
+    finding = unplanned(model=LLAMA_70B)
+    assert finding.message.startswith("verdict unknown: the parts of architecture NobodyKnowsForCausalLM")
+
+
+@pytest.mark.parametrize("objective", ["cost_per_token", "latency"])
+def test_an_objective_that_follows_from_speed_needs_the_traffic(objective: str) -> None:
+    finding = unplanned(objective=objective)
+    assert (finding.path, finding.code) == ("services.chat.traffic", "traffic")
+    assert "objective: cost_per_hour" in finding.remedy
+
+
+def test_prompts_and_answers_longer_than_the_context_are_refused() -> None:
+    finding = unplanned(context=8192, traffic={"input_tokens": 8000, "output_tokens": 193})
+    assert finding.message == "8000 + 193 tokens are more than the context 8192"
+
+
+def test_an_objective_that_ranks_nothing_allowed_names_the_way_out() -> None:
+    traffic = {"input_tokens": 1000, "output_tokens": 300}
+    finding = unplanned(objective="latency", traffic=traffic, accelerators=["nvidia-l40s"])
+    assert finding.path == "services.chat.objective"
+    assert "no measured row of a GPU like NVIDIA L40S" in finding.message
+    assert finding.remedy == "objective: cost_per_hour needs no speed"
+
+
+@pytest.mark.parametrize("field", ["requests_per_second", "tokens_per_month"])
+def test_rates_of_traffic_are_refused_never_ignored(field: str) -> None:
+    asked = document(traffic={"input_tokens": 1, "output_tokens": 1, field: 5})
+    (finding,) = refusal(lambda: parse.stack(stack_document({"chat": asked})))
+    assert (finding.code, finding.path) == ("not-yet", f"services.chat.traffic.{field}")
 
 
 def test_a_context_beyond_the_models_own_is_refused_with_its_maximum() -> None:

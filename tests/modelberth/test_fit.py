@@ -114,6 +114,12 @@ def test_requests_are_counted_on_the_least_too() -> None:
     assert answer_of(memory_of(spread_gib=3), 1_000, 14).verdict is Verdict.DOES_NOT_FIT
 
 
+def test_one_request_of_the_whole_context_must_fit_however_short_requests_usually_are() -> None:
+    sizing = sizing_on("nvidia-l4", context=9_000, concurrency=2)
+    assert fit(Made(memory_of(spread_gib=3)), sizing, typical_tokens=1_000).verdict is Verdict.UNKNOWN
+    assert fit(Made(memory_of()), sizing, typical_tokens=1_000).verdict is Verdict.FITS
+
+
 def test_slots_are_held_all_together_or_not_at_all() -> None:
     assert answer_of(memory_of(spread_gib=3), 1_000, 7, slots=True).verdict is Verdict.FITS
     assert answer_of(memory_of(spread_gib=3), 1_001, 7, slots=True).verdict is Verdict.UNKNOWN

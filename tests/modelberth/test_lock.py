@@ -13,6 +13,7 @@ from modelberth.errors import ModelberthError
 from modelberth.findings import Refused
 from modelberth.lock import advice, changes, dump, load, outgrown, settle
 from modelberth.memory import vllm as memory_of_vllm
+from modelberth.memory.vllm import Allowance
 from modelberth.parse import stack
 from modelberth.spec import StackSpec
 from tests.modelberth.samples import (
@@ -89,20 +90,35 @@ def test_a_new_default_of_the_catalog_moves_nothing(
     assert {change.field for change in settled.better} == {"engine_version"}
 
 
+def graphs(gib: float, *, low: float | None = None, high: float | None = None) -> dict[str, Allowance]:
+    """What CUDA graphs take, as the memory model of vLLM states it."""
+    return {"dense": Allowance("0", gib, gib if low is None else low, gib if high is None else high)}
+
+
 def test_a_new_constant_moves_nothing_while_the_decision_still_fits(
     locked: dict[str, Decision], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_of_vllm, "CUDA_GRAPHS_GIB", 1.0)
+    monkeypatch.setattr(memory_of_vllm, "CUDA_GRAPHS", graphs(0.4))
     assert settle(chat(), locked).lock == locked
 
 
 def test_a_decision_that_no_longer_fits_is_refused_with_the_command(
     locked: dict[str, Decision], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_of_vllm, "CUDA_GRAPHS_GIB", 4.0)
+    monkeypatch.setattr(memory_of_vllm, "CUDA_GRAPHS", graphs(4.0))
     (finding,) = refusal(lambda: settle(chat(), locked, stack_name="dev"))
     assert finding.code == "does-not-fit"
     assert finding.remedy == "run: modelberth plan --update dev"
+
+
+def test_a_decision_that_has_become_too_close_to_call_holds_with_a_warning(
+    locked: dict[str, Decision], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_of_vllm, "CUDA_GRAPHS", graphs(0.4, low=0.1, high=4.0))
+    settled = settle(chat(), locked)
+    assert settled.lock == locked
+    (finding,) = (each for each in advice(settled) if each.code == "too-close")
+    assert finding.message.startswith("too close to call")
 
 
 @pytest.mark.parametrize(

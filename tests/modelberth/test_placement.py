@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from modelberth import parse
@@ -51,7 +53,7 @@ def chosen(
     replicas: int = 1,
     tensor_parallel: int | None = None,
     goal: Goal | None = None,
-    **fields: object,
+    **fields: Any,
 ) -> Choice:
     wanted = sizing_on("nvidia-l4", **{"concurrency": 1} | fields)
     demand = Demand(wanted.context, replicas, tensor_parallel, goal=goal or Goal())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -257,3 +258,54 @@ def test_the_order_in_which_services_and_pools_are_written_does_not_matter() -> 
     turned = parse.stack(stack_document(dict(reversed(services.items())), pools=dict(reversed(pools.items()))))
     for name in services:
         assert plan(name, written).decision == plan(name, turned).decision
+
+
+TRAFFIC = {"input_tokens": 1000, "output_tokens": 300}
+
+
+def test_without_an_objective_the_cheapest_machine_is_chosen_whatever_the_traffic() -> None:
+    assert plan_of(traffic=TRAFFIC).decision == plan_of().decision
+
+
+def test_latency_takes_more_gpus_than_the_model_needs() -> None:
+    cheap, fast = plan_of(), plan_of(objective="latency", traffic=TRAFFIC)
+    assert fast.decision.tensor_parallel > cheap.decision.tensor_parallel
+    (why,) = (reason.why for reason in fast.reasons if reason.subject == "machine type")
+    assert re.match(r"fastest of \d+ that fit, \d+\.\d ms per output token; \d+\.\d\d USD per hour on demand", why)
+
+
+def test_cost_per_token_says_what_the_others_cost() -> None:
+    made = plan_of(objective="cost_per_token", traffic=TRAFFIC)
+    assert made.usd_per_million_tokens is not None
+    (why,) = (reason.why for reason in made.reasons if reason.subject == "machine type")
+    assert why.startswith("cheapest per token of ")
+    assert f"{made.usd_per_million_tokens:.2f} USD per million" in why
+    others = [
+        float(found[1])
+        for loser in made.losers
+        if (found := re.match(r"fits, but costs ([\d.]+) USD per m", loser.why))
+    ]
+    assert min(others) >= round(made.usd_per_million_tokens, 2)
+
+
+def test_a_budget_bounds_the_objective() -> None:
+    bounded = plan_of(objective="latency", traffic=TRAFFIC, budget={"usd_per_hour": 20})
+    assert bounded.usd_per_hour is not None
+    assert bounded.usd_per_hour <= 20
+    assert "fits, but costs 142.42 USD per hour, more than the budget of 20.00" in {
+        loser.why for loser in bounded.losers
+    }
+
+
+def test_every_machine_of_the_catalog_stands_in_a_plan_that_names_none() -> None:
+    made = plan_of()
+    seen = {loser.label.split()[0] for loser in made.losers} | {made.decision.machine_type}
+    assert seen == {machine.id for machine in catalog().machines() if machine.gpu or machine.gpu_slice}
+
+
+def test_memory_of_a_cpu_pod_is_what_the_engine_may_take_at_most() -> None:
+    made = plan_of(model=QWEN_7B, accelerators=["cpu"], concurrency=4)
+    memory = made.fit.memory
+    assert memory is not None
+    most = memory.budget_bytes - memory.kv_budget_range_bytes[0] + 4 * memory.kv_bytes_for(8192)
+    assert made.decision.host.memory_mib * 2**20 >= most > memory.used_bytes + 4 * memory.kv_bytes_for(8192)

@@ -10,6 +10,7 @@ import pytest
 from modelberth import report
 from modelberth.lock import Settled, settle
 from modelberth.parse import stack
+from modelberth.units import GIB
 from tests.modelberth.samples import CPU_POOL, L4_POOL, QWEN_7B, document, stack_document, stack_of
 
 
@@ -86,7 +87,11 @@ def test_markdown_and_text_tell_the_same(settled: Settled) -> None:
     text, markdown = report.as_text(settled), report.as_markdown(settled)
     for service in ("chat", "draft"):
         assert f"### {service}: " in markdown
-    for figure in ("14.96", "20.27", "34,704 tokens", "claim of 35 GiB"):
+    memory = settled.plans[0].fit.memory
+    assert memory is not None
+    low, high = memory.kv_budget_range_bytes
+    held = (f"{memory.kv_tokens:,} tokens", f"{low / GIB:,.2f}", f"at most {high / GIB:,.2f}: sized for the least")
+    for figure in ("14.96", "20.27", *held, "claim of 35 GiB"):
         assert figure in text
         assert figure in markdown
 
@@ -115,3 +120,23 @@ def test_a_locked_plan_says_so() -> None:
     again = settle(stack_of(typical_tokens=3000), first.lock)
     assert report.as_json(again)["services"]["chat"]["locked"] is True
     assert re.search(r"vllm 0\.33\.0 +locked", report.as_text(again))
+
+
+def test_speed_and_cost_per_token_stand_where_traffic_is_stated() -> None:
+    traffic = {"input_tokens": 1000, "output_tokens": 300}
+    fast = settle(stack_of(accelerators=["nvidia-h100-80gb"], traffic=traffic), {})
+    service = report.as_json(fast)["services"]["chat"]
+    low, high = service["speed"]["tpot_range_ms"]
+    assert low < service["speed"]["tpot_ms"] < high
+    assert service["usd_per_million_tokens"] > 0
+    text = report.as_text(fast)
+    assert f"{service['speed']['tpot_ms']:.1f} ms per output token, the first after " in text
+    assert f", {service['usd_per_million_tokens']:.2f} per million tokens" in text
+
+
+def test_a_speed_that_is_not_known_says_why() -> None:
+    slow = settle(stack_of(accelerators=["nvidia-l40s"], traffic={"input_tokens": 1000, "output_tokens": 300}), {})
+    service = report.as_json(slow)["services"]["chat"]
+    assert service["speed"]["reason"].startswith("not known: no measured row of a GPU like NVIDIA L40S")
+    assert service["usd_per_million_tokens"] is None
+    assert service["speed"]["reason"] in report.as_text(slow)

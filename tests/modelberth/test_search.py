@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,8 @@ from modelberth.speed import Traffic
 from tests.modelberth.samples import LLAMA_8B, LLAMA_70B, QWEN_7B
 
 
-def asked(model: str = LLAMA_8B, engine: str = "vllm", context: int | None = 8192, **fields: object) -> Question:
-    return question(model, engine, Demand(), context=context, **fields)  # type: ignore[arg-type]
+def asked(model: str = LLAMA_8B, engine: str = "vllm", context: int | None = 8192, **fields: Any) -> Question:
+    return question(model, engine, Demand(), context=context, **fields)
 
 
 def on(gpu: str, of: Question) -> Cards:
@@ -46,6 +47,14 @@ def test_machines_are_ranked_by_price_and_the_cheapest_single_gpu_is_one_of_them
     assert found.cheapest_single is not None
     assert found.cheapest_single.gpus == 1
     assert found.cheapest_single.usd_per_hour == prices[0]
+
+
+def test_the_cheapest_single_gpu_may_cost_more_than_two_smaller_ones() -> None:
+    found = search(asked(LLAMA_70B))
+    single, best = found.cheapest_single, found.ranked[0]
+    assert single is not None
+    assert single.gpus == 1 < best.gpus
+    assert (single.usd_per_hour or 0) > (best.usd_per_hour or 0)
 
 
 def test_every_machine_is_ranked_or_loses_with_a_reason() -> None:
@@ -144,7 +153,7 @@ def test_the_whole_context_of_the_model_is_asked_by_default() -> None:
 )
 def test_a_name_that_is_not_known_is_told_what_comes_close(words: dict[str, str], message: str) -> None:
     with pytest.raises(UnknownName, match=message):
-        asked(**words)  # type: ignore[arg-type]
+        asked(**words)
 
 
 def test_an_engine_whose_memory_is_not_modelled_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,13 @@ def test_the_page_shows_every_table_and_none_that_does_not_exist(tables: ModuleT
     assert re.findall(r"<!-- table: (.+?) -->", PAGE) == list(tables.TABLES)
 
 
+def test_every_card_of_the_guide_stands_with_what_it_shows(tables: ModuleType) -> None:
+    shown = {row[0]: row[2] for row in rows(tables.visible_memory())}
+    assert shown["NVIDIA A10G"] == "22.07 GiB = 23.7 GB"
+    cards = {gpu for case in tables.GUIDE["use_cases"]["rows"] for gpu in case["setups"]}
+    assert set(shown) == {catalog().gpu(name).name for name in cards | set(tables.GUIDE["apple"]["machines"])}
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_every_weight_of_the_guide_stands_beside_every_model_of_its_class(tables: ModuleType, size: int) -> None:
     found = {(row[0], row[2]) for row in rows(tables.weights(size))}
@@ -67,6 +74,11 @@ def test_more_bytes_per_parameter_than_the_guide_takes_are_explained_in_words(ta
     for row in rows(tables.weights(size)):
         more = re.search(r"B per parameter, the guide takes [\d.]+ \(\+", row[5])
         assert not more or "scale" in row[5], row
+
+
+def test_a_file_that_is_wider_for_its_width_says_so(tables: ModuleType) -> None:
+    wide = next(row for row in rows(tables.weights(70)) if row[0].startswith("Qwen") and "GGUF" in row[1])
+    assert "ffn_down is stored as q5_0 and q8_0, its 29,568 columns are no multiple of 256" in wide[5]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from modelberth.spec import ServiceSpec, StackSpec, Target
 from tests.rules.samples import LLAMA_8B, QWEN_7B, ROOT, codes, deployment
 
 SERVICES: dict[str, dict[str, Any]] = {
-    "16 bit on one GPU": {"model": LLAMA_8B, "accelerators": ["nvidia-l4"]},
+    "16 bit on one GPU": {"model": LLAMA_8B, "accelerators": ["nvidia-l4"], "concurrency": 2},
     "16 bit on two GPUs": {"model": LLAMA_8B, "accelerators": ["nvidia-l4"], "tensor_parallel": 2},
     "fp8 made when loading": {"model": LLAMA_8B, "accelerators": ["nvidia-l4"], "quantization": "fp8"},
     "awq from a repository of its own": {"model": QWEN_7B, "accelerators": ["nvidia-t4"], "quantization": "awq"},
@@ -77,7 +77,7 @@ def changed(manifest: dict[str, Any], flag: str, value: str) -> dict[str, Any]:
         ("--tensor-parallel-size", "2", ["SZ-04"]),
         ("--tensor-parallel-size", "3", ["SZ-03", "SZ-04"]),
         ("--gpu-memory-utilization", "0.7", ["SZ-01"]),
-        ("--max-num-seqs", "1000", ["SZ-01"]),
+        ("--max-num-seqs", "100000", ["SZ-01"]),
     ],
 )
 def test_one_changed_argument_is_caught_by_exactly_the_rules_it_breaks(
@@ -92,9 +92,12 @@ def test_a_smaller_card_is_caught() -> None:
     assert codes(manifest) == ["SZ-01"]
 
 
-def test_a_smaller_memory_limit_is_caught() -> None:
+@pytest.mark.parametrize(("less_mib", "caught_by"), [(0, []), (257, ["SZ-02"]), (4096, ["SZ-01"])])
+def test_a_smaller_memory_limit_is_advised_against_and_a_much_smaller_one_is_caught(
+    less_mib: int, caught_by: list[str]
+) -> None:
     manifest = rendered(planned("GGUF on CPUs"))
     container = manifest["spec"]["template"]["spec"]["containers"][0]
     megabytes = int(container["resources"]["limits"]["memory"].removesuffix("Mi"))
-    container["resources"]["limits"]["memory"] = f"{megabytes - 257}Mi"
-    assert codes(manifest) == ["SZ-01"]
+    container["resources"]["limits"]["memory"] = f"{megabytes - less_mib}Mi"
+    assert codes(manifest) == caught_by

