@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from modelberth.memory import llamacpp, ollama, sglang, tensorrt_llm, tgi, vllm
+from modelberth.memory import llamacpp, ollama, sglang, tensorrt_llm, tgi, torch_terms, vllm
 from modelberth.memory.families import shape_of, stored_as
 from modelberth.memory.gguf import gguf_bytes
 from modelberth.memory.kv import kv_bytes_per_token
+from modelberth.memory.llamacpp import stored_bytes
 from modelberth.memory.setup import Setup
 from modelberth.memory.shapes import Shape
 from modelberth.memory.terms import KvPlan, Memory, Term, Uniform, Unsized
@@ -33,12 +34,13 @@ def weights_of(engine: str, setup: Setup) -> tuple[Term, ...]:
     """What one rank holds of the model when it is loaded, whatever the card. Raises :class:`Unsized`."""
     if engine == "vllm":
         return vllm.weights(setup)
-    try:
-        amount = safetensors_bytes(setup.shape, setup.stored, setup.ranks)
-    except KeyError:
-        amount = gguf_bytes(setup.shape, setup.quantization)
-    return (Term("weights", amount, f"as {setup.quantization}", "the format's layout"),)
+    if engine in READ_GGUF:
+        amount = stored_bytes(setup.shape, setup.stored).total
+        return (Term("weights", amount, f"as {setup.quantization}", "llama.cpp, src/llama-quant.cpp"),)
+    return (torch_terms.weights(setup, engine),)
 
+
+READ_GGUF = frozenset({"llamacpp", "ollama"})
 
 __all__ = [
     "MEMORY_MODELS",

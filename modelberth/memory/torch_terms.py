@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from modelberth.memory.setup import Setup
-from modelberth.memory.shapes import Role, Shape
+from modelberth.memory.shapes import Part, Role, Shape
 from modelberth.memory.terms import Term, Unsized, about
-from modelberth.memory.weights import safetensors_bytes
+from modelberth.memory.weights import as_loaded, assumed_range, fullest_stage, part_bytes
 from modelberth.units import GIB
 
 CONTEXT_GIB = (0.35, 0.55, 0.9)
@@ -16,16 +18,24 @@ NCCL_GIB = (0.3, 0.8, 2.0)
 (aic-core, sdk/backends) counts 0.33 to 0.38 GiB for NCCL alone."""
 
 
-def weights(setup: Setup, engine: str) -> Term:
-    """The parts of one rank. Raises :class:`Unsized` for a format that has no layout."""
+def weights(setup: Setup, engine: str, padded: Mapping[Part, float] | None = None) -> Term:
+    """The parts of one rank; ``padded`` are bytes of those that the engine stores in another layout.
+
+    Raises :class:`Unsized` for a format that has no layout, and for files that cannot be this model's.
+    """
+    shape, stored, ranks = setup.shape, setup.stored, setup.ranks
     try:
-        amount = safetensors_bytes(setup.shape, setup.stored, setup.ranks)
+        sizes = part_bytes(shape, stored, ranks) | dict(padded or {})
+        factor = as_loaded(shape, stored)
     except KeyError:
         raise Unsized(f"{engine} loads no {setup.quantization} weights") from None
-    gpus = setup.ranks.gpus
-    split = f", 1/{gpus} of the model and what is replicated" if gpus > 1 else ""
-    why = f"{setup.shape.parameters / 1e9:.2f} billion parameters as {setup.quantization}{split}"
-    return Term("weights", amount, why, "shapes of config.json and the format's layout")
+    split = f", 1/{ranks.gpus} of the model and what is replicated" if ranks.gpus > 1 else ""
+    why = f"{shape.parameters / 1e9:.2f} billion parameters as {setup.quantization}{split}"
+    if factor != 1.0:
+        why += f", scaled by {factor:.3f} to the files of the checkpoint"
+    low, high = assumed_range(shape, stored, ranks)
+    amount = fullest_stage(shape, sizes, ranks.pipeline) * factor
+    return about("weights", amount, why, "shapes of config.json and the format's layout", 0.995 * low, 1.01 * high)
 
 
 def outside_torch(setup: Setup, share: float = 1.0) -> Term:

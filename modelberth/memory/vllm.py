@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from modelberth.catalog import Engine, catalog
+from modelberth.memory import torch_terms
 from modelberth.memory import vllm_terms as formulas
 from modelberth.memory.extras import adapters, draft, on_host
 from modelberth.memory.setup import Setup
 from modelberth.memory.shapes import Keeps, Part, Role
 from modelberth.memory.terms import Least, Memory, Term, Unsized, about
 from modelberth.memory.vllm_cache import BLOCK_TOKENS, PagedKv, kv_plan
-from modelberth.memory.weights import SIXTEEN_BIT, as_loaded, assumed_range, fullest_stage, part_bytes
+from modelberth.memory.weights import SIXTEEN_BIT
 from modelberth.units import GIB, MIB
 from modelberth.versions import fact, key
 
@@ -187,22 +188,9 @@ def _second_runner(setup: Setup) -> bool:
 
 def weights(setup: Setup) -> tuple[Term, ...]:
     """What vLLM prints as loaded: the parts of one rank, copies of latent projections, the table of positions."""
-    shape, ranks = setup.shape, setup.ranks
-    try:
-        sizes = part_bytes(shape, setup.stored, ranks)
-        factor = as_loaded(shape, setup.stored)
-    except KeyError:
-        raise Unsized(f"vLLM loads no {setup.quantization} weights") from None
-    if setup.quantization == "mxfp4" and shape.experts:
-        sizes |= _padded_experts(setup)
-    split = f", 1/{ranks.gpus} of the model and what is replicated" if ranks.gpus > 1 else ""
-    why = f"{shape.parameters / 1e9:.2f} billion parameters as {setup.quantization}{split}"
-    if factor != 1.0:
-        why += f", scaled by {factor:.3f} to the files of the checkpoint"
-    amount = fullest_stage(shape, sizes, ranks.pipeline) * factor
-    low, high = assumed_range(shape, setup.stored, ranks)
-    source = "shapes of config.json and the format's layout"
-    terms = [about("weights", amount, why, source, 0.995 * low, 1.01 * high)]
+    shape = setup.shape
+    padded = _padded_experts(setup) if setup.quantization == "mxfp4" and shape.experts else None
+    terms = [torch_terms.weights(setup, "vLLM", padded)]
     if copies := _latent_copies(setup):
         terms.append(copies)
     if shape.rotary_elements:

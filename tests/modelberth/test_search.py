@@ -9,7 +9,7 @@ import pytest
 
 from modelberth.catalog import catalog
 from modelberth.errors import ModelberthError, UnknownName
-from modelberth.fit import Verdict, fit
+from modelberth.fit import Verdict, fit, sized_engines
 from modelberth.names import Objective
 from modelberth.objective import Goal
 from modelberth.placement import Demand
@@ -151,7 +151,7 @@ def test_the_whole_context_of_the_model_is_asked_by_default() -> None:
         ({"quantization": "auto"}, "unknown quantization 'auto'"),
     ],
 )
-def test_a_name_that_is_not_known_is_told_what_comes_close(words: dict[str, str], message: str) -> None:
+def test_a_name_that_is_not_known_is_told_what_comes_close(words: dict[str, Any], message: str) -> None:
     with pytest.raises(UnknownName, match=message):
         asked(**words)
 
@@ -160,3 +160,11 @@ def test_an_engine_whose_memory_is_not_modelled_says_so(monkeypatch: pytest.Monk
     monkeypatch.setattr("modelberth.search.sized_engines", lambda: ("vllm",))
     with pytest.raises(ModelberthError, match="the memory of SGLang is not modelled; sized are vllm"):
         asked(engine="sglang")
+
+
+@pytest.mark.parametrize("engine", sized_engines())
+def test_every_engine_with_a_memory_model_is_searched_whether_or_not_anything_starts_it(engine: str) -> None:
+    found = search(asked(engine=engine))
+    assert found.ranked
+    assert all(each.fit.memory and each.fit.memory.engine == engine for each in found.ranked)
+    assert found.question.sizing.quantization == ("q4_k_m" if engine in ("llamacpp", "ollama") else "bf16")
