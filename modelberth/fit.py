@@ -37,11 +37,6 @@ class Sizer(Protocol):
         ...
 
     @property
-    def needs_gpu(self) -> bool:
-        """Whether it is only ever planned on GPUs."""
-        ...
-
-    @property
     def reads_gguf(self) -> bool:
         """Whether weights are GGUF files."""
         ...
@@ -75,11 +70,6 @@ class Modelled:
     def reserves_context(self) -> bool:
         """Ollama starts llama.cpp with slots."""
         return self.reads_gguf
-
-    @property
-    def needs_gpu(self) -> bool:
-        """All but Ollama."""
-        return not self.reads_gguf
 
     def objections(self, sizing: Sizing) -> list[Finding]:
         """By hardware, format, ranks and context."""

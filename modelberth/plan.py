@@ -76,7 +76,10 @@ def plan(name: str, stack: StackSpec) -> Plan:
     decision = _decision(spec, stack, resolved, best)
     reasons = (*resolved.reasons, *reasons_for(spec, best, choice))
     also = (also_fits(best, other, spec.objective) for other in choice.others)
-    losers = (*also, *map(over_nodes, choice.spanning), *choice.losers)
+    no_gpu = (
+        Loser(machine.id, f"has no GPU, {resolved.engine} is planned on GPUs") for machine in resolved.without_gpu
+    )
+    losers = (*also, *map(over_nodes, choice.spanning), *choice.losers, *no_gpu)
     return assemble(name, stack, decision, resolved, best.fit, reasons, losers)
 
 

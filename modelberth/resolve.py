@@ -39,6 +39,8 @@ class Resolved:
     source: Source
     machines: tuple[Machine, ...]
     reasons: tuple[Reason, ...]
+    without_gpu: tuple[Machine, ...] = ()
+    """Machines that are allowed and that the engine is never planned on."""
 
 
 def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]]:
@@ -53,7 +55,9 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
     version = _version(spec, stack, engine, path, problems)
     quantization, quantization_reason = _quantization(spec, engine, model, checkpoint)
     source = _source(spec, path, engine, model, checkpoint, quantization, problems)
+    without_gpu: tuple[Machine, ...] = ()
     if ENGINES[engine].needs_gpu:
+        without_gpu = tuple(machine for machine in machines if kind_of(machine) == "cpu")
         machines = tuple(machine for machine in machines if kind_of(machine) != "cpu")
     if not machines:
         allowed = ", ".join(spec.accelerators) or "what the pools offer"
@@ -62,7 +66,8 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
     problems.extend(_extra_args(spec, engine, path))
     if problems or source is None:
         return None, problems
-    resolved = Resolved(model, engine, version, quantization, source, machines, (engine_reason, quantization_reason))
+    reasons = (engine_reason, quantization_reason)
+    resolved = Resolved(model, engine, version, quantization, source, machines, reasons, without_gpu)
     problems.extend(_objections(spec, resolved, path))
     return resolved, problems
 

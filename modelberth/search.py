@@ -12,7 +12,7 @@ from modelberth.errors import ModelberthError, UnknownName, suggest
 from modelberth.fit import Fit, Sizer, Verdict, fit, sized_engines, sizer
 from modelberth.names import Quantization
 from modelberth.parallel import TENSOR_PARALLEL_SIZES
-from modelberth.placement import UNPLACED, Candidate, Choice, Demand, Loser, Site, choose, kind_of
+from modelberth.placement import UNPLACED, Candidate, Choice, Demand, Loser, Site, choose
 
 AUTO_GGUF = Quantization.Q4_K_M
 """What is asked of engines that read GGUF files when no format is named."""
@@ -111,9 +111,7 @@ def question(
 
 def search(asked: Question) -> Search:
     """Try every machine type and every GPU of the catalog."""
-    machines = catalog().machines()
-    sites = (Site(machine) for machine in machines if not asked.engine.needs_gpu or kind_of(machine) != "cpu")
-    choice = choose(asked.engine, asked.sizing, sites, asked.demand)
+    choice = choose(asked.engine, asked.sizing, map(Site, catalog().machines()), asked.demand)
     ranked = ((choice.best,) if choice.best else ()) + choice.others + choice.spanning
     return Search(asked, ranked, _losers(choice), tuple(fewest(asked, gpu) for gpu in catalog().gpus()))
 

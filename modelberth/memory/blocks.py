@@ -95,7 +95,8 @@ class Blocks:
         yield from self._feed_forward()
         yield from self._norms()
         if self.model.vision_parameters:
-            yield Part("vision", Role.VISION, 1, self.model.vision_parameters, 1, Split.REPLICATED, linear=False)
+            # Shared by the ranks unless asked otherwise (vLLM 0.33.0, mm_encoder_tp_mode: weights)
+            yield Part("vision", Role.VISION, 1, self.model.vision_parameters, 1, Split.EVEN, linear=False)
 
     def _embeddings(self) -> Iterator[Part]:
         hidden = self.model.hidden_size

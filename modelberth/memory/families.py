@@ -112,13 +112,18 @@ def stored_as(model: Model, quantization: str, checkpoint: Checkpoint | None, to
     """
     row = checkpoint or (model if model.quantization == quantization else None)
     drafts = model.mtp_layers or 0
-    if row is not None and row.quantization == quantization:
+    if row is not None and row.quantization == quantization and _says_how(row):
         own = row.weights_bytes if isinstance(row, Model) else row.bytes
         return Stored(quantization, _formats(row), row.group_size, bool(row.symmetric), total_bytes or own, drafts)
     sibling = _sibling(model, quantization) if quantization in FOUR_BIT else None
     formats = _formats(sibling) if sibling else ()
     group = sibling.group_size if sibling else None
     return Stored(quantization, formats, group, False, total_bytes, drafts, assumed=True)
+
+
+def _says_how(row: Model | Checkpoint) -> bool:
+    """A repository that only names its format does not say which parts it quantizes."""
+    return isinstance(row, Model) or bool(row.formats or row.bytes or row.group_size)
 
 
 def _formats(row: Model | Checkpoint) -> tuple[tuple[str, str], ...]:

@@ -38,18 +38,20 @@ NON_TORCH = {
     "alone": (
         Allowance("0", 0.25, 0.05, 0.5),
         Allowance("0.8", 0.3, 0.05, 0.8),
+        Allowance("0.9", 0.6, 0.3, 0.8),
         Allowance("0.9.2", 0.13, 0.05, 0.35),
         Allowance("0.17", 0.3, 0.1, 0.5),
     ),
     "with NCCL": (
         Allowance("0", 0.3, 0.1, 0.8),
         Allowance("0.8", 0.5, 0.1, 1.5),
+        Allowance("0.9", 1.1, 0.5, 1.6),
         Allowance("0.9.2", 0.6, 0.3, 1.0),
         Allowance("0.12", 0.45, 0.1, 0.9),
     ),
 }
-"""Memory outside torch's allocator that is charged to the budget: CUDA modules and cuBLAS; from 0.8 to 0.9.1 its V1
-engine also charges the CUDA context (0.5 GiB), which V0, still there, does not; NCCL's buffers while the snapshot is
+"""Memory outside torch's allocator that is charged to the budget: CUDA modules and cuBLAS; up to 0.9.1 the V1
+engine also charges the CUDA context (0.5 GiB), which V0, still there in 0.8, does not; NCCL's buffers while the snapshot is
 taken before them, up to 0.10 (v1/worker/gpu_worker.py). Sources: llm-d-incubation/llm-d-planner@e50305a,
 src/planner/capacity_planner.py (0.15 and 0.6 GiB), and vLLM start-up logs (0.05 to 0.47 GiB)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.modelberth.samples import LLAMA_8B, LLAMA_70B, QWEN_7B, sizing_on
 VLLM, LLAMACPP = ENGINES["vllm"], ENGINES["llamacpp"]
 
 
-def on_cpu(memory_gib: float, **fields: object) -> Sizing:
+def on_cpu(memory_gib: float, **fields: Any) -> Sizing:
     sizing = sizing_on("nvidia-l4", QWEN_7B, quantization="q4_k_m", stored_bytes=4_683_074_240, **fields)
     return replace(sizing, engine_version="b11434", accelerator=Accelerator(None, int(memory_gib * GIB)))
 
@@ -57,7 +58,6 @@ class Made:
 
     made: Memory
     name: str = "made"
-    needs_gpu: bool = True
     reads_gguf: bool = False
     reserves_context: bool = False
 
@@ -137,7 +137,7 @@ def test_an_engine_that_nothing_starts_yet_is_sized_by_its_memory_model(monkeypa
     monkeypatch.setattr("modelberth.fit.MEMORY_MODELS", {"tgi": None})
     sizer.cache_clear()
     try:
-        assert (sizer("tgi").name, sizer("tgi").needs_gpu, sizer("tgi").reserves_context) == ("tgi", True, False)
+        assert (sizer("tgi").name, sizer("tgi").reads_gguf, sizer("tgi").reserves_context) == ("tgi", False, False)
     finally:
         sizer.cache_clear()
 
@@ -217,7 +217,7 @@ def test_a_model_without_a_stated_maximum_is_sized_with_a_note() -> None:
         ({"kv_cache_dtype": "q8_0"}, "vLLM has no q8_0 KV cache"),
     ],
 )
-def test_an_objection_of_the_engine_is_the_reason(fields: dict[str, object], why: str) -> None:
+def test_an_objection_of_the_engine_is_the_reason(fields: dict[str, Any], why: str) -> None:
     answer = fit(VLLM, sizing_on("nvidia-l4", **fields))
     assert answer.verdict is Verdict.DOES_NOT_FIT
     assert why in answer.why
@@ -235,7 +235,7 @@ def test_an_objection_of_the_engine_is_the_reason(fields: dict[str, object], why
         ("nvidia-b200", {"quantization": "int8"}, "vLLM does not load int8 on NVIDIA B200"),
     ],
 )
-def test_a_gpu_that_lacks_the_type_is_refused(gpu: str, fields: dict[str, object], why: str) -> None:
+def test_a_gpu_that_lacks_the_type_is_refused(gpu: str, fields: dict[str, Any], why: str) -> None:
     assert why in fit(VLLM, sizing_on(gpu, **fields)).why
 
 

@@ -300,7 +300,9 @@ def test_a_budget_bounds_the_objective() -> None:
 def test_every_machine_of_the_catalog_stands_in_a_plan_that_names_none() -> None:
     made = plan_of()
     seen = {loser.label.split()[0] for loser in made.losers} | {made.decision.machine_type}
-    assert seen == {machine.id for machine in catalog().machines() if machine.gpu or machine.gpu_slice}
+    assert seen == {machine.id for machine in catalog().machines()}
+    (why,) = {loser.why for loser in made.losers if loser.label.startswith("c3-")}
+    assert why == "has no GPU, vllm is planned on GPUs"
 
 
 def test_memory_of_a_cpu_pod_is_what_the_engine_may_take_at_most() -> None:

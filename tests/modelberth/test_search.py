@@ -60,9 +60,9 @@ def test_the_cheapest_single_gpu_may_cost_more_than_two_smaller_ones() -> None:
 def test_every_machine_is_ranked_or_loses_with_a_reason() -> None:
     found = search(asked(LLAMA_70B))
     labels = {each.label for each in found.ranked} | {loser.label for loser in found.losers}
-    assert {label.split()[0] for label in labels} == {
-        machine.id for machine in catalog().machines() if machine.gpu or machine.gpu_slice
-    }
+    assert {label.split()[0] for label in labels} == {machine.id for machine in catalog().machines()}
+    (why,) = {loser.why for loser in found.losers if loser.label.startswith("c3-")}
+    assert why == "vLLM is planned on GPUs only"
 
 
 def test_an_engine_for_cpus_is_asked_of_machines_without_gpus_too() -> None:
