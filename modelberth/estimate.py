@@ -231,6 +231,9 @@ def _held(memory: Memory, context: int) -> tuple[str, str]:
     low, high = memory.kv_budget_range_bytes
     who = least.why if least and need == least.amount_bytes else f"one request of {context} tokens"
     held = f"{who} needs {_gib(need)} GiB, {_gib(memory.kv_budget_bytes)} GiB are left"
+    if memory.spare_outside_bytes < 0:
+        beside = sum(term.amount_bytes for term in memory.outside)
+        return "does_not_fit", f"{_gib(beside)} GiB beside the budget are more than the card has left"
     if need <= low:
         return "fits", held
     if need > high:

@@ -135,7 +135,8 @@ class Need:
     def one_held_by(self, memory: Memory, available_bytes: int) -> bool:
         """Whether the engine would start: one request, or all slots."""
         slots = self.requests if self.reserves else 1
-        return memory.kv_bytes_for(self.context) * slots <= available_bytes
+        enough = memory.least_kv is None or memory.least_kv.amount_bytes <= available_bytes
+        return enough and memory.kv_bytes_for(self.context) * slots <= available_bytes
 
     def most_held_by(self, memory: Memory, available_bytes: int) -> int:
         """Requests held at once."""
@@ -230,6 +231,9 @@ def _lacks(need: Need, sizing: Sizing, memory: Memory, available_bytes: int, lar
         held = need.most_held_by(memory, available_bytes)
         return f"holds {held} of {need.requests} requests of {tokens(need.request_tokens)} tokens at once"
     where = "per GPU" if sizing.accelerator.gpu else "of memory"
+    least = memory.least_kv
+    if least and not need.reserves and memory.kv_bytes_for(need.context) <= available_bytes < least.amount_bytes:
+        return f"{least.why} needs {gib(least.amount_bytes)} {where}, {gib(memory.kv_budget_bytes)} are left"
     count = need.requests if need.reserves else 1
     who = f"{count} requests of {tokens(need.context)} tokens need"
     if count == 1:

@@ -307,7 +307,7 @@ class Since(BaseModel):
 class BatchDefault(BaseModel):
     """Batch limits an engine chooses from ``since`` on, on GPUs that show at least ``min_visible_memory_gib``.
 
-    The first that matches wins.
+    Of one memory tier the newest counts; the largest tier that a GPU reaches and is no exception of wins.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 
-from modelberth.catalog import Engine, catalog
+from modelberth.catalog import BatchDefault, Engine, catalog
 from modelberth.memory import torch_terms
 from modelberth.memory import vllm_terms as formulas
 from modelberth.memory.extras import adapters, draft, on_host
@@ -50,9 +50,9 @@ NON_TORCH = {
         Allowance("0.12", 0.45, 0.1, 0.9),
     ),
 }
-"""Memory outside torch's allocator that is charged to the budget: CUDA modules and cuBLAS; up to 0.9.1 the V1
-engine also charges the CUDA context (0.5 GiB), which V0, still there in 0.8, does not; NCCL's buffers while the snapshot is
-taken before them, up to 0.10 (v1/worker/gpu_worker.py). Sources: llm-d-incubation/llm-d-planner@e50305a,
+"""Memory outside torch's allocator that is charged to the budget: CUDA modules and cuBLAS; up to 0.9.1 the V1 engine
+also charges the CUDA context (0.5 GiB), which V0, still there in 0.8, does not; NCCL's buffers while the snapshot is taken
+before them, up to 0.10 (v1/worker/gpu_worker.py). Sources: llm-d-incubation/llm-d-planner@e50305a,
 src/planner/capacity_planner.py (0.15 and 0.6 GiB), and vLLM start-up logs (0.05 to 0.47 GiB)."""
 
 CUDA_GRAPHS = {"dense": Allowance("0", 0.35, 0.1, 0.9), "experts": Allowance("0", 0.9, 0.3, 1.6)}
@@ -91,9 +91,12 @@ def default_utilization(engine: Engine, version: str) -> float:
 
 def batch_defaults(engine: Engine, version: str, visible_memory_gib: float, gpu_id: str) -> BatchDefaults:
     """max_num_seqs and max_num_batched_tokens when nothing is said, for this GPU and version."""
-    for row in engine.batch_defaults:
-        known = key(version) >= key(row.since)
-        if known and visible_memory_gib >= row.min_visible_memory_gib and gpu_id not in row.except_gpus:
+    tiers: dict[float, BatchDefault] = {}
+    for row in sorted(engine.batch_defaults, key=lambda each: key(each.since)):
+        if key(version) >= key(row.since):
+            tiers[row.min_visible_memory_gib] = row
+    for least_gib, row in sorted(tiers.items(), reverse=True):
+        if visible_memory_gib >= least_gib and gpu_id not in row.except_gpus:
             return BatchDefaults(row.max_num_seqs, row.max_num_batched_tokens)
     raise LookupError(f"no batch defaults for {gpu_id}")
 

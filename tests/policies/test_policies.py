@@ -34,7 +34,7 @@ def test_the_guides_manifest_is_stopped_twice_and_advised_once() -> None:
     found = analyze(guide())
     assert names(found) == [("MANDATORY", "SZ-01"), ("MANDATORY", "WH-21"), ("ADVISORY", "WH-06")]
     assert "one request of 131,072 tokens needs 40.00 GiB of KV cache" in found[0][2]
-    assert "the largest context that fits is 30,000 tokens" in found[0][2]
+    assert "the largest context that fits is 30,864 tokens" in found[0][2]
 
 
 @pytest.mark.parametrize("kind", ["apps/v1:StatefulSet", "apps/v1:DaemonSet", "batch/v1:Job", "core/v1:Pod"])

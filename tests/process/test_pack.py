@@ -56,7 +56,7 @@ def test_it_lets_a_manifest_pass_that_fits(pack: analyzer_pb2_grpc.AnalyzerStub)
 def test_it_stops_the_guides_manifest(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:
     found = verdicts(pack.Analyze(request(guide())))
     assert names(found) == [("MANDATORY", "SZ-01"), ("MANDATORY", "WH-21"), ("ADVISORY", "WH-06")]
-    assert "the largest context that fits is 30,000 tokens" in found[0][2]
+    assert "the largest context that fits is 30,864 tokens" in found[0][2]
 
 
 def test_it_takes_levels_from_the_engine(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:

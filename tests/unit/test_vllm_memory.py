@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from modelberth.catalog import catalog
-from modelberth.memory import Memory, Ranks, Setup, Stored, Unsized, memory_of, shape_of, stored_as
+from modelberth.memory import Memory, Ranks, Setup, Stored, Unsized, memory_of, shape_of, stored_as, vllm
 from modelberth.units import GIB
 
 
@@ -134,3 +134,24 @@ def test_kv_cache_kept_on_the_host_is_no_memory_of_the_gpu() -> None:
 def test_gguf_is_nothing_that_vllm_loads() -> None:
     with pytest.raises(Unsized, match="vLLM loads no q4_k_m weights"):
         memory_of("vllm", replace(setup(LLAMA), stored=Stored("q4_k_m")))
+
+
+@pytest.mark.parametrize(
+    ("gpu", "version", "sequences", "tokens"),
+    [
+        ("nvidia-a100-80gb", "0.33.0", 256, 2048),
+        ("nvidia-a100-80gb", "0.8.5", 1024, 8192),
+        ("nvidia-h100-80gb", "0.33.0", 1024, 8192),
+        ("nvidia-h200-141gb", "0.33.0", 1024, 8192),
+        ("nvidia-b200", "0.33.0", 1024, 16_384),
+        ("nvidia-b200", "0.27.1", 1024, 8192),
+        ("nvidia-gb10", "0.32.0", 1024, 8192),
+        ("nvidia-gb10", "0.33.0", 256, 2048),
+        ("nvidia-l4", "0.33.0", 256, 2048),
+    ],
+)
+def test_batches_are_as_large_as_the_version_chooses_for_the_card(
+    gpu: str, version: str, sequences: int, tokens: int
+) -> None:
+    chosen = vllm.settled(setup(LLAMA, gpu=gpu, engine_version=version))
+    assert (chosen.max_num_seqs, chosen.max_num_batched_tokens) == (sequences, tokens)
