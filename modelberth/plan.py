@@ -196,6 +196,7 @@ def sizing_of(decision: Decision, model: Model) -> Sizing:
         gpu_memory_utilization=decision.gpu_memory_utilization,
         max_num_batched_tokens=decision.max_num_batched_tokens,
         stored_bytes=decision.source.stored_bytes if decision.source.file else None,
+        repository=decision.source.repository,
     )
 
 
@@ -210,6 +211,7 @@ def _wanted(spec: ServiceSpec, resolved: Resolved) -> Sizing:
         kv_cache_dtype=spec.kv_cache_dtype.value,
         gpu_memory_utilization=spec.gpu_memory_utilization,
         stored_bytes=resolved.source.stored_bytes if resolved.source.file else None,
+        repository=resolved.source.repository,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from modelberth import compatibility, parallel
-from modelberth.catalog import Gpu, Model, catalog
+from modelberth.catalog import Checkpoint, Format, Gpu, Model, catalog
 from modelberth.compatibility import Answer, Kind, Subject
 from modelberth.decision import Decision
 from modelberth.findings import Finding, Level
@@ -58,6 +58,8 @@ class Sizing:
     max_num_batched_tokens: int | None = None
     enforce_eager: bool = False
     stored_bytes: int | None = None
+    repository: str | None = None
+    """Where the weights come from, when that is not the model's own repository."""
 
 
 @dataclass(frozen=True)
@@ -163,11 +165,17 @@ class Engine(Protocol):
         ...
 
 
+def _checkpoint(sizing: Sizing) -> Checkpoint | None:
+    """What the catalog knows of the repository; a GGUF repository holds many files, whose bytes are stated."""
+    row = catalog().checkpoint(sizing.repository) if sizing.repository else None
+    return row if row and row.format is Format.SAFETENSORS else None
+
+
 def setup_of(sizing: Sizing) -> Setup:
     """The same for the memory models. Raises :class:`Unsized` for a model whose parts are not known."""
     return Setup(
         shape=shape_of(sizing.model),
-        stored=stored_as(sizing.model, sizing.quantization, None, sizing.stored_bytes),
+        stored=stored_as(sizing.model, sizing.quantization, _checkpoint(sizing), sizing.stored_bytes),
         engine_version=sizing.engine_version,
         capacity_bytes=sizing.accelerator.memory_bytes,
         gpu=sizing.accelerator.gpu,

@@ -51,8 +51,8 @@ NON_TORCH = {
     ),
 }
 """Memory outside torch's allocator that is charged to the budget: CUDA modules and cuBLAS; up to 0.9.1 the V1 engine
-also charges the CUDA context (0.5 GiB), which V0, still there in 0.8, does not; NCCL's buffers while the snapshot is taken
-before them, up to 0.10 (v1/worker/gpu_worker.py). Sources: llm-d-incubation/llm-d-planner@e50305a,
+also charges the CUDA context (0.5 GiB), which V0, still there in 0.8, does not; NCCL's buffers while the snapshot is
+taken before them, up to 0.10 (v1/worker/gpu_worker.py). Sources: llm-d-incubation/llm-d-planner@e50305a,
 src/planner/capacity_planner.py (0.15 and 0.6 GiB), and vLLM start-up logs (0.05 to 0.47 GiB)."""
 
 CUDA_GRAPHS = {"dense": Allowance("0", 0.35, 0.1, 0.9), "experts": Allowance("0", 0.9, 0.3, 1.6)}

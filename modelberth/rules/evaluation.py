@@ -184,7 +184,8 @@ def _stored(sizing: Sizing, checkpoint: Checkpoint | None) -> Sizing:
     if checkpoint is None:
         return sizing
     stored = checkpoint.bytes if checkpoint.format is Format.GGUF else None
-    return replace(sizing, quantization=checkpoint.quantization.value, stored_bytes=stored)
+    quantization, repository = checkpoint.quantization.value, checkpoint.repository
+    return replace(sizing, quantization=quantization, stored_bytes=stored, repository=repository)
 
 
 def _accelerator(
