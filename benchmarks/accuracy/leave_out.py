@@ -71,18 +71,19 @@ def main() -> None:
     """Fits and writes. The ranges, too, come from the rows that were not left out."""
     import numpy as np
 
+    from benchmarks.accuracy.fit_speed import TAILS, spread, table, usable_rows
     from benchmarks.accuracy.fit_speed import held_out as predict
-    from benchmarks.accuracy.fit_speed import spread, table, usable_rows
     from benchmarks.accuracy.speed_rows import groups, rows
 
     found = rows()
     run, stated = table(found, as_run=True), table(found, as_run=False)
     timed = stated.answered & np.isfinite(stated.ttft)
 
-    def inside(names: np.ndarray, predicted: np.ndarray, measured: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def inside(names: np.ndarray, predicted: np.ndarray, field: str, mask: np.ndarray) -> np.ndarray:
+        measured = getattr(stated, field)
         ratio, within = measured / predicted, np.zeros(len(names), dtype=bool)
         for name in set(names):
-            others = spread(stated, predicted, measured, mask & usable_rows(run) & (names != name))
+            others = spread(stated, predicted, measured, mask & usable_rows(run) & (names != name), TAILS[field])
             within |= (names == name) & (others["low"] <= ratio) & (ratio <= others["high"])
         return within
 
@@ -91,8 +92,8 @@ def main() -> None:
         names = np.array(group)
         tpot, ttft = predict(run, stated, group)
         slow, late = tpot / stated.tpot - 1, ttft / stated.ttft - 1
-        slow_inside = inside(names, tpot, stated.tpot, stated.answered)
-        late_inside = inside(names, ttft, stated.ttft, timed)
+        slow_inside = inside(names, tpot, "tpot", stated.answered)
+        late_inside = inside(names, ttft, "ttft", timed)
         for which in ["all", *sorted(set(group))]:
             mask = stated.answered & ((names == which) | (which == "all"))
             first = mask & timed

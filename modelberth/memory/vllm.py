@@ -36,7 +36,7 @@ class Allowance:
 
 NON_TORCH = {
     "alone": (
-        Allowance("0", 0.25, 0.05, 0.5),
+        Allowance("0", 0.3, 0.05, 0.5),
         Allowance("0.8", 0.3, 0.05, 0.8),
         Allowance("0.9", 0.6, 0.3, 0.8),
         Allowance("0.9.2", 0.13, 0.05, 0.35),
