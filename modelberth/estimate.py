@@ -110,7 +110,9 @@ def outcome(row: Row) -> Outcome:
     try:
         sized = _sized(stated)
     except Unsized as why:
-        return Outcome(stated, "unknown", str(why), None, speed_of(stated, None))
+        refused = "; ".join(_refusals(stated))
+        verdict = "does_not_fit" if refused else "unknown"
+        return Outcome(stated, verdict, refused or str(why), None, speed_of(stated, None))
     case, memory = min(sized, key=lambda each: each[1].kv_budget_bytes)
     memory = replace(memory, kv=sized[0][1].kv)
     verdict, reason = _verdict(sized, case, memory)
@@ -231,13 +233,14 @@ def _held(memory: Memory, context: int) -> tuple[str, str]:
     low, high = memory.kv_budget_range_bytes
     who = least.why if least and need == least.amount_bytes else f"one request of {context} tokens"
     held = f"{who} needs {_gib(need)} GiB, {_gib(memory.kv_budget_bytes)} GiB are left"
-    if memory.spare_outside_bytes < 0:
-        beside = sum(term.amount_bytes for term in memory.outside)
-        return "does_not_fit", f"{_gib(beside)} GiB beside the budget are more than the card has left"
-    if need <= low:
-        return "fits", held
     if need > high:
         return "does_not_fit", held
+    if memory.spare_outside_bytes < 0:
+        beside, left = sum(term.amount_bytes for term in memory.outside), memory.capacity_bytes - memory.budget_bytes
+        why = f"about {_gib(beside)} GiB are taken beside the budget, {_gib(left)} GiB of the card are left for that"
+        return ("does_not_fit", why) if memory.overflows else ("unknown", f"too close to call: {why}")
+    if need <= low:
+        return "fits", held
     return "unknown", f"too close to call: {held} ({_gib(low)} to {_gib(high)} on nine starts in ten)"
 
 

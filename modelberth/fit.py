@@ -197,9 +197,10 @@ def starts(engine: Sizer, sizing: Sizing, memory: Memory) -> Verdict:
     """Whether the engine starts at all: one request of ``context`` (all slots), however many more are wished for."""
     need = _need(engine, sizing, None)
     low, high = memory.kv_budget_range_bytes
-    if memory.spare_outside_bytes < 0 or not need.one_held_by(memory, high):
+    if memory.overflows or not need.one_held_by(memory, high):
         return Verdict.DOES_NOT_FIT
-    return Verdict.FITS if need.one_held_by(memory, low) else Verdict.UNKNOWN
+    sure = memory.spare_outside_bytes >= 0 and need.one_held_by(memory, low)
+    return Verdict.FITS if sure else Verdict.UNKNOWN
 
 
 def _need(engine: Sizer, sizing: Sizing, typical_tokens: int | None) -> Need:
@@ -210,20 +211,20 @@ def _need(engine: Sizer, sizing: Sizing, typical_tokens: int | None) -> Need:
 
 def _verdict(need: Need, sizing: Sizing, memory: Memory, largest: int) -> tuple[Verdict, str]:
     low, high = memory.kv_budget_range_bytes
-    if memory.spare_outside_bytes < 0:
-        beside = sum(term.amount_bytes for term in memory.outside)
-        left = memory.capacity_bytes - memory.budget_bytes
-        return Verdict.DOES_NOT_FIT, f"takes {gib(beside)} beside its budget, {gib(left)} of the card are left for that"
     if high <= 0:
         before = f"needs {gib(memory.used_bytes)} before any KV cache"
         return Verdict.DOES_NOT_FIT, f"{before}, may take {gib(memory.budget_bytes)}"
+    if not need.held_by(memory, high):
+        return Verdict.DOES_NOT_FIT, _lacks(need, sizing, memory, high, largest)
+    if memory.spare_outside_bytes < 0:
+        beside, left = sum(term.amount_bytes for term in memory.outside), memory.capacity_bytes - memory.budget_bytes
+        why = f"takes about {gib(beside)} beside its budget, {gib(left)} of the card are left for that"
+        return (Verdict.DOES_NOT_FIT, why) if memory.overflows else (Verdict.UNKNOWN, f"{TOO_CLOSE}: {why}")
     if need.held_by(memory, low):
         held = f"holds {tokens(need.most_held_by(memory, low))} requests of {tokens(need.request_tokens)} tokens"
         return Verdict.FITS, f"{held}; largest context {tokens(largest)}"
-    if need.held_by(memory, high):
-        lacks = _lacks(need, sizing, memory, low, largest)
-        return Verdict.UNKNOWN, f"{TOO_CLOSE}, the KV cache gets {gib(low)} to {gib(high)}: {lacks}"
-    return Verdict.DOES_NOT_FIT, _lacks(need, sizing, memory, high, largest)
+    lacks = _lacks(need, sizing, memory, low, largest)
+    return Verdict.UNKNOWN, f"{TOO_CLOSE}, the KV cache gets {gib(low)} to {gib(high)}: {lacks}"
 
 
 def _lacks(need: Need, sizing: Sizing, memory: Memory, available_bytes: int, largest: int) -> str:

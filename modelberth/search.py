@@ -105,6 +105,7 @@ def question(
         concurrency=concurrency,
         kv_cache_dtype=kv_cache_dtype,
         stored_bytes=_file_bytes(model, kind),
+        repository=checkpoint.repository if checkpoint else None,
     )
     return Question(engine, sizing, demand)
 

@@ -166,6 +166,12 @@ class Memory:
         return self.capacity_bytes - self.budget_bytes - sum(term.amount_bytes for term in self.outside)
 
     @property
+    def overflows(self) -> bool:
+        """Whether what lies beside the budget surely overflows the card: even its least is more than is left."""
+        least = sum(term.range_bytes[0] for term in self.outside)
+        return self.capacity_bytes - self.budget_bytes < least
+
+    @property
     def kv_tokens(self) -> int:
         """Tokens of KV cache that fit, as the engine counts them."""
         return self.kv.tokens(max(0, self.kv_budget_bytes))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
-from modelberth.memory.kv import kv_arithmetic, kv_bytes_per_token, state_bytes, token_bytes
+from modelberth.memory.kv import BYTES_PER_ELEMENT, kv_arithmetic, kv_bytes_per_token, state_bytes, token_bytes
 from modelberth.memory.pages import (
     Kind,
     Pages,
@@ -18,6 +19,7 @@ from modelberth.memory.pages import (
 from modelberth.memory.setup import Setup
 from modelberth.memory.shapes import Cache, Keeps
 from modelberth.memory.terms import Unsized
+from modelberth.versions import key
 
 BLOCK_TOKENS = {"compressed": 256, "latent": 64, "other": 16}
 """Tokens of a block where nobody states them: DeepSeek V4 fixes 256 (models/deepseek_v4), kernels for latent attention
@@ -65,7 +67,7 @@ def kv_plan(setup: Setup) -> PagedKv:
     """How this version lays out the cache. Raises :class:`Unsized` without a context, or for a mix it refuses."""
     if setup.context is None:
         raise Unsized("context: neither the setup nor the model states the tokens that one request may hold")
-    shape, tensor, stages = setup.shape, setup.ranks.tensor, setup.ranks.pipeline
+    shape, stages = setup.shape, setup.ranks.pipeline
     compressed = any(cache.every > 1 for cache in shape.caches)
     block = BLOCK_TOKENS["compressed" if compressed else "latent" if shape.latent else "other"]
     settings = PageSettings(
@@ -79,11 +81,19 @@ def kv_plan(setup: Setup) -> PagedKv:
     )
     drafted = setup.draft.caches if setup.draft else ()
     specs = [spec for cache in (*shape.caches, *drafted) for spec in _specs(cache, setup)]
-    return PagedKv(
-        plan(specs, settings, 0),
-        kv_bytes_per_token(shape, setup.kv_cache_dtype, tensor, stages),
-        kv_arithmetic(shape, setup.kv_cache_dtype, tensor),
+    growing = [spec for spec in specs if spec.keeps_everything]
+    exact = sum((Fraction(spec.layers * spec.bytes_per_token, spec.tokens_per_entry) for spec in growing), Fraction(0))
+    per_token = -(-exact.numerator // exact.denominator)
+    usual = per_token == kv_bytes_per_token(shape, setup.kv_cache_dtype, setup.ranks.tensor, stages)
+    why = (
+        kv_arithmetic(shape, setup.kv_cache_dtype, setup.ranks.tensor) if usual else " + ".join(map(_laid_out, growing))
     )
+    return PagedKv(plan(specs, settings, 0), per_token, why)
+
+
+def _laid_out(spec: PageSpec) -> str:
+    shared = f" for {spec.tokens_per_entry} tokens" if spec.tokens_per_entry > 1 else ""
+    return f"{spec.layers} layers x {spec.bytes_per_token} B{shared} ({spec.name})"
 
 
 def _specs(cache: Cache, setup: Setup) -> list[PageSpec]:
@@ -101,7 +111,15 @@ def _specs(cache: Cache, setup: Setup) -> list[PageSpec]:
 
 
 def _latent_specs(cache: Cache, layers: int, setup: Setup) -> list[PageSpec]:
-    """The latent, and the index beside it; sparse attention packs fp8 with scales (fp8_ds_mla)."""
+    """The latent, and the index beside it; sparse attention packs fp8 with scales (fp8_ds_mla).
+
+    Before there were kernels for it, keys and values of every head were kept, padded to 256 (0.6.6, model_executor/
+    models/deepseek_v3.py).
+    """
+    if key(setup.engine_version) < key(LATENT_SINCE):
+        heads = setup.shape.heads // setup.ranks.tensor
+        exact = heads * 2 * PADDED_HEAD * BYTES_PER_ELEMENT[setup.kv_cache_dtype]
+        return [PageSpec("keys and values of every head", Kind.FULL, layers, int(exact))]
     fp8 = setup.kv_cache_dtype == "fp8"
     layout = "fp8_ds_mla" if fp8 and cache.extra_bytes else "auto"
     size = latent_bytes_per_token(setup.engine_version, cache.elements, 1 if fp8 else 2, layout)
@@ -133,3 +151,6 @@ def _compressed_specs(cache: Cache, layers: int) -> list[PageSpec]:
 
 
 STATE_BYTES = 4
+
+LATENT_SINCE = "0.7"
+PADDED_HEAD = 256

@@ -7,7 +7,7 @@ at its link's rate.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 
 from modelberth.catalog import Gpu
@@ -96,8 +96,11 @@ def work_of(
 ) -> Work:
     """Counts for one setup; ``selected`` tokens are what sparse attention reads.
 
-    Experts are shared by all ranks alike, by whole experts or by slices: measured rows do not tell them apart.
+    Experts are shared by all ranks alike, by whole experts or by slices: measured rows do not tell them apart. Without
+    experts data parallel ranks share nothing: each is a replica of its own.
     """
+    if not shape.experts:
+        ranks = replace(ranks, data=1)
     tokens = traffic.requests * ranks.data
     kinds = {part.name: stored_kind(part, stored, shape) for part in shape.parts}
     sizes = dict(_elements(shape, ranks))

@@ -155,3 +155,20 @@ def test_batches_are_as_large_as_the_version_chooses_for_the_card(
 ) -> None:
     chosen = vllm.settled(setup(LLAMA, gpu=gpu, engine_version=version))
     assert (chosen.max_num_seqs, chosen.max_num_batched_tokens) == (sequences, tokens)
+
+
+@pytest.mark.parametrize(
+    ("version", "kv_cache_dtype", "per_layer"),
+    [("0.6.6", "auto", 16 * 2 * 256 * 2), ("0.7.3", "auto", 1280), ("0.9.2", "auto", 1152), ("0.9.2", "fp8", 576)],
+)
+def test_a_latent_token_takes_what_the_version_lays_out(version: str, kv_cache_dtype: str, per_layer: int) -> None:
+    memory = sized(
+        "deepseek-ai/DeepSeek-R1", "fp8", engine_version=version, ranks=Ranks(8), kv_cache_dtype=kv_cache_dtype
+    )
+    assert memory.kv_bytes_per_token == 61 * per_layer
+
+
+def test_sparse_attention_in_fp8_keeps_scales_and_an_index() -> None:
+    memory = sized("deepseek-ai/DeepSeek-V3.2", "fp8", ranks=Ranks(8), kv_cache_dtype="fp8")
+    assert memory.kv_bytes_per_token == 61 * (656 + 132)
+    assert "656 B" in memory.kv_why
