@@ -185,7 +185,7 @@ def _part_lines(setup: Setup, term: Term) -> Iterator[Line]:
     held = stage_parts(shape, part_bytes(shape, stored, ranks), ranks.pipeline)
     for part, amount in held.items():
         kind = stored.kind_of(part, experts=bool(shape.experts))
-        size = bytes_per_parameter(kind, stored.group_size)
+        size = bytes_per_parameter(kind, stored.group_size, symmetric=stored.symmetric)
         formula = f"{_part_in_words(part)}{_share(part, amount / size)} x {size:.6g} B ({kind})"
         constant = (f"bytes per element in {kind}", size)
         yield Line(f"{part.role}: {part.name}", amount, "bytes", formula, term.source, constants=(constant,))

@@ -203,6 +203,12 @@ def starts(engine: Sizer, sizing: Sizing, memory: Memory) -> Verdict:
     return Verdict.FITS if sure else Verdict.UNKNOWN
 
 
+def beside_budget(memory: Memory) -> str:
+    """What lies beside the budget, and what the card has left for it."""
+    amount, left = sum(term.amount_bytes for term in memory.outside), memory.capacity_bytes - memory.budget_bytes
+    return f"about {gib(amount)} beside its budget, {gib(left)} of the card are left for that"
+
+
 def _need(engine: Sizer, sizing: Sizing, typical_tokens: int | None) -> Need:
     reserves = engine.reserves_context
     each = sizing.context if reserves else min(typical_tokens or sizing.context, sizing.context)
@@ -217,8 +223,7 @@ def _verdict(need: Need, sizing: Sizing, memory: Memory, largest: int) -> tuple[
     if not need.held_by(memory, high):
         return Verdict.DOES_NOT_FIT, _lacks(need, sizing, memory, high, largest)
     if memory.spare_outside_bytes < 0:
-        beside, left = sum(term.amount_bytes for term in memory.outside), memory.capacity_bytes - memory.budget_bytes
-        why = f"takes about {gib(beside)} beside its budget, {gib(left)} of the card are left for that"
+        why = f"takes {beside_budget(memory)}"
         return (Verdict.DOES_NOT_FIT, why) if memory.overflows else (Verdict.UNKNOWN, f"{TOO_CLOSE}: {why}")
     if need.held_by(memory, low):
         held = f"holds {tokens(need.most_held_by(memory, low))} requests of {tokens(need.request_tokens)} tokens"

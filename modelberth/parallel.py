@@ -33,6 +33,14 @@ REFINED_BLOCKS = ("0.29", 32)
 """vLLM, from this version: blocks of fp8 scales of experts are cut finer while loading, down to this many weights
 (``refine_fp8_moe_block_shape``, model_executor/layers/fused_moe/oracle/fp8.py)."""
 
+HALVED_GROUPS = {"vllm": ("0.7.3", frozenset({"awq", "gptq"})), "sglang": ("0", frozenset({"awq"}))}
+"""Engine -> (from this version, formats): groups of experts that Marlin cannot take are halved while loading
+(layers/quantization/moe_wna16.py of vLLM 0.7.3 to 0.33.0 and of SGLang 0.5.5 to 0.5.22). Not of compressed-tensors
+files, which vLLM refuses (compressed_tensors_moe_wna16.py of 0.33.0)."""
+
+FINEST_GROUP = 32
+"""Weights down to which they are halved (the same files)."""
+
 _EXCHANGES_PER_LAYER = 2
 _BYTES_PER_ELEMENT = 2
 
@@ -244,9 +252,12 @@ def _group(served: Served) -> int | None:
 
 
 def _expert_group(served: Served, group: int) -> int:
-    """The same for experts: 1 where slices are padded, less where the grid of scales is refined while loading."""
+    """The same for experts: 1 where slices are padded, less where scales are refined or groups halved while loading."""
     if served.quantization == "nvfp4":
         return 1
+    halved_since, formats = HALVED_GROUPS.get(served.engine, ("0", frozenset()))
+    if served.quantization in formats and key(served.version) >= key(halved_since) and not served.model.symmetric:
+        return min(group, FINEST_GROUP)
     since, finest = REFINED_BLOCKS
     refines = served.engine == "vllm" and key(served.version) >= key(since)
     return min(group, finest) if served.quantization == "fp8" and refines else group

@@ -46,7 +46,7 @@ def duration(seconds: float) -> str:
 
 def ceil_to(amount: float, step: int) -> int:
     """The smallest multiple of ``step`` that is not less than ``amount``."""
-    return math.ceil(amount / step) * step
+    return int(-(-amount // step)) * step
 
 
 def quantity(text: str | float) -> Decimal | None:

@@ -116,7 +116,7 @@ FAMILIES: Mapping[str, Family] = {
     "MistralLarge3ForCausalLM": Family(tower="pixtral"),
     "Ministral3ForCausalLM": _PLAIN,
     "MixtralForCausalLM": _PLAIN,
-    "MllamaForConditionalGeneration": Family(blocks="full"),
+    "MllamaForConditionalGeneration": Family(blocks="full", tower="mllama"),
     "MuseGlimmerForConditionalGeneration": Family(period=4, tower="muse_glimmer", defaults={"attn_output_gate": True}),
     "NemotronHForCausalLM": Family(blocks="nemotron_h"),
     "NemotronH_Nano_VL_V2": Family(blocks="nemotron_h"),

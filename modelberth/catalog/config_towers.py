@@ -150,6 +150,18 @@ def llama4(t: Reading) -> int:
     return embeddings + blocks + shuffle + t["vision_output_dim"] * t.text_hidden
 
 
+def mllama(t: Reading) -> int:
+    """mllama: positions per aspect ratio and tile, blocks without biases in attention, gated blocks after them."""
+    hidden, tiles = t["hidden_size"], t["max_num_tiles"]
+    ratios = len(t.section.items("supported_aspect_ratios", most=MOST_LAYERS) or range(8)) + 1
+    positions = (t["image_size"] // max(t["patch_size"], 1)) ** 2 + 1
+    tiled = ratios * tiles * hidden * (positions + 2) + 3
+    embeddings = t["num_channels"] * t["patch_size"] ** 2 * hidden + hidden + positions * hidden + tiled
+    block = _block(hidden, t["intermediate_size"]) - 4 * hidden
+    blocks = (t["num_hidden_layers"] + t["num_global_layers"]) * block + 2 * t["num_global_layers"]
+    return embeddings + 4 * hidden + blocks + t["vision_output_dim"] * t.text_hidden + t.text_hidden
+
+
 def minimax_m3(t: Reading) -> int:
     """minimax_m3_vl: projection, then 2 x 2 patches merged into the width of the text model."""
     hidden, projected, text = t["hidden_size"], t["projection_dim"], t.text_hidden
@@ -258,6 +270,14 @@ TOWERS: Mapping[str, tuple[tuple[str, Tower, Mapping[str, int]], ...]] = {
     "kimi_k25": (("vision_config", kimi_k25, _KIMI),),
     "kimi_k3": (("vision_config", kimi_k3, _KIMI),),
     "llama4": (("vision_config", llama4, {}),),
+    "mllama": (
+        (
+            "vision_config",
+            mllama,
+            {"hidden_size": 1280, "num_hidden_layers": 32, "num_global_layers": 8, "intermediate_size": 5120}
+            | {"vision_output_dim": 7680, "image_size": 448, "patch_size": 14, "num_channels": 3, "max_num_tiles": 4},
+        ),
+    ),
     "minimax_m3": (("vision_config", minimax_m3, {"patch_size": 14}),),
     "step3p7": (
         (

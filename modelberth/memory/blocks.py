@@ -51,7 +51,8 @@ class Blocks:
         self.sliding_layers = model.sliding_layers or 0
         self.linear_layers = model.linear_layers or 0
         full = model.full_attention_layers
-        self.full_layers = self.layers - self.sliding_layers - self.linear_layers if full is None else full
+        cross = model.cross_attention_layers or 0
+        self.full_layers = self.layers - self.sliding_layers - self.linear_layers if full is None else full + cross
         self.moe_layers = self._moe_layers()
         self.expert_width = model.moe_intermediate_size or model.intermediate_size or 0
         stated_width = model.dense_intermediate_size or model.intermediate_size

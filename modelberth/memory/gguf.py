@@ -34,7 +34,7 @@ BYTES_PER_BLOCK = {
 }
 """(bytes, elements) of one block of a ggml tensor type. Source: llama.cpp@b11434:ggml/src/ggml-common.h (block_*)."""
 
-_BASE = {f"q{bits}_k_{size}": f"q{bits}_k" for bits in (2, 3, 4, 5) for size in "sml"}
+_BASE = {f"q{bits}_k_{size}": f"q{bits}_k" for bits in (2, 3, 4, 5) for size in "sml"} | {"fp16": "f16"}
 
 _FALLBACK = {"q2_k": "q4_0", "q3_k": "q4_0", "q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0", "iq4_xs": "iq4_nl"}
 

@@ -17,6 +17,10 @@ BYTES_PER_ELEMENT = {
 }
 """Bytes per element; the q types are ggml blocks of 32 with a 16-bit scale (llama.cpp, ggml/src/ggml-common.h)."""
 
+COMPRESSED_ENTRY_BYTES = 584
+"""One entry of DeepSeek V4: 448 values in fp8 with 8 bytes of scales, 64 rotary values in 16 bit.
+Source: vLLM 0.26.0, models/deepseek_v4/attention.py; SGLang 0.5.22, mem_cache/deepseek_v4_memory_pool.py."""
+
 
 def token_bytes(cache: Cache, kv_cache_dtype: str = "auto", tensor_parallel: int = 1) -> Fraction:
     """Bytes that one token takes in one layer of this kind: ``KV heads per rank x elements x bytes per element``.

@@ -15,7 +15,7 @@ from modelberth.memory.kv import BYTES_PER_ELEMENT, kv_arithmetic
 from modelberth.memory.llama_graph import Step, compute_bytes, host_bytes
 from modelberth.memory.setup import Setup
 from modelberth.memory.shapes import Cache, Keeps, Shape
-from modelberth.memory.terms import Least, Memory, Term, about
+from modelberth.memory.terms import Least, Memory, Term, Unsized, about
 from modelberth.memory.weights import Stored
 from modelberth.units import GIB, MIB, ceil_to
 
@@ -276,7 +276,13 @@ def host_memory_bytes(setup: Setup) -> int:
     return weights + _cells(setup, slots, kept).bytes(slots) + buffers + PROCESS_MIB[1] * MIB
 
 
+KV_CACHE_TYPES = frozenset({"auto", "fp16", "bf16", "q8_0", "q4_0"})
+"""Of --cache-type-k that are sized here (llama.cpp b11434, common/arg.cpp, kv_cache_types); there is no fp8."""
+
+
 def _cells(setup: Setup, slots: Slots, held: range) -> Cells:
+    if setup.kv_cache_dtype not in KV_CACHE_TYPES:
+        raise Unsized(f"llama.cpp has no {setup.kv_cache_dtype} KV cache: f16, bf16, q8_0 or q4_0")
     why = kv_arithmetic(setup.shape, setup.kv_cache_dtype, 1)
     return Cells(setup.shape, frozenset(held), setup.kv_cache_dtype, slots, why)
 

@@ -17,10 +17,6 @@ from modelberth.units import GIB, MIB
 
 LLAMA_CPP_BUILD = "b10488"
 
-MINIMUM_MIB = 457
-MINIMUM_METAL_MIB = 512
-"""Kept free per GPU beside the model when several models share it (ml/device.go, MinimumMemory)."""
-
 PARALLEL = 1
 """OLLAMA_NUM_PARALLEL when nothing is said (envconfig/config.go)."""
 
@@ -80,8 +76,8 @@ def settled(setup: Setup) -> Setup:
 
     Raises :class:`Unsized` for a KV cache type that Ollama does not have.
     """
-    if setup.kv_cache_dtype not in ("auto", "fp16", "q8_0", "q4_0"):
-        raise Unsized(f"Ollama has no {setup.kv_cache_dtype} KV cache: f16, q8_0 or q4_0")
+    if setup.kv_cache_dtype not in llamacpp.KV_CACHE_TYPES:
+        raise Unsized(f"Ollama has no {setup.kv_cache_dtype} KV cache: f16, bf16, q8_0 or q4_0")
     slots = setup.max_num_seqs or PARALLEL
     if setup.shape.architecture.startswith(ONE_SLOT_ONLY):
         slots = 1

@@ -20,11 +20,6 @@ def ceil_div(amount: int, step: int) -> int:
     return -(-amount // step)
 
 
-def ceil_to_multiple(amount: int, step: int) -> int:
-    """The smallest multiple of ``step`` that is not less than ``amount``, in integers."""
-    return ceil_div(amount, step) * step
-
-
 class Kind(StrEnum):
     """What a layer keeps: every token, a window of them, a chunk, one latent vector each, a ring, or a fixed state."""
 

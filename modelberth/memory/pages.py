@@ -22,10 +22,10 @@ from modelberth.memory.page_groups import (
     PageSpec,
     StateMode,
     ceil_div,
-    ceil_to_multiple,
     grouped,
 )
 from modelberth.memory.terms import Unsized
+from modelberth.units import ceil_to
 from modelberth.versions import key
 
 __all__ = [
@@ -151,7 +151,7 @@ def latent_bytes_per_token(version: str, elements: int, element_bytes: int, layo
     if packed is not None:
         return packed
     size = elements * element_bytes
-    return ceil_to_multiple(size, 256) if key("0.7.2") <= key(version) < key("0.8") else size
+    return ceil_to(size, 256) if key("0.7.2") <= key(version) < key("0.8") else size
 
 
 def plan(specs: Sequence[PageSpec], settings: PageSettings, available_bytes: int) -> Pages:
@@ -194,10 +194,10 @@ def _block_tokens(specs: Sequence[PageSpec], settings: PageSettings) -> int:
 def _paged(spec: PageSpec, settings: PageSettings, block_tokens: int) -> Paged:
     if spec.kind is Kind.STATE:
         block = block_tokens if settings.state_mode is not StateMode.NONE else settings.max_model_len
-        return Paged(spec, block, ceil_to_multiple(spec.state_bytes, spec.alignment_bytes))
+        return Paged(spec, block, ceil_to(spec.state_bytes, spec.alignment_bytes))
     block = spec.block_tokens or block_tokens
     entries = block // spec.tokens_per_entry
-    return Paged(spec, block, ceil_to_multiple(entries * spec.bytes_per_token, spec.alignment_bytes))
+    return Paged(spec, block, ceil_to(entries * spec.bytes_per_token, spec.alignment_bytes))
 
 
 def _merged(paged: Iterable[Paged]) -> list[Paged]:

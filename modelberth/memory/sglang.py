@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from modelberth.memory.kv import kv_arithmetic, state_bytes, token_bytes
+from modelberth.memory.kv import COMPRESSED_ENTRY_BYTES, kv_arithmetic, state_bytes, token_bytes
 from modelberth.memory.setup import Setup
 from modelberth.memory.shapes import Cache, Keeps, Role, Shape
 from modelberth.memory.terms import Memory, Unsized, about
@@ -39,6 +39,16 @@ PREFILL_GRAPHS_SINCE = "0.5.10"
 
 INDEX_PAGE_TOKENS = 64
 """Page of a sparse attention index (DSA; model_executor/pool_configurator.py); 1 token for everything else."""
+
+COMPRESSED_WINDOW_RATIO = Fraction(1, 10)
+"""The same of DeepSeek V4 (arg_groups/deepseek_v4_hook.py of 0.5.12, overrides.py of 0.5.15)."""
+
+COMPRESSED_PAGE_TOKENS, COMPRESSION_RING = 256, 8
+"""DeepSeek V4: tokens of a page, tokens whose compression into one of four is under way (0.5.15 and 0.5.22,
+mem_cache/deepseek_v4_memory_pool.py)."""
+
+COMPRESSION_STATE_BYTES = 2 * 2 * 4
+"""Keys and gates of two overlapping groups in float32, per element (the same file)."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +180,8 @@ def pool(setup: Setup) -> Pool:
     shape, ranks = setup.shape, setup.ranks
     if not shape.caches:
         raise Unsized("a model without layers that cache anything has no pool")
+    if any(cache.every > 1 for cache in shape.caches):
+        return _compressed_pool(setup)
     ratio = SWA_FULL_TOKENS_RATIO if _hybrid_windows(setup) else Fraction(1)
     full, windows = (
         sum(
@@ -192,6 +204,27 @@ def pool(setup: Setup) -> Pool:
         why += f", states {float(MAMBA_FULL_MEMORY_RATIO):g} of the KV cache's memory"
     indexed = any(cache.extra_bytes for cache in shape.caches)
     return Pool(-int(-growing // 1), per_token, INDEX_PAGE_TOKENS if indexed else 1, why)
+
+
+def _compressed_pool(setup: Setup) -> Pool:
+    """DeepSeek V4: entries and their index per token, windows and compressions under way for a share of the tokens
+    (model_executor/pool_configurator.py, DSV4PoolConfigurator). The entries are in fp8 whatever is asked for.
+    """
+    growing, windows = Fraction(0), Fraction(0)
+    for cache in setup.shape.caches:
+        layers = -(-cache.layers // setup.ranks.pipeline)
+        if cache.keeps is Keeps.WINDOW:
+            windows += layers * COMPRESSED_ENTRY_BYTES
+            continue
+        growing += layers * Fraction(COMPRESSED_ENTRY_BYTES + cache.extra_bytes, cache.every)
+        if cache.extra_bytes:
+            index = cache.extra_bytes - cache.extra_bytes % 128
+            state = (cache.elements + index) * COMPRESSION_STATE_BYTES
+            windows += layers * Fraction(COMPRESSION_RING * state, COMPRESSED_PAGE_TOKENS)
+    per_token = growing + COMPRESSED_WINDOW_RATIO * windows
+    share = f"windows {float(COMPRESSED_WINDOW_RATIO):g} of the tokens"
+    why = f"compressed entries of {COMPRESSED_ENTRY_BYTES} B and their index, {share}"
+    return Pool(-int(-growing // 1), per_token, COMPRESSED_PAGE_TOKENS, why)
 
 
 def _cell(cache: Cache, setup: Setup) -> Fraction:

@@ -22,9 +22,6 @@ FREE_GPU_MEMORY_FRACTION = 0.9
 MAX_NUM_TOKENS = 8192
 """Tokens of one step when nothing is said (llmapi/llm_args.py, max_num_tokens)."""
 
-MAX_BATCH_SIZE = 2048
-"""Requests of one step when nothing is said (llmapi/llm_args.py, max_batch_size)."""
-
 BLOCK_TOKENS = 32
 LATENT_BLOCK_TOKENS = 64
 """tokens_per_block (llmapi/llm_args.py, KvCacheConfig): 64 for latent attention on Hopper and with a sparse attention

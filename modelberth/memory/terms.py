@@ -180,10 +180,6 @@ class Memory:
         """The term of this name."""
         return next((term for term in self.terms if term.name == name), None)
 
-    def requests_of(self, request_tokens: int) -> int:
-        """How many requests of this many tokens are held at once."""
-        return int(self.kv.concurrency(max(0, self.kv_budget_bytes), request_tokens))
-
     def holds(self, request_tokens: int) -> bool:
         """Whether one request of this many tokens fits the KV cache, and the engine starts."""
         return self.needed_bytes(request_tokens) <= self.kv_budget_bytes

@@ -67,7 +67,8 @@ EXPERT_PARALLEL = Allowance("0", 4.0, 0.5, 10.0)
 (VLLM_DEEPEP_BUFFER_SIZE_MB), 2.4 to 7 GiB in start-up logs."""
 
 FLASHINFER_WORKSPACE_MIB = {"0": 256, "0.22": 394}
-"""Workspace of the attention backend, allocated after the KV cache (v1/attention/backends/flashinfer.py)."""
+"""Workspace of the attention backend, allocated after the KV cache (v1/attention/backends/flashinfer.py); others have
+none."""
 
 
 def _allowed(name: str, allowances: tuple[Allowance, ...], version: str, why: str, source: str) -> Term:
@@ -184,7 +185,7 @@ def _graphs(setup: Setup) -> Term:
 
 def _workspace(version: str) -> Term:
     mib = [size for since, size in FLASHINFER_WORKSPACE_MIB.items() if key(version) >= key(since)][-1]
-    return Term("attention workspace", mib * MIB, f"{mib} MiB", "v1/attention/backends/flashinfer.py")
+    return Term("attention workspace", mib * MIB, f"{mib} MiB", "v1/attention/backends/flashinfer.py", low_bytes=0)
 
 
 def _second_runner(setup: Setup) -> bool:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from modelberth.memory.kv import BYTES_PER_ELEMENT, kv_arithmetic, kv_bytes_per_token, state_bytes, token_bytes
+from modelberth.memory.kv import (
+    BYTES_PER_ELEMENT,
+    COMPRESSED_ENTRY_BYTES,
+    kv_arithmetic,
+    kv_bytes_per_token,
+    state_bytes,
+    token_bytes,
+)
 from modelberth.memory.pages import (
     Kind,
     Pages,
@@ -25,12 +32,8 @@ BLOCK_TOKENS = {"compressed": 256, "latent": 64, "other": 16}
 """Tokens of a block where nobody states them: DeepSeek V4 fixes 256 (models/deepseek_v4), kernels for latent attention
 take 64, all others 16 (v1/attention/backends of 0.33.0)."""
 
-COMPRESSED_ENTRY_BYTES = 584
-"""One entry of DeepSeek V4: 448 values in fp8 with 8 bytes of scales, 64 rotary values in 16 bit.
-Source: vLLM 0.26.0, models/deepseek_v4/attention.py and v1/kv_cache_interface.py."""
-
 PAGE_ALIGNMENT_BYTES = 576
-"""Pages of DeepSeek V4 are padded to a multiple of this (the same files)."""
+"""Pages of DeepSeek V4 are padded to a multiple of this (vLLM 0.26.0, v1/kv_cache_interface.py)."""
 
 
 WITHOUT_HYBRID_MANAGER = frozenset({"Llama4ForConditionalGeneration"})

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
-from modelberth.memory.page_groups import ceil_div, ceil_to_multiple
-from modelberth.units import KIB, MIB
+from modelberth.memory.page_groups import ceil_div
+from modelberth.units import KIB, MIB, ceil_to
 from modelberth.versions import key
 
 FP32_BYTES = 4
 BF16_BYTES = 2
-
-VOCABULARY_STEP = 64
-"""The vocabulary is padded to this before it is split (layers/vocab_parallel_embedding.py, all versions)."""
 
 MLA_CONTEXT_TOKENS = 64 * 1024
 """Upper bound of the up-projected context of chunked prefill
@@ -152,14 +149,6 @@ def mla_context_bytes(
     return max(tokens, max_num_seqs * block_tokens) * heads * head_width * BF16_BYTES
 
 
-def encoder_cache_bytes(max_num_batched_tokens: int, largest_item_tokens: int, hidden: int) -> int:
-    """Embeddings of multimodal items kept during the profile run: of one batch, or of one item if that is larger.
-
-    Source: v1/core/encoder_cache_manager.py, ``compute_mm_encoder_budget``.
-    """
-    return max(max_num_batched_tokens, largest_item_tokens) * hidden * BF16_BYTES
-
-
 @dataclass(frozen=True)
 class LoraTarget:
     """``count`` equal layers that adapters change; sizes on one rank. ``slices``: projections fused in one (QKV: 3)."""
@@ -178,11 +167,6 @@ def lora_bytes(
     """
     elements = sum(t.count * (len(t.outputs) * t.inputs + sum(t.outputs)) for t in targets)
     return max_loras * max_lora_rank * elements * element_bytes
-
-
-def padded_vocabulary(vocabulary: int) -> int:
-    """Rows of the embedding and of the output layer over all ranks."""
-    return ceil_to_multiple(vocabulary, VOCABULARY_STEP)
 
 
 def latent_copies_bytes(
@@ -227,29 +211,7 @@ def mxfp4_expert_bytes(version: str, kernel: str, hidden: int, expert_intermedia
     width_step, hidden_step = MXFP4_STEPS[kernel]
     if kernel == "flashinfer_trtllm" and key(version) >= key("0.27"):
         width_step = 128
-    width, hidden = ceil_to_multiple(expert_intermediate, width_step), ceil_to_multiple(hidden, hidden_step)
+    width, hidden = ceil_to(expert_intermediate, width_step), ceil_to(hidden, hidden_step)
     step = TRITON_PACKED_STEP if kernel == "triton" else 1
-    values = 2 * width * ceil_to_multiple(hidden, step) + hidden * ceil_to_multiple(width, step)
+    values = 2 * width * ceil_to(hidden, step) + hidden * ceil_to(width, step)
     return values // 2 + 3 * width * hidden // 32
-
-
-def stage_layers(version: str, layers: int, pipeline_parallel: int) -> tuple[int, ...]:
-    """Layers of every pipeline stage (distributed/utils.py, ``get_pp_indices``).
-
-    Since 0.8 the rest goes to the stages before the last, one each; before, all of it to the last.
-    """
-    each, rest = divmod(layers, pipeline_parallel)
-    if key(version) < key("0.8"):
-        return (*[each] * (pipeline_parallel - 1), each + rest)
-    favoured = range(pipeline_parallel - 1 - rest, pipeline_parallel - 1)
-    return tuple(each + (stage in favoured) for stage in range(pipeline_parallel))
-
-
-def capture_sizes(max_num_seqs: int, max_num_batched_tokens: int, largest: int = 512) -> tuple[int, ...]:
-    """Batch sizes that get a CUDA graph: 1, 2, 4, multiples of 8 below 256, of 16 from there (config/vllm.py).
-
-    ``largest`` is 512; 1024 on compute capability 10.x in 0.33.
-    """
-    top = min(2 * max_num_seqs, largest, max_num_batched_tokens)
-    sizes = [1, 2, 4, *range(8, 256, 8), *range(256, top + 1, 16)]
-    return tuple(size for size in sizes if size <= top)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from modelberth.findings import Finding, Level
+from modelberth.fit import beside_budget
 from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload
 from modelberth.observed import Observed
 from modelberth.rules.base import Enforcement, Rule, Severity
@@ -40,6 +41,8 @@ def _surely_fits(workload: Workload) -> list[Finding]:
     head = (
         f"may not fit: {gib(need)} of KV cache are needed for a full-length request, {gib(low)} to {gib(high)} are left"
     )
+    if memory.spare_outside_bytes < 0:
+        head = f"may not fit: the engine takes {beside_budget(memory)}"
     message = "\n    ".join([head, *arithmetic(found.sizing, memory), *assumed(workload)])
     remedy = ways_out(found.engine, found.sizing, memory)
     return [Finding("SZ-02", workload.arguments_path, message, remedy, Level.WARNING)]

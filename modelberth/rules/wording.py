@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import floor
 
 from modelberth.catalog import Gpu, catalog
 from modelberth.engines import Accelerator, Engine, Sizing
-from modelberth.fit import Verdict, fit, largest_context, starts
+from modelberth.fit import Verdict, beside_budget, fit, largest_context, starts
 from modelberth.manifests import Workload
 from modelberth.memory import Memory
 from modelberth.parallel import TENSOR_PARALLEL_SIZES
@@ -18,10 +19,8 @@ from modelberth.units import GIB, gib, tokens
 def headline(engine: Engine, sizing: Sizing, memory: Memory) -> str:
     """What is needed, what there is, and the largest context that would do."""
     where, ranks = ("per GPU" if sizing.accelerator.gpu else "of memory"), sizing.tensor_parallel
-    if memory.spare_outside_bytes < 0:
-        beside = sum(term.amount_bytes for term in memory.outside)
-        left = memory.capacity_bytes - memory.budget_bytes
-        return f"{gib(beside)} {where} are taken beside the budget, {gib(left)} of the card are left for that"
+    if memory.overflows:
+        return f"the engine takes {beside_budget(memory)}"
     if memory.kv_budget_bytes <= 0:
         before = f"before any KV cache {gib(memory.used_bytes)} {where} are needed"
         return f"{before}, {gib(memory.budget_bytes)} may be used"
@@ -61,7 +60,10 @@ def assumed(workload: Workload) -> list[str]:
 
 
 def ways_out(engine: Engine, sizing: Sizing, memory: Memory) -> str:
-    """The nearest changes that would do: context, slots, tensor parallel size, GPU."""
+    """The nearest changes that would do: memory fraction, context, slots, tensor parallel size, GPU."""
+    held = memory.kv_bytes_for(sizing.context) * _held(engine, sizing)
+    if memory.spare_outside_bytes < 0 and held <= memory.kv_budget_range_bytes[0]:
+        return f"a memory fraction of at most {_largest_fraction(memory):g}"
     ways: list[str] = []
     if largest := _largest(engine, sizing, memory):
         ways.append(context_argument(engine, sizing, largest))
@@ -75,6 +77,12 @@ def ways_out(engine: Engine, sizing: Sizing, memory: Memory) -> str:
         needed = most_used + memory.kv_bytes_for(sizing.context) * _held(engine, sizing)
         ways.append(f"a memory limit of {-(-needed // GIB)}Gi")
     return "; or ".join(ways) if ways else "quantize the model, or choose a smaller one"
+
+
+def _largest_fraction(memory: Memory) -> float:
+    """The largest share of the card, in hundredths, that leaves room for what lies beside it."""
+    beside = sum(term.amount_bytes for term in memory.outside)
+    return floor(100 * (memory.capacity_bytes - beside) / memory.capacity_bytes) / 100
 
 
 def _larger(engine: Engine, sizing: Sizing, gpu: Gpu) -> Iterator[str]:

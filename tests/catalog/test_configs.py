@@ -14,6 +14,8 @@ from modelberth.catalog import Quantization, catalog
 from modelberth.catalog.config_formats import stored_formats
 from modelberth.catalog.configs import MOST_PROBLEMS, ConfigError, model_of
 from modelberth.catalog.schema import Model
+from modelberth.memory import shape_of
+from modelberth.memory.shapes import Role
 
 SAMPLES = Path(__file__).parents[1] / "data" / "configs"
 NAMES = sorted(file.stem for file in SAMPLES.glob("*.json"))
@@ -188,6 +190,14 @@ def test_an_architecture_nobody_described_is_named() -> None:
     )
     assert "side by side" in problems(LLAMA | {"architectures": ["FalconForCausalLM"]})[0]
     assert problems({}) == ("architectures: missing: a list with the name of the model's class",)
+
+
+def test_layers_that_attend_to_images_are_layers_of_the_model_and_their_tower_is_counted() -> None:
+    config = json.loads((SAMPLES / "meta-llama--Llama-3.2-11B-Vision-Instruct.json").read_text())
+    shape = shape_of(model_of(config, "org/mllama"))
+    assert shape.parameters == pytest.approx(10_670_220_835, rel=1e-5)  # as its index states
+    assert sum(part.elements for part in shape.of(Role.VISION)) == 895_028_755
+    assert [cache.layers for cache in shape.caches] == [32]
 
 
 def test_a_wrapper_is_read_as_the_language_model_inside_it() -> None:

@@ -12,7 +12,7 @@ from toolchain.kube import Kube
 
 pytestmark = pytest.mark.engine
 
-CHAT: dict[str, Any] = {"model": "meta-llama/Llama-3.1-8B-Instruct", "context": 8192, "concurrency": 4, "pool": "l4"}
+CHAT: dict[str, Any] = {"model": "meta-llama/Llama-3.1-8B-Instruct", "context": 8192, "concurrency": 3, "pool": "l4"}
 DRAFT: dict[str, Any] = {"model": "Qwen/Qwen2.5-7B-Instruct", "context": 4096, "concurrency": 2, "pool": "cpu"}
 
 

@@ -150,7 +150,7 @@ def test_weights_and_cache_of_a_gpu_are_what_the_engine_allocates(model: Model, 
 @FAMILIES
 def test_the_compute_buffer_is_within_the_range_of_its_term(model: Model, tmp_path: Path) -> None:
     setup = setup_of(model, context=4096)
-    term = ours.sized(setup).term("activation")
+    term = ours.memory(setup).term("activation")
     assert term
     low, high = term.range_bytes
     assert low / MIB <= served(model, tmp_path, setup, 2).mib["compute"]["GPU0"] <= high / MIB

@@ -160,6 +160,15 @@ def test_speed_that_is_not_known_is_left_out_with_the_reason() -> None:
     assert answer["speed_reason"].startswith("not known")
 
 
+def test_without_a_version_the_one_that_leaves_least_is_answered() -> None:
+    row = {**GOOD, "context": 8192}
+    del row["engine_version"]
+    versions = {catalog().engine("vllm").default_version, *catalog().engine("vllm").sized_versions}
+    by_version = [answer_to(context=8192, engine_version=version)["kv_budget_gib"] for version in versions]
+    assert len(set(by_version)) > 1
+    assert answered(json.dumps(row))["kv_budget_gib"] == min(by_version)
+
+
 def test_the_stated_memory_counts_and_not_that_of_the_gpu() -> None:
     assert answer_to(gpu_memory_gib=24.0)["kv_budget_gib"] < answer_to()["kv_budget_gib"] - 40
     assert answer_to(gpu_memory_gib=10.0)["verdict"] == "does_not_fit"
@@ -266,6 +275,23 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 @pytest.mark.parametrize("count", [3, 5, 64])
 def test_tensor_parallel_ranks_that_do_not_divide_the_heads_never_fit(count: int) -> None:
     refused(json.dumps({**GOOD, "tensor_parallel": count}), "tensor_parallel", "tensor parallel")
+
+
+def test_ranks_that_the_engine_refuses_never_fit_even_where_the_memory_is_not_known() -> None:
+    answer = answer_to(engine="tgi", model="Qwen/Qwen3-30B-A3B", tensor_parallel=8)
+    assert (answer["verdict"], answer["reason"]) == (
+        "does_not_fit",
+        "tensor_parallel: 8 does not divide the 4 KV heads of Qwen/Qwen3-30B-A3B",
+    )
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.9, "fits"), (0.98, "unknown"), (0.999, "does_not_fit")])
+def test_what_is_only_allowed_for_beside_the_budget_refuses_nothing_unless_its_least_does(
+    share: float, verdict: str
+) -> None:
+    changes = {"engine_version": "0.8.5", "gpu": "nvidia-rtx-4090", "context": 4096, "gpu_memory_utilization": share}
+    answer = answer_to(**changes)
+    assert answer["verdict"] == verdict, answer["reason"]
 
 
 def test_more_pipeline_stages_than_layers_never_fit() -> None:

@@ -130,7 +130,16 @@ def test_what_is_taken_beside_the_budget_must_fit_the_card() -> None:
     assert answer_of(memory_of(outside_gib=20), 1_000).verdict is Verdict.FITS
     over = answer_of(memory_of(outside_gib=21), 1_000)
     assert over.verdict is Verdict.DOES_NOT_FIT
-    assert over.why == "takes 21.00 GiB beside its budget, 20.00 GiB of the card are left for that"
+    assert over.why == "takes about 21.00 GiB beside its budget, 20.00 GiB of the card are left for that"
+
+
+def test_what_may_be_less_beside_the_budget_is_too_close_to_call() -> None:
+    beside = Term("beside", 21 * GIB, "", "", low_bytes=20 * GIB)
+    close = answer_of(replace(memory_of(), outside=(beside,)), 1_000)
+    assert close.verdict is Verdict.UNKNOWN
+    assert close.why.startswith("too close to call: takes about 21.00 GiB beside its budget")
+    over = replace(beside, low_bytes=20 * GIB + 1)
+    assert answer_of(replace(memory_of(), outside=(over,)), 1_000).verdict is Verdict.DOES_NOT_FIT
 
 
 def test_an_engine_that_nothing_starts_yet_is_sized_by_its_memory_model(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from modelberth.engines import ENGINES, Accelerator
 from modelberth.memory import Ranks, Shape, Unsized, gguf_bytes, kv_bytes_per_token, safetensors_bytes, shape_of
 from modelberth.memory.families import stored_as
 from modelberth.memory.shapes import Role
-from modelberth.memory.weights import file_bytes
+from modelberth.memory.weights import bytes_per_parameter, file_bytes
 from modelberth.units import GIB
 from tests.modelberth.samples import LLAMA_8B, LLAMA_70B, QWEN_7B, sizing_on
 
@@ -87,7 +87,7 @@ def test_a_gguf_file_is_its_tensors_and_a_small_header(row: Checkpoint) -> None:
     untied = model.model_copy(update={"tie_embeddings": False})
     # Some converters write the tied output layer a second time; the larger sum is the truth for their files.
     shapes = [shape_of(model), shape_of(untied)]
-    headers = [row.bytes - gguf_bytes(each, row.quantization.value) for each in shapes]
+    headers = [(row.bytes or 0) - gguf_bytes(each, row.quantization.value) for each in shapes]
     assert any(0 < header < 20e6 for header in headers), headers
 
 
@@ -192,7 +192,7 @@ def test_the_kv_cache_is_counted_in_whole_blocks() -> None:
 def test_nothing_is_left_for_tokens_when_the_weights_alone_exceed_the_budget() -> None:
     memory = ENGINES["vllm"].memory(sizing_on("nvidia-l4", LLAMA_70B))
     assert memory.kv_budget_bytes < 0
-    assert memory.kv_tokens == memory.requests_of(1) == 0
+    assert memory.kv_tokens == 0
 
 
 def test_vllm_takes_a_larger_share_of_the_gpu_and_counts_its_graphs_since_0_20() -> None:
@@ -224,3 +224,8 @@ def test_a_cpu_node_holds_the_file_itself() -> None:
     assert terms["weights"].amount_bytes == 4_920_739_232
     assert memory.budget_bytes == memory.capacity_bytes == 32 * GIB
     assert memory.used_bytes + memory.kv_budget_bytes == memory.budget_bytes
+
+
+def test_integers_in_groups_carry_a_scale_and_unless_symmetric_a_zero_point() -> None:
+    assert bytes_per_parameter("gptq", 128) == bytes_per_parameter("gptq") == 0.5 + (2 + 0.5) / 128
+    assert bytes_per_parameter("gptq", 32, symmetric=True) == 0.5 + 2 / 32

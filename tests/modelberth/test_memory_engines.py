@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from modelberth.memory import (
     shape_of,
     tensorrt_llm,
     tgi,
+    torch_terms,
 )
 from modelberth.memory.llama_graph import compute_bytes
 from modelberth.units import GIB, MIB
@@ -29,6 +31,7 @@ LLAMA_13B = "meta-llama/Llama-2-13b-hf"
 DEEPSEEK = "deepseek-ai/DeepSeek-V3"
 GPT_OSS = "openai/gpt-oss-120b"
 HYBRID = "Qwen/Qwen3-Next-80B-A3B-Instruct"
+COMPRESSED = "deepseek-ai/DeepSeek-V4-Pro"
 
 ENGINES = {
     "sglang": (sglang.memory, "0.5.23"),
@@ -212,6 +215,13 @@ def test_ollama_serves_hybrids_one_request_at_a_time() -> None:
 def test_ollama_refuses_cache_types_it_does_not_have() -> None:
     with pytest.raises(Unsized, match="Ollama has no fp8 KV cache"):
         ollama.memory(setup(LLAMA_8B, "q4_k_m", "nvidia-l4", kv_cache_dtype="fp8"))
+    with pytest.raises(Unsized, match="has no int8 KV cache"):
+        llamacpp.memory(gguf(LLAMA_8B, "q4_k_m", "nvidia-l4", kv_cache_dtype="int8"))
+
+
+def test_ollama_hands_a_16_bit_cache_of_either_kind_to_llama_server() -> None:
+    sixteen = {kind: setup(LLAMA_8B, "q4_k_m", "nvidia-l4", kv_cache_dtype=kind) for kind in ("auto", "fp16", "bf16")}
+    assert len({ollama.memory(each).kv_bytes_per_token for each in sixteen.values()}) == 1
 
 
 # SGLang
@@ -272,6 +282,16 @@ def test_windows_have_a_smaller_pool_since_sglang_0_5_6() -> None:
     assert new.bytes_per_token == 18 * layer
 
 
+@pytest.mark.parametrize("kind", ["auto", "fp8", "bf16"])
+def test_sglang_keeps_compressed_entries_in_fp8_and_windows_for_a_tenth_of_the_tokens(kind: str) -> None:
+    facts = {"gpu": "nvidia-b200", "ranks": Ranks(8), "kv_cache_dtype": kind, "version": "0.5.17"}
+    kv = served("sglang", COMPRESSED, "fp8", **facts).kv
+    growing = 30 * (584 + 132) / 4 + 31 * 584 / 128
+    windows = 61 * 584 + 30 * 8 * (512 + 128) * 16 / 256
+    assert kv.bytes_per_token == ceil(growing)
+    assert kv.tokens(GIB) == int(GIB / (growing + windows / 10)) // 256 * 256
+
+
 def test_states_take_nine_parts_of_nineteen_of_sglangs_pool() -> None:
     pool = sglang.pool(setup(HYBRID, "bf16", "nvidia-h200-141gb", "0.5.23"))
     assert pool.per_token == pytest.approx(1.9 * pool.bytes_per_token)
@@ -302,6 +322,18 @@ def test_tgi_takes_nine_tenths_of_the_card_and_keeps_its_graphs_outside() -> Non
     assert memory.budget_bytes == int(memory.capacity_bytes * 0.9)
     assert {term.name for term in memory.outside} == {"CUDA graphs"}
     assert memory.spare_outside_bytes > 0
+
+
+@pytest.mark.parametrize("engine", list(ENGINES))
+def test_a_stated_memory_fraction_is_the_share_that_the_engine_takes(engine: str) -> None:
+    half, most = (served(engine, LLAMA_8B, "bf16", "nvidia-h100-80gb", utilization=share) for share in (0.5, 0.8))
+    free = most.capacity_bytes
+    if engine == "tensorrt_llm":
+        free -= sum(term.amount_bytes for term in most.terms if term.name != "kept free")
+    room = {"tgi": tgi.WIGGLE_ROOM}.get(engine, 1.0)
+    outside_torch = {"sglang": int(torch_terms.CONTEXT_GIB[1] * GIB)}.get(engine, 0)
+    gained = most.kv_budget_bytes - half.kv_budget_bytes
+    assert gained == pytest.approx(0.3 * room * (free - outside_torch), rel=1e-6)
 
 
 def test_tgi_sizes_its_prefill_by_the_speed_of_the_gpus() -> None:

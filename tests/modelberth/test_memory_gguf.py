@@ -112,6 +112,10 @@ def test_fewer_bits_are_fewer_bytes(model: str, smaller: str, larger: str) -> No
     assert gguf_bytes(shape(model), smaller) < gguf_bytes(shape(model), larger)
 
 
+def test_fp16_and_f16_are_one_file_type() -> None:
+    assert gguf_bytes(shape(LLAMA_8B), "fp16") == gguf_bytes(shape(LLAMA_8B), "f16")
+
+
 def test_an_unknown_file_type_is_unsized() -> None:
     with pytest.raises(Unsized, match="iq1_s is no GGUF file type"):
         gguf_bytes(shape(LLAMA_8B), "iq1_s")

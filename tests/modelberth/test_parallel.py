@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelberth.catalog import Model, catalog
+from modelberth.catalog import Model, Quantization, catalog
 from modelberth.memory import shape_of
 from modelberth.memory.weights import Ranks
 from modelberth.parallel import Served, exchanged_bytes, findings, has_stages, refusals, tensor_sizes
@@ -115,6 +115,20 @@ def test_blocks_of_fp8_scales_are_whole_until_vllm_refines_those_of_experts() ->
     assert why(served(blocks, version="0.28.0"), 4)[0].startswith(message)
     assert why(served(blocks, "sglang", version="1.0"), 4)[0].startswith(message)
     assert why(served(blocks, version="0.29.0"), 4) == []
+
+
+def test_groups_of_integer_experts_are_halved_where_the_engine_can() -> None:
+    message = "192 of the expert width 768 on each of 4 ranks is no multiple of the 128 weights"
+    assert why(served(QWEN_MOE, quantization="gptq"), 4) == []
+    assert why(served(QWEN_MOE, "sglang", quantization="awq"), 4) == []
+    assert why(served(QWEN_MOE, quantization="gptq", version="0.6.6"), 4)[0].startswith(message)
+    assert why(served(QWEN_MOE, "sglang", quantization="gptq"), 4)[0].startswith(message)
+    packed = changed(QWEN_MOE, quantization=Quantization.GPTQ, group_size=128, symmetric=True)
+    assert why(served(packed), 4)[0].startswith(message)
+    assert (
+        "the 32 weights that share"
+        in why(served(changed(QWEN_MOE, moe_intermediate_size=400), quantization="awq"), 2)[0]
+    )
 
 
 def test_scales_of_whole_rows_are_no_reason_to_refuse() -> None:

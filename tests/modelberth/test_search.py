@@ -9,12 +9,14 @@ import pytest
 
 from modelberth.catalog import catalog
 from modelberth.errors import ModelberthError, UnknownName
+from modelberth.estimate import estimate
 from modelberth.fit import Verdict, fit, sized_engines
 from modelberth.names import Objective
 from modelberth.objective import Goal
 from modelberth.placement import Demand
 from modelberth.search import Cards, Question, fewest, longest_context, most_requests, question, search, tried
 from modelberth.speed import Traffic
+from modelberth.units import GIB
 from tests.modelberth.samples import LLAMA_8B, LLAMA_70B, QWEN_7B
 
 
@@ -168,3 +170,12 @@ def test_every_engine_with_a_memory_model_is_searched_whether_or_not_anything_st
     assert found.ranked
     assert all(each.fit.memory and each.fit.memory.engine == engine for each in found.ranked)
     assert found.question.sizing.quantization == ("q4_k_m" if engine in ("llamacpp", "ollama") else "bf16")
+
+
+def test_a_named_repository_is_sized_as_it_is_stored_like_a_row_that_names_it() -> None:
+    stored = "Inferact/Qwen3.8-27B-NVFP4"
+    memory = on("nvidia-h200-141gb", asked(stored)).fit.memory
+    row = {"model": stored, "engine": "vllm", "gpu": "nvidia-h200-141gb", "context": 8192, "max_num_seqs": 1}
+    answer = estimate(row | {"engine_version": catalog().engine("vllm").default_version})
+    assert memory is not None
+    assert memory.kv_budget_bytes / GIB == pytest.approx(answer["kv_budget_gib"], abs=1e-3)

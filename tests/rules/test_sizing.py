@@ -69,6 +69,15 @@ def test_every_term_of_the_sum_is_stated_and_they_add_up() -> None:
     assert sum(terms) + left == pytest.approx(72.82, abs=0.03)
 
 
+def test_a_share_that_leaves_no_room_beside_it_may_not_fit_and_a_smaller_one_does() -> None:
+    words = ["--model", LLAMA_8B, "--max-model-len", "4096", "--gpu-memory-utilization"]
+    _, message, remedy = one(deployment(vllm(*words, "0.99")), "SZ-02")
+    assert message.startswith("may not fit: the engine takes about 0.38 GiB beside its budget, 0.22 GiB of the card")
+    assert remedy == "a memory fraction of at most 0.98"
+    better = deployment(vllm(*words, "0.98"))
+    assert findings(better, "SZ-01") == findings(better, "SZ-02") == []
+
+
 def test_with_the_context_it_proposes_the_guides_manifest_fits() -> None:
     manifest = guide()
     manifest["spec"]["template"]["spec"]["containers"][0]["args"] += ["--max-model-len", str(largest(guide()))]

@@ -12,6 +12,7 @@ from modelberth.catalog import catalog
 from modelberth.memory import shape_of, stored_as
 from modelberth.memory.shapes import Role
 from modelberth.memory.weights import Ranks, Stored
+from modelberth.parallel import exchanged_bytes
 from modelberth.speed import Server, Speed, Traffic, estimate, saturated
 from modelberth.speed.constants import constants
 from modelberth.speed.estimate import as_measured, running_requests, work_at
@@ -312,3 +313,15 @@ def test_ranges_hold_nine_measured_rows_in_ten(measured: list[tuple[Row, Speed]]
     for found in (pairs, firsts):
         inside = statistics.mean(low <= amount <= high for amount, (low, high) in found)
         assert 0.85 < inside < 0.95
+
+
+def test_data_parallel_ranks_of_a_dense_model_are_replicas_of_their_own(dense: Server) -> None:
+    alone, many = estimate(dense, CHAT), estimate(replace(dense, ranks=Ranks(2, 1, 4)), CHAT)
+    assert (many.tpot_ms, many.ttft_ms) == (alone.tpot_ms, alone.ttft_ms)
+    assert many.output_tokens_per_s == pytest.approx(4 * (alone.output_tokens_per_s or 0))
+
+
+def test_ranks_exchange_what_the_planner_says_that_they_do(dense: Server) -> None:
+    many = replace(dense, ranks=Ranks(8))
+    link = (dense.gpu.link_gb_per_s or 0) * 1e9
+    assert work_at(many, CHAT).exchange_s * link == pytest.approx(exchanged_bytes(dense.shape, 8, 1))

@@ -129,6 +129,8 @@ def test_kv_cache_kept_on_the_host_is_no_memory_of_the_gpu() -> None:
     plain, offloading = sized(LLAMA), sized(LLAMA, kv_offload_bytes=64 * GIB, ranks=Ranks(1))
     assert offloading.kv_budget_bytes == plain.kv_budget_bytes
     assert [term.amount_bytes for term in offloading.host] == [64 * GIB]
+    split = sized(LLAMA, kv_offload_bytes=64 * GIB, ranks=Ranks(2))
+    assert [term.amount_bytes for term in split.host] == [32 * GIB]
 
 
 def test_gguf_is_nothing_that_vllm_loads() -> None:

@@ -10,24 +10,20 @@ from modelberth.memory.vllm_terms import (
     LoraTarget,
     absorbed_latent_elements,
     budget_bytes,
-    capture_sizes,
     cublas_workspace_bytes,
     dense_peak_bytes,
-    encoder_cache_bytes,
     latent_copies_bytes,
     lora_bytes,
     mla_context_bytes,
     moe_peak_bytes,
     moe_workspace_bytes,
     mxfp4_expert_bytes,
-    padded_vocabulary,
     penalty_bytes,
     sampled_sequences,
     sampler_buffer_bytes,
     sampler_copies,
     sampler_peak_bytes,
     second_runner,
-    stage_layers,
 )
 from modelberth.units import GIB, MIB
 
@@ -138,21 +134,11 @@ def test_latent_attention_profiles_a_context_of_at_most_65536_tokens():
     assert mla_context_bytes("0.10.2", 163_840, 1024, 64, 16, 256) == 0
 
 
-def test_the_encoder_cache_holds_a_batch_or_one_larger_item():
-    assert encoder_cache_bytes(8192, 1024, 4096) == 8192 * 4096 * 2
-    assert encoder_cache_bytes(2048, 16_384, 4096) == 16_384 * 4096 * 2
-
-
 def test_adapter_slots_hold_an_a_and_a_b_for_every_fused_projection():
     qkv = LoraTarget(4096, (4096, 1024, 1024), 32)
     down = LoraTarget(14_336, (4096,), 32)
     expected = 32 * (3 * 4096 + 6144) + 32 * (14_336 + 4096)
     assert lora_bytes(4, 16, [qkv, down]) == 4 * 16 * expected * 2
-
-
-def test_the_vocabulary_is_padded_to_64():
-    assert padded_vocabulary(32_000) == 32_000
-    assert padded_vocabulary(50_257) == 50_304
 
 
 def test_only_a_quantized_latent_projection_has_copies():
@@ -180,18 +166,3 @@ def test_mxfp4_widths_are_padded_by_kernel_and_version():
     assert mxfp4_expert_bytes("0.11.0", "flashinfer_cutlass", 2880, 2880) == 3 * 2944 * 2944 * 17 // 32
     with pytest.raises(KeyError):
         mxfp4_expert_bytes("0.11.0", "unheard of", 2880, 2880)
-
-
-def test_the_layers_that_do_not_divide_go_to_the_stages_before_the_last():
-    assert stage_layers("0.33.0", 61, 4) == (15, 15, 16, 15)
-    assert stage_layers("0.33.0", 62, 4) == (15, 16, 16, 15)
-    assert stage_layers("0.33.0", 63, 2) == (32, 31)
-    assert stage_layers("0.7.3", 61, 4) == (15, 15, 15, 16)
-    assert sum(stage_layers("0.33.0", 63, 4)) == 63
-
-
-def test_graphs_are_captured_for_small_batches_and_multiples_of_eight_and_sixteen():
-    assert capture_sizes(8, 2048) == (1, 2, 4, 8, 16)
-    assert len(capture_sizes(1024, 8192)) == 3 + 31 + 17
-    assert capture_sizes(1024, 8192)[-1] == 512
-    assert capture_sizes(1024, 8192, largest=1024)[-1] == 1024
