@@ -12,6 +12,7 @@ import typer
 
 from modelberth import stackfiles
 from modelberth.catalog import catalog
+from modelberth.catalog.headers import gguf_header, index_bytes, safetensors_tensors
 from modelberth.engines.choice import DEFAULT
 from modelberth.errors import ModelberthError, UnknownName, suggest
 from modelberth.estimate import outcome
@@ -47,6 +48,9 @@ def explain_command(
     input_tokens: Annotated[int | None, typer.Option(help="For speed: tokens of a prompt.")] = None,
     output_tokens: Annotated[int | None, typer.Option(help="For speed: tokens of an answer.")] = None,
     config: Annotated[Path | None, typer.Option(help="A config.json instead of a model of the catalog.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Its model.safetensors.index.json, or a *.safetensors or *.gguf file.")
+    ] = None,
     row: Annotated[str | None, typer.Option(help="A row of estimate as JSON, instead of all of these.")] = None,
     service: Annotated[str | None, typer.Option(help="The service of a stack.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="This figure only; may be repeated.")] = None,
@@ -77,6 +81,8 @@ def explain_command(
         "output_tokens": output_tokens,
     }
     stated = {name: value for name, value in fields.items() if value is not None}
+    if weights is not None:
+        stated["checkpoint_bytes"] = weights_bytes(weights)
     if service is not None:
         _only("--service", stated, config=config, row=row)
         found = _of_service(target, service)
@@ -135,9 +141,34 @@ def _object(text: str, name: str) -> dict[str, Any]:
     return cast(dict[str, Any], content)
 
 
+HEADER_BYTES = 64 * MIB
+"""Of a weights file, what is read: headers of the largest published files take a quarter of it."""
+
+
+def weights_bytes(path: Path) -> int:
+    """Stored bytes that an index or a header states. Raises :class:`ModelberthError`."""
+    if path.suffix == ".json":
+        return index_bytes(_object(_text(path), path.name))
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEADER_BYTES)
+    except OSError as error:
+        raise ModelberthError(f"{path}: {error.strerror}") from None
+    if path.suffix == ".gguf":
+        return gguf_header(head).bytes
+    return sum(tensor.bytes for tensor in safetensors_tensors(head).values())
+
+
+MOST_TEXT_BYTES = 16 * MIB
+
+
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MOST_TEXT_BYTES + 1)
+        if len(content) > MOST_TEXT_BYTES:
+            raise ModelberthError(f"{path}: more than {MOST_TEXT_BYTES // MIB} MiB, which no config.json has")
+        return content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ModelberthError(f"{path}: {reason}") from None

@@ -68,7 +68,8 @@ def fit_command(
 
 def _goal(objective: str, concurrency: int, input_tokens: int | None, output_tokens: int | None) -> Goal:
     if objective not in list(Objective):
-        raise UnknownName("objective", objective, suggest(objective, list(Objective)) or list(Objective))
+        known = [each.value for each in Objective]
+        raise UnknownName("objective", objective, suggest(objective, known) or known)
     if (input_tokens is None) != (output_tokens is None):
         raise ModelberthError("speed needs both --input-tokens and --output-tokens")
     wanted = Objective(objective)
@@ -96,6 +97,8 @@ def _on_one(asked: Question, answers: list[Cards], as_json: bool) -> bool:
         return fits
     for each in answers:
         typer.echo(f"{each.label}: {each.fit.verdict}, {each.fit.why}")
+    if last.fit.memory and last.fit.memory.assumes:
+        typer.echo(f"assumes {last.fit.memory.assumes}")
     typer.echo("\n".join(report.table(("memory of one GPU", "GiB", "arithmetic"), report.memory_rows(last.fit))))
     if largest and most:
         at_once = asked.sizing.concurrency or 1

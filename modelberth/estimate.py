@@ -14,6 +14,7 @@ from typing import Any, cast
 from modelberth import compatibility, speed
 from modelberth.catalog import Checkpoint, Gpu, Model, catalog
 from modelberth.catalog.configs import model_of
+from modelberth.compatibility import Subject
 from modelberth.errors import ModelberthError, UnknownName
 from modelberth.memory import (
     Memory,
@@ -23,6 +24,7 @@ from modelberth.memory import (
     Unsized,
     kv_bytes_per_token,
     memory_of,
+    offloadable,
     shape_of,
     stored_as,
     weights_of,
@@ -30,7 +32,7 @@ from modelberth.memory import (
 from modelberth.names import Quantization
 from modelberth.parallel import Served, refusals
 from modelberth.rows import Row, row_of
-from modelberth.speed import Server, Speed, Traffic, as_measured
+from modelberth.speed import Server, Speed, Traffic, as_measured, saturated
 from modelberth.units import GIB
 from modelberth.versions import key
 
@@ -107,27 +109,35 @@ PRINTED_AS = {"weights": ("weights", "latent copies", "rotary table"), "activati
 def outcome(row: Row) -> Outcome:
     """Memory, verdict and speed of one row. Raises :class:`ModelberthError` for what the catalog does not know."""
     stated = case_of(row)
+    refused = _refused(stated)
     try:
         sized = _sized(stated)
     except Unsized as why:
-        refused = "; ".join(_refusals(stated))
-        verdict = "does_not_fit" if refused else "unknown"
-        return Outcome(stated, verdict, refused or str(why), None, speed_of(stated, None))
+        verdict, reason = refused or ("unknown", str(why))
+        return Outcome(stated, verdict, reason, None, speed_of(stated, None))
     case, memory = min(sized, key=lambda each: each[1].kv_budget_bytes)
     memory = replace(memory, kv=sized[0][1].kv)
-    verdict, reason = _verdict(sized, case, memory)
+    verdict, reason = refused or _verdict(sized, case, memory)
     return Outcome(case, verdict, reason, memory, speed_of(case, memory))
 
 
-def _refusals(case: Case) -> Iterator[str]:
-    """Why the engine would not start whatever the memory: numbers of ranks, formats that it does not run."""
-    setup, engine = case.setup, case.row.engine
-    served = Served(engine, setup.engine_version, case.model, setup.quantization, setup.expert_parallel)
+def _refused(case: Case) -> tuple[str, str] | None:
+    """Why the engine would not start whatever the memory; unknown where only some of the versions meant refuse."""
+    why, *older = ("; ".join(_refusals(case, setup)) for setup in _versions(case))
+    if not why:
+        return None
+    return ("does_not_fit", why) if all(older) else ("unknown", f"engine_version: not stated, and {why}")
+
+
+def _refusals(case: Case, setup: Setup) -> Iterator[str]:
+    """Numbers of ranks, formats and GPUs that this version does not run."""
+    engine, version = case.row.engine, setup.engine_version
+    served = Served(engine, version, case.model, setup.quantization, setup.expert_parallel)
     for refusal in refusals(served, setup.ranks):
         yield f"{refusal.field}: {refusal.message}"
-    if setup.gpu and case.row.engine_version:
+    if setup.gpu:
         given = setup.quantization, setup.gpu, setup.kv_cache_dtype, case.model.architecture
-        for answer in compatibility.answers(engine, setup.engine_version, *given):
+        for answer in compatibility.answers(engine, version, *given):
             if answer.kind is compatibility.Kind.NO:
                 yield f"{answer.subject}: {answer.reason}"
 
@@ -159,10 +169,11 @@ def case_of(row: Row) -> Case:
     gpu = _gpu(row)
     checkpoint = catalog().checkpoint(row.checkpoint or row.model or "")
     quantization = _quantization(row, model, checkpoint)
+    known = catalog().file_bytes(model.id, quantization) if row.config is None else None
     setup = Setup(
         shape=shape_of(model),
-        stored=stored_as(model, quantization, checkpoint, row.checkpoint_bytes),
-        engine_version=row.engine_version or catalog().engine(row.engine).default_version,
+        stored=stored_as(model, quantization, checkpoint, row.checkpoint_bytes or known),
+        engine_version=_version(row),
         capacity_bytes=int((row.gpu_memory_gib or (gpu.visible_memory_gib if gpu else 0)) * GIB),
         gpu=gpu,
         ranks=Ranks(row.tensor_parallel, row.pipeline_parallel, row.data_parallel),
@@ -212,27 +223,61 @@ def _quantization(row: Row, model: Model, checkpoint: Checkpoint | None) -> str:
     return (named.quantization or Quantization.BF16).value
 
 
+def _version(row: Row) -> str:
+    """The version stated, or the catalog's. Raises :class:`ModelberthError` for one that nobody read."""
+    facts = catalog().engine(row.engine)
+    if row.engine_version is None:
+        return facts.default_version
+    stated, default = key(row.engine_version), key(facts.default_version)
+    oldest = key(facts.oldest_version) if facts.oldest_version else stated
+    if (stated[:1] != default[:1] and not facts.default_version.startswith("b")) or stated < oldest:
+        read = f"{facts.oldest_version} to {facts.default_version}" if facts.oldest_version else facts.default_version
+        raise ModelberthError(f"engine_version: {facts.name} {row.engine_version[:40]} was not read, only {read}")
+    return row.engine_version
+
+
 def _gpu(row: Row) -> Gpu | None:
     return None if row.gpu is None else catalog().gpu(row.gpu)
 
 
 def _verdict(sized: list[tuple[Case, Memory]], case: Case, memory: Memory) -> tuple[str, str]:
-    """What the engine refuses, or whether memory holds one request on every version that is meant; else unknown."""
-    if refused := [*_refusals(case)]:
-        return "does_not_fit", "; ".join(refused)
-    if case.setup.context is None:
+    """Whether memory holds one request, the same on every version that is meant; else unknown."""
+    if doubt := _doubt(sized[0][0]):
+        return "unknown", doubt
+    context, most = case.setup.context, case.model.max_position
+    if context is None:
         return "unknown", f"context: {case.model.id} states no maximum, and the row none"
-    verdict, reason = _held(memory, case.setup.context)
-    if {_held(each, case.setup.context)[0] for _, each in sized} != {verdict}:
+    own = case.row.checkpoint in (None, case.model.id, *case.model.aliases)
+    if own and most and context > most:
+        return "unknown", f"context: {context} is more than the {most} tokens that {case.model.id} was made for"
+    verdict, reason = _held(memory, context)
+    if {_held(each, context)[0] for _, each in sized} != {verdict}:
         return "unknown", f"engine_version: {reason} on {case.setup.engine_version}, not so on other versions"
+    if verdict == "does_not_fit" and (layers := offloadable(case.row.engine, case.setup)):
+        every = case.setup.shape.layers + 1
+        return (
+            "unknown",
+            f"{reason}; it would start with {layers} of {every} layers on the GPU if the host held the rest",
+        )
     return verdict, reason
+
+
+def _doubt(case: Case) -> str:
+    """What is not known of this engine on this accelerator; empty where something is."""
+    setup = case.setup
+    if setup.gpu is None:
+        return ""
+    given = setup.quantization, setup.gpu, setup.kv_cache_dtype, case.model.architecture
+    found = compatibility.answers(case.row.engine, setup.engine_version, *given)
+    unknown = (each for each in found if each.kind is compatibility.Kind.UNKNOWN)
+    return next((f"{each.subject}: {each.reason}" for each in unknown if each.subject is Subject.ACCELERATOR), "")
 
 
 def _held(memory: Memory, context: int) -> tuple[str, str]:
     need, least = memory.needed_bytes(context), memory.least_kv
     low, high = memory.kv_budget_range_bytes
     who = least.why if least and need == least.amount_bytes else f"one request of {context} tokens"
-    held = f"{who} needs {_gib(need)} GiB, {_gib(memory.kv_budget_bytes)} GiB are left"
+    held = f"{_gib(need)} GiB for {who}, {_gib(memory.kv_budget_bytes)} GiB are left"
     if need > high:
         return "does_not_fit", held
     if memory.spare_outside_bytes < 0:
@@ -245,13 +290,15 @@ def _held(memory: Memory, context: int) -> tuple[str, str]:
 
 
 def speed_of(case: Case, memory: Memory | None) -> Speed | None:
-    """Speed under the row's traffic; None when the row states none.
+    """Speed under the row's traffic, with as many requests as the cache holds where no batch is stated.
+
+    None when the row states no lengths.
 
     Ranks are read as the measured corpus states them (:func:`modelberth.speed.as_measured`). Requests that the KV cache
     has no room for wait; where the memory is not known, or read for other ranks, all are taken to run.
     """
     row, gpu, setup = case.row, case.setup.gpu, case.setup
-    if row.batch is None or row.input_tokens is None or row.output_tokens is None:
+    if row.input_tokens is None or row.output_tokens is None:
         return None
     if gpu is None:
         return Speed(reason="not known: a GPU of the catalog is needed")
@@ -265,8 +312,11 @@ def speed_of(case: Case, memory: Memory | None) -> Speed | None:
         selected_tokens=case.model.index_topk,
         kv_cache_dtype=row.kv_cache_dtype,
     )
-    server, traffic, notes = as_measured(stated, Traffic(row.batch, row.input_tokens, row.output_tokens))
+    traffic = Traffic(row.batch or 1, row.input_tokens, row.output_tokens)
+    server, traffic, notes = as_measured(stated, traffic)
     held = memory.kv.concurrency(max(0, memory.kv_budget_bytes), int(traffic.context)) if memory and not notes else 0
+    if row.batch is None:
+        return saturated(server, traffic, held, setup.max_num_seqs) if held >= 1 else None
     return replace(speed.estimate(server, traffic, held if held >= 1 else None), notes=notes)
 
 
@@ -294,7 +344,7 @@ def printed_terms(terms: Iterable[Term]) -> dict[str, tuple[Term, ...]]:
 
 def _memory_figures(memory: Memory, case: Case, ranges: dict[str, list[float]]) -> Answer:
     figures: Answer = {}
-    for name, terms in printed_terms(memory.terms).items():
+    for name, terms in printed_terms((*memory.terms, *beside(memory))).items():
         figures[name] = _gib(sum(term.amount_bytes for term in terms))
         ranges[name] = [_gib(sum(term.range_bytes[end] for term in terms)) for end in (0, 1)]
     bounds = memory.kv_budget_range_bytes
@@ -309,6 +359,11 @@ def _memory_figures(memory: Memory, case: Case, ranges: dict[str, list[float]]) 
         figures["max_concurrency"] = round(held[0], 3)
         ranges["max_concurrency"] = [round(bound, 3) for bound in held[1:]]
     return figures
+
+
+def beside(memory: Memory) -> Iterator[Term]:
+    """The activation of engines that keep it beside their budget: it is reported all the same."""
+    return (term for term in memory.outside if term.name in PRINTED_AS["activation"])
 
 
 def _sizes(case: Case, ranges: dict[str, list[float]]) -> Answer:
@@ -327,10 +382,15 @@ def _sizes(case: Case, ranges: dict[str, list[float]]) -> Answer:
 def _speed_figures(found: Speed, ranges: dict[str, list[float]]) -> Answer:
     if found.tpot_ms is None:
         return {"speed_reason": found.reason}
-    figures: Answer = {"tpot_ms": found.tpot_ms, "ttft_ms": found.ttft_ms}
+    figures: Answer = {
+        "tpot_ms": found.tpot_ms,
+        "ttft_ms": found.ttft_ms,
+        "output_tokens_per_s": found.output_tokens_per_s,
+    }
     if found.notes:
         figures["speed_note"] = "; ".join(found.notes)
-    for name, bounds in (("tpot_ms", found.tpot_range_ms), ("ttft_ms", found.ttft_range_ms)):
+    stated = (found.tpot_range_ms, found.ttft_range_ms, found.output_tokens_per_s_range)
+    for name, bounds in zip(("tpot_ms", "ttft_ms", "output_tokens_per_s"), stated, strict=True):
         if bounds:
             ranges[name] = list(bounds)
     return figures

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from modelberth.catalog import catalog
 from modelberth.engines.base import setup_of
-from modelberth.estimate import Answer, Case, Outcome, figures_of, printed_terms
+from modelberth.estimate import Answer, Case, Outcome, beside, figures_of, printed_terms
 from modelberth.memory import Memory, Setup, Term, Unsized, weights_of
 from modelberth.memory.gguf import BYTES_PER_BLOCK, Tensor, tensors
 from modelberth.memory.kv import cache_arithmetic, state_bytes, token_bytes
@@ -21,6 +21,7 @@ from modelberth.memory.weights import bytes_per_parameter, part_bytes, stage_par
 from modelberth.names import Quantization
 from modelberth.plan import Plan, sizing_of
 from modelberth.rows import Row
+from modelberth.speed import Speed
 from modelberth.speed import Term as SpeedTerm
 from modelberth.speed.constants import constants
 from modelberth.units import gib, tokens
@@ -93,10 +94,16 @@ def explain_plan(plan: Plan) -> Explanation:
     return explain(Outcome(Case(row, plan.model, setup), verdict, plan.fit.why, plan.fit.memory, None))
 
 
-IN_STEPS = frozenset({"kv_tokens", "max_concurrency"})
+IN_STEPS = frozenset({"kv_tokens", "max_concurrency", "output_tokens_per_s"})
 """Figures that are no sums."""
 
-UNITS = {"_gib": "GiB", "_ms": "ms", "kv_bytes_per_token": "B", "kv_tokens": "tokens", "max_concurrency": "requests"}
+UNITS = {
+    "_gib": "GiB",
+    "_ms": "ms",
+    "kv_bytes_per_token": "B",
+    "kv_tokens": "tokens",
+    "max_concurrency": "requests",
+} | {"output_tokens_per_s": "tokens/s"}
 
 
 def _unit(figure: str) -> str:
@@ -116,6 +123,8 @@ def _title(case: Case) -> str:
 
 
 def _notes(found: Outcome) -> Iterator[str]:
+    if found.memory and found.memory.assumes:
+        yield f"assumes {found.memory.assumes}"
     if found.memory:
         if found.case.row.engine_version is None:
             yield f"no engine version is stated: {found.case.setup.engine_version} leaves the least of those sized"
@@ -129,7 +138,7 @@ def _notes(found: Outcome) -> Iterator[str]:
 
 def _lines(found: Outcome) -> Iterator[tuple[str, tuple[Line, ...]]]:
     setup, memory = found.case.setup, found.memory
-    terms = memory.terms if memory else _weights(found)
+    terms = (*memory.terms, *beside(memory)) if memory else _weights(found)
     for figure, group in printed_terms(terms).items():
         yield figure, tuple(line for term in group for line in _term_lines(term, setup)) or (_nothing(found),)
     if memory:
@@ -143,6 +152,16 @@ def _lines(found: Outcome) -> Iterator[tuple[str, tuple[Line, ...]]]:
         engine = found.case.row.engine
         yield "tpot_ms", _speed_lines(found.speed.tpot_terms, TPOT_CONSTANTS, engine)
         yield "ttft_ms", _speed_lines(found.speed.ttft_terms, TTFT_CONSTANTS, engine)
+        yield "output_tokens_per_s", (_throughput_line(found.speed, found.case.row),)
+
+
+def _throughput_line(found: Speed, row: Row) -> Line:
+    running = f"{found.running or 0:,.0f} requests at once on each data parallel rank"
+    whose = "as many as the KV cache holds: " if row.batch is None else ""
+    formula = f"{whose}{running}, {row.output_tokens} tokens each in TTFT + {(row.output_tokens or 1) - 1} x TPOT"
+    amount, bounds = found.output_tokens_per_s or 0.0, found.output_tokens_per_s_range or (None, None)
+    low, high = bounds
+    return Line("throughput", amount, "tokens/s", formula, "the closed loop of TPOT and TTFT", low=low, high=high)
 
 
 def _nothing(found: Outcome) -> Line:

@@ -44,8 +44,8 @@ def speed_of(engine: str, sizing: Sizing, memory: Memory, traffic: Traffic) -> S
         selected_tokens=sizing.model.index_topk,
         kv_cache_dtype=sizing.kv_cache_dtype,
     )
-    length = traffic.input_tokens + traffic.output_tokens
-    return speed.estimate(server, traffic, memory.kv.concurrency(max(0, memory.kv_budget_bytes), length))
+    held = memory.kv.concurrency(max(0, memory.kv_budget_bytes), int(traffic.context))
+    return speed.estimate(server, traffic, held)
 
 
 def usd_per_million_tokens(usd_per_hour: float, replicas: int, found: Speed, traffic: Traffic) -> float | None:

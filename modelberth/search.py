@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from modelberth.catalog import Checkpoint, Format, Gpu, Model, catalog
+from modelberth.catalog import Checkpoint, Gpu, Model, catalog
 from modelberth.catalog.schema import Link
 from modelberth.engines import Accelerator, Sizing
 from modelberth.errors import ModelberthError, UnknownName, suggest
 from modelberth.fit import Fit, Sizer, Verdict, fit, sized_engines, sizer
+from modelberth.memory.kv import BYTES_PER_ELEMENT
 from modelberth.names import Quantization
 from modelberth.parallel import TENSOR_PARALLEL_SIZES
 from modelberth.placement import UNPLACED, Candidate, Choice, Demand, Loser, Site, choose
@@ -96,6 +97,14 @@ def question(
     if wanted is None:
         raise ModelberthError(f"the catalog states no maximum context of {model.id}; state one with --context")
     kind = _quantization(quantization, engine, model, checkpoint)
+    if kv_cache_dtype not in BYTES_PER_ELEMENT:
+        raise UnknownName(
+            "KV cache type", kv_cache_dtype, suggest(kv_cache_dtype, BYTES_PER_ELEMENT) or BYTES_PER_ELEMENT
+        )
+    if context and demand.typical_tokens and demand.typical_tokens > context:
+        raise ModelberthError(
+            f"typical_tokens {demand.typical_tokens} is more than context {context}: raise the context"
+        )
     sizing = Sizing(
         model=model,
         engine_version=catalog().engine(engine_id).default_version,
@@ -104,7 +113,7 @@ def question(
         context=wanted,
         concurrency=concurrency,
         kv_cache_dtype=kv_cache_dtype,
-        stored_bytes=_file_bytes(model, kind),
+        stored_bytes=catalog().file_bytes(model.id, kind),
         repository=checkpoint.repository if checkpoint else None,
     )
     return Question(engine, sizing, demand)
@@ -207,9 +216,3 @@ def _quantization(wanted: str | None, engine: Sizer, model: Model, checkpoint: C
         return AUTO_GGUF.value
     row = checkpoint or model
     return row.quantization.value if row.quantization else "bf16"
-
-
-def _file_bytes(model: Model, quantization: str) -> int | None:
-    """Size of the GGUF file of this format that the catalog knows."""
-    rows = catalog().checkpoints(model.id, quantization)
-    return next((row.bytes for row in rows if row.format is Format.GGUF and row.bytes), None)

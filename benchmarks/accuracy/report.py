@@ -69,7 +69,7 @@ TERMS = {
         "KV tokens, layers that differ", "tokens, given the KV budget that the engine printed", 10
     ),
     "activation": Heading("Activation", "GiB, the peak of the profile run", gib=0.5),
-    "overhead": Heading("Overhead", "GiB outside torch, with CUDA graphs from vLLM 0.21", gib=0.5),
+    "overhead": Heading("Overhead", "GiB outside torch, with CUDA graphs from vLLM 0.20", gib=0.5),
     "kv_budget": Heading("KV budget", "GiB per GPU left for the KV cache", 5),
     "max_concurrency": Heading("Concurrency", "requests of full length held at once", 10),
 }

@@ -44,7 +44,7 @@ SIXTEEN_BIT = ("bf16", "fp16")
 VERDICTS = ("fits", "does_not_fit", "unknown")
 KINDS = ("running", "failing", "documented", "odd")
 SMALLEST_BUDGET_GIB = 0.5
-GRAPHS_INSIDE_SINCE = "0.21"
+GRAPHS_INSIDE_SINCE = "0.20"
 """vLLM's CUDA graphs are counted inside its budget from here on."""
 
 MEMORY_TERMS = (

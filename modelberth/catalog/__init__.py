@@ -85,6 +85,11 @@ class Catalog:
         """The first checkpoint of this repository, None when the catalog has none. Reads all checkpoint files."""
         return self._first_checkpoints.get(repository)
 
+    def file_bytes(self, model_id: str, quantization: str) -> int | None:
+        """Size of the first GGUF file of a model in this format, None when the catalog has none."""
+        rows = self.checkpoints(model_id, quantization)
+        return next((row.bytes for row in rows if row.format is Format.GGUF and row.bytes), None)
+
     def gpu(self, gpu_id: str) -> Gpu:
         """The GPU of this id. Raises :class:`~modelberth.errors.UnknownName`."""
         return _named("GPU", gpu_id, self._gpus)

@@ -336,6 +336,8 @@ class Engine(Row):
     gpu_memory_utilization_default: tuple[Since, ...] = ()
     cudagraphs_in_budget: tuple[Since, ...] = ()
     batch_defaults: tuple[BatchDefault, ...] = ()
+    oldest_version: Text | None = None
+    """What came before was not read."""
     default_quantization: Quantization | None = None
     """Format of the file that it downloads when only a model is named; None: as the repository stores it."""
     sized_versions: tuple[Text, ...] = ()

@@ -40,6 +40,13 @@ def weights_of(engine: str, setup: Setup) -> tuple[Term, ...]:
     return (torch_terms.weights(setup, engine),)
 
 
+def offloadable(engine: str, setup: Setup) -> int:
+    """Layers that an engine which splits a model between GPU and host would put on the GPU; 0 for the others."""
+    if engine not in READ_GGUF or not setup.on_gpu or setup.gpu_layers is not None:
+        return 0
+    return ollama.placement(setup).layers
+
+
 READ_GGUF = frozenset({"llamacpp", "ollama"})
 
 __all__ = [
@@ -56,6 +63,7 @@ __all__ = [
     "gguf_bytes",
     "kv_bytes_per_token",
     "memory_of",
+    "offloadable",
     "safetensors_bytes",
     "shape_of",
     "stored_as",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 
 from modelberth.catalog import Checkpoint, Model, catalog
 from modelberth.memory.blocks import Blocks, Family
@@ -17,13 +17,17 @@ from modelberth.memory.terms import Unsized
 from modelberth.memory.weights import FOUR_BIT, Stored
 
 FAMILIES = {
+    "ArceeForCausalLM": Family(gate=False),
+    "BaiChuanForCausalLM": Family(),
     "BaichuanForCausalLM": Family(),
     "BailingMoeV2ForCausalLM": Family(qk_norm=True),
+    "ChatGLMForConditionalGeneration": Family(qkv_bias=True, rotary_share=0.5),
     "ChatGLMModel": Family(qkv_bias=True, rotary_share=0.5),
     "Cohere2ForCausalLM": Family(norms=1),
     "CohereForCausalLM": Family(norms=1),
     "DbrxForCausalLM": Family(),
     "DeciLMForCausalLM": Family(irregular=True),
+    "DeepseekForCausalLM": Family(),
     "DeepseekV2ForCausalLM": Family(),
     "DeepseekV32ForCausalLM": Family(),
     "DeepseekV3ForCausalLM": Family(),
@@ -42,6 +46,7 @@ FAMILIES = {
     "GemmaForCausalLM": Family(),
     "Glm4ForCausalLM": Family(qkv_bias=True, norms=4, rotary_share=0.5),
     "Glm4MoeForCausalLM": Family(qkv_bias=True, rotary_share=0.5),
+    "Glm4MoeLiteForCausalLM": Family(),
     "Glm4vForConditionalGeneration": Family(qkv_bias=True, norms=4),
     "Glm4vMoeForConditionalGeneration": Family(qkv_bias=True),
     "GlmForCausalLM": Family(qkv_bias=True, rotary_share=0.5),
@@ -53,6 +58,7 @@ FAMILIES = {
     "HunYuanDenseV1ForCausalLM": Family(qk_norm=True),
     "HunYuanMoEV1ForCausalLM": Family(qk_norm=True),
     "InternLM2ForCausalLM": Family(),
+    "InternLM3ForCausalLM": Family(),
     "KimiK25ForConditionalGeneration": Family(),
     "KimiK3ForConditionalGeneration": Family(kda=True),
     "KimiLinearForCausalLM": Family(kda=True),
@@ -62,11 +68,14 @@ FAMILIES = {
     "Llama4ForCausalLM": Family(),
     "Llama4ForConditionalGeneration": Family(),
     "LlamaForCausalLM": Family(),
+    "MellumForCausalLM": Family(qk_norm=True),
     "MiMoForCausalLM": Family(qkv_bias=True),
     "MiMoV2FlashForCausalLM": Family(sinks=True),
     "MiniCPM3ForCausalLM": Family(),
+    "MiniCPMForCausalLM": Family(),
     "MiniMaxM2ForCausalLM": Family(qk_norm=True, rotary_share=0.5),
     "MiniMaxM3ForCausalLM": Family(qk_norm=True, rotary_share=0.5),
+    "MiniMaxM3SparseForCausalLM": Family(qk_norm=True, rotary_share=0.5),
     "MiniMaxM3SparseForConditionalGeneration": Family(qk_norm=True, rotary_share=0.5),
     "Ministral3ForCausalLM": Family(),
     "Mistral3ForConditionalGeneration": Family(),
@@ -102,6 +111,7 @@ FAMILIES = {
     "SmolLM3ForCausalLM": Family(),
     "Step3p5ForCausalLM": Family(qk_norm=True),
     "Step3p7FlashForCausalLM": Family(qk_norm=True),
+    "Step3p7ForConditionalGeneration": Family(qk_norm=True),
 }
 
 
@@ -130,18 +140,20 @@ def _formats(row: Model | Checkpoint) -> tuple[tuple[str, str], ...]:
     return tuple((name, kind.value) for name, kind in row.formats.items())
 
 
-@cache
+@lru_cache(maxsize=2048)
 def _sibling(model: Model, quantization: str) -> Model | None:
     """A model of the catalog with this one's layers and widths, stored in ``quantization``."""
 
     def dimensions(row: Model) -> tuple[int | None, ...]:
-        return row.num_layers, row.hidden_size, row.num_attention_heads, row.num_experts, row.moe_intermediate_size
+        sizes = row.num_layers, row.hidden_size, row.num_attention_heads, row.vocab_size
+        return *sizes, row.num_experts, row.moe_intermediate_size
 
-    same = (row for row in catalog().models() if dimensions(row) == dimensions(model))
+    alike = (row for row in catalog().models() if row.architecture == model.architecture)
+    same = (row for row in alike if dimensions(row) == dimensions(model))
     return next((row for row in same if row.quantization == quantization), None)
 
 
-@cache
+@lru_cache(maxsize=2048)
 def shape_of(model: Model) -> Shape:
     """The shape of a model that can be sized. Raises :class:`Unsized` for the others, naming what is missing."""
     family = FAMILIES.get(model.architecture)

@@ -124,6 +124,9 @@ class Shape:
     rotary_elements: int = 0
     """Elements of the table of cosines and sines: positions x rotary width."""
 
+    def __hash__(self) -> int:
+        return hash((self.id, self.architecture, self.layers, self.hidden, self.vocab))
+
     @cached_property
     def parameters(self) -> int:
         """All parameters, every expert counted."""

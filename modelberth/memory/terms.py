@@ -127,6 +127,8 @@ class Memory:
     outside: tuple[Term, ...] = ()
     host: tuple[Term, ...] = ()
     least_kv: Least | None = None
+    assumes: str = ""
+    """Arguments that the figures hold for; an engine left to its own choices may take others."""
 
     @property
     def kv_bytes_per_token(self) -> int:

@@ -25,7 +25,7 @@ def weights(setup: Setup, engine: str, padded: Mapping[Part, float] | None = Non
     """
     shape, stored, ranks = setup.shape, setup.stored, setup.ranks
     try:
-        sizes = part_bytes(shape, stored, ranks) | dict(padded or {})
+        sizes = {**part_bytes(shape, stored, ranks), **(padded or {})}
         factor = as_loaded(shape, stored)
     except KeyError:
         raise Unsized(f"{engine} loads no {setup.quantization} weights") from None

@@ -142,6 +142,8 @@ def memory(setup: Setup) -> Memory:
         host=tuple(on_host(setup)),
         kv=plan,
         least_kv=_states(setup, plan),
+        assumes=f"--max-num-seqs {setup.max_num_seqs} --max-num-batched-tokens {setup.max_num_batched_tokens} "
+        f"--gpu-memory-utilization {setup.utilization:g}",
     )
 
 

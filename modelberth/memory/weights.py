@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil
+from types import MappingProxyType
 
 from modelberth.memory.shapes import Part, Role, Shape, Split, elements_on_rank
 from modelberth.memory.terms import Unsized
@@ -96,7 +98,8 @@ def bytes_per_parameter(kind: str, group_size: int | None = None, *, symmetric: 
     return 0.5 + (2 if symmetric else 2.5) / (group_size or 128)
 
 
-def part_bytes(shape: Shape, stored: Stored, ranks: Ranks = ONE) -> dict[Part, float]:
+@lru_cache(maxsize=1024)
+def part_bytes(shape: Shape, stored: Stored, ranks: Ranks = ONE) -> Mapping[Part, float]:
     """Bytes of every part on one rank of the first stage that holds it. Raises KeyError for a GGUF type."""
     experts = bool(shape.experts)
 
@@ -104,7 +107,7 @@ def part_bytes(shape: Shape, stored: Stored, ranks: Ranks = ONE) -> dict[Part, f
         each = bytes_per_parameter(stored.kind_of(part, experts=experts), stored.group_size, symmetric=stored.symmetric)
         return elements_on_rank(_padded(part), ranks.tensor, ranks.expert) * each
 
-    return {part: size(part) for part in shape.parts}
+    return MappingProxyType({part: size(part) for part in shape.parts})
 
 
 def fullest_stage(shape: Shape, sizes: Mapping[Part, float], stages: int = 1) -> int:
@@ -130,6 +133,7 @@ def safetensors_bytes(shape: Shape, stored: Stored | str, ranks: Ranks = ONE) ->
     return fullest_stage(shape, part_bytes(shape, stored, ranks), ranks.pipeline)
 
 
+@lru_cache(maxsize=1024)
 def assumed_range(shape: Shape, stored: Stored, ranks: Ranks = ONE) -> tuple[float, float]:
     """(low, high) factors on the weights of a checkpoint whose quantized parts nobody states.
 
@@ -156,6 +160,7 @@ def file_bytes(shape: Shape, stored: Stored) -> float:
     return safetensors_bytes(shape, stored) + stored.draft_layers * layered / shape.layers
 
 
+@lru_cache(maxsize=1024)
 def as_loaded(shape: Shape, stored: Stored) -> float:
     """What the checkpoint's files say beyond the formula, as a factor: 1 where they agree within two percent.
 

@@ -15,7 +15,7 @@ from toolchain.kube import Kube
 
 pytestmark = pytest.mark.engine
 
-CHAT: dict[str, Any] = {"model": "meta-llama/Llama-3.1-8B-Instruct", "context": 8192, "concurrency": 4, "pool": "l4"}
+CHAT: dict[str, Any] = {"model": "meta-llama/Llama-3.1-8B-Instruct", "context": 8192, "concurrency": 3, "pool": "l4"}
 CANARY = "hf_CanaryThatNobodyMayEverSee0123456789"
 
 BAD = {

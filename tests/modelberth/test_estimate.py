@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelberth.catalog import catalog
-from modelberth.estimate import answers
+from modelberth.estimate import answers, estimate
 from modelberth.rows import Row
 
 PROGRAM = Path(sys.executable).with_name("modelberth")
@@ -278,7 +278,7 @@ def test_tensor_parallel_ranks_that_do_not_divide_the_heads_never_fit(count: int
 
 
 def test_ranks_that_the_engine_refuses_never_fit_even_where_the_memory_is_not_known() -> None:
-    answer = answer_to(engine="tgi", model="Qwen/Qwen3-30B-A3B", tensor_parallel=8)
+    answer = answer_to(engine="tgi", engine_version="3.3.7", model="Qwen/Qwen3-30B-A3B", tensor_parallel=8)
     assert (answer["verdict"], answer["reason"]) == (
         "does_not_fit",
         "tensor_parallel: 8 does not divide the 4 KV heads of Qwen/Qwen3-30B-A3B",
@@ -524,3 +524,35 @@ def test_any_deployment_of_known_things_keeps_the_contract(**fields: Any) -> Non
     answer = answered(json.dumps({name: value for name, value in row.items() if value is not None}))
     keeps_its_contract(answer)
     assert not broken(answer), answer["reason"]
+
+
+@pytest.mark.parametrize("gpu", ["nvidia-t4", "nvidia-v100-16gb", "apple-m2-max-32gb"])
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tgi", "tensorrt_llm"])
+def test_what_no_version_runs_on_never_fits_though_none_is_stated(gpu: str, engine: str) -> None:
+    row = {"id": 1, "model": "Qwen/Qwen2.5-1.5B-Instruct", "gpu": gpu, "engine": engine, "context": 8192}
+    assert estimate(row)["verdict"] != "fits"
+
+
+@pytest.mark.parametrize("version", ["9.9", "0.5.3", "1.0"])
+def test_a_version_that_nobody_read_is_unknown(version: str) -> None:
+    answer = answer_to(engine_version=version)
+    assert answer["verdict"] == "unknown"
+    assert answer["reason"] == f"engine_version: vLLM {version} was not read, only 0.5.4 to 0.33.0"
+
+
+def test_a_context_beyond_what_the_model_was_made_for_is_unknown() -> None:
+    assert answer_to(context=10_000_000)["verdict"] == "unknown"
+    assert answer_to(context=10_000_000)["reason"].startswith("context: 10000000 is more than the ")
+
+
+def test_a_model_too_large_for_the_card_may_start_where_the_engine_splits_it_with_the_host() -> None:
+    row = {"id": 1, "model": "meta-llama/Llama-3.1-70B-Instruct", "gpu": "nvidia-rtx-4090", "engine": "ollama"}
+    answer = estimate(row | {"context": 8192})
+    assert answer["verdict"] == "unknown"
+    assert "with 42 of 81 layers on the GPU" in answer["reason"]
+
+
+def test_without_a_batch_speed_is_that_of_a_full_cache() -> None:
+    free, full = answer_to(input_tokens=512, output_tokens=128, batch=8), answer_to(input_tokens=512, output_tokens=128)
+    assert full["output_tokens_per_s"] > 2 * free["output_tokens_per_s"]
+    assert full["tpot_ms"] > free["tpot_ms"]

@@ -268,7 +268,7 @@ def test_running_requests_never_exceed_what_was_asked_nor_what_fits(most: float)
 
 
 def test_saturation_lets_in_what_fits_and_no_more_than_the_engine_takes(dense: Server) -> None:
-    few, many, limited = (saturated(dense, 1024, 1024, fit, 256) for fit in (50, 200, 5000))
+    few, many, limited = (saturated(dense, Traffic(1, 1024, 1024), fit, 256) for fit in (50, 200, 5000))
     assert (few.running, many.running, limited.running) == (50, 200, 256)
     tokens = [found.output_tokens_per_s or 0 for found in (few, many, limited)]
     assert tokens == sorted(set(tokens))
