@@ -337,13 +337,13 @@ def _unranked(candidate: Candidate, goal: Goal) -> str:
 
 
 def _rank(candidate: Candidate, objective: Objective) -> tuple[float, float, bool, float, int, float, str]:
-    """Best first; among equals the cheaper, the one with fewer GPUs, the one with less memory."""
+    """Best first; among equals (to a tenth of a ms per token) the cheaper, then fewer GPUs, then less memory."""
     found = candidate.speed
     first, second = 0.0, 0.0
     if objective is Objective.COST_PER_TOKEN:
         first = candidate.usd_per_million_tokens or 0.0
     elif objective is Objective.LATENCY and found:
-        first, second = found.tpot_ms or 0.0, found.ttft_ms or 0.0
+        first, second = round(found.tpot_ms or 0.0, 1), round(found.ttft_ms or 0.0)
     memory = candidate.sizing.accelerator.memory_bytes * candidate.sizing.tensor_parallel
     price = candidate.usd_per_hour
     return (first, second, price is None, price or 0.0, candidate.gpus, memory, candidate.site.machine.id)

@@ -35,7 +35,8 @@ def _why_best(objective: Objective, best: Candidate, fitting: int) -> str:
     if best.usd_per_hour is not None:
         price = f"{best.usd_per_hour:.2f} USD per hour on demand"
     if best.speed and objective is Objective.COST_PER_TOKEN:
-        return f"cheapest per token of {fitting} that fit, {best.usd_per_million_tokens:.2f} USD per million; {price}"
+        tokens = f"{best.usd_per_million_tokens:.2f} USD per million tokens, prompts and answers counted"
+        return f"cheapest per token of {fitting} that fit, {tokens}; {price}"
     if best.speed and objective is Objective.LATENCY:
         return f"fastest of {fitting} that fit, {best.speed.tpot_ms:.1f} ms per output token; {price}"
     if best.usd_per_hour is None:

@@ -198,10 +198,16 @@ def test_the_cost_of_pcie_stands_in_the_plan() -> None:
     assert why.startswith("as stated; over PCIe at 32 GB/s per GPU")
 
 
-def test_latency_takes_the_least_time_per_token_whatever_it_costs() -> None:
+def test_latency_takes_the_least_time_per_token_whatever_it_costs_and_of_equals_the_cheaper() -> None:
     choice = chosen(EVERYWHERE, goal=Goal(Objective.LATENCY, CHAT))
-    times = [each.speed.tpot_ms for each in every(choice) if each.speed and each.speed.tpot_ms]
+    speeds = [(each.speed, each.usd_per_hour) for each in every(choice) if each.speed and each.speed.tpot_ms]
+    times = [round(speed.tpot_ms or 0, 1) for speed, _ in speeds]
     assert times == sorted(times)
+    ranks = [
+        (round(speed.tpot_ms or 0, 1), round(speed.ttft_ms or 0), usd if usd is not None else float("inf"))
+        for speed, usd in speeds
+    ]
+    assert ranks == sorted(ranks)
     assert len(times) == len(every(choice)) > 10
     assert best_of(choice).sizing.tensor_parallel == 8
 
