@@ -16,7 +16,6 @@ from .options import child, register
 from .targets.base import Placed, Target
 from .weights import WeightStore
 
-PROBE_PERIOD_S = 10
 AWAIT_MARGIN_S = 300
 """Beyond the start-up budget: scheduling, node start and the awaiter's own polling."""
 
@@ -65,6 +64,7 @@ class EngineDeployment(pulumi.ComponentResource):
             downloads=plan.launch.download_port if weights.kind == "hub" else None,
         )
         filled = weights.fill(plan, placed)
+        self._settings = self._config_map() if plan.launch.files else None
         deployment = self._deployment(account, [guard, *filled])
         service = self._service(deployment)
         self._disruption_budget()
@@ -112,6 +112,9 @@ class EngineDeployment(pulumi.ComponentResource):
         if self._weights.kind != "hub":
             volume, mount = pods.weights_volume(self._weights.claim, read_only=True)
             volumes, mounts = [*volumes, volume], [*mounts, mount]
+        if self._settings:
+            volumes.append(pods.settings_volume(self._settings.metadata.name))
+            mounts.extend(pods.settings_mounts(launch.files))
         return core.PodSpecArgs(
             service_account_name=account.metadata.name,
             automount_service_account_token=False,
@@ -131,12 +134,10 @@ class EngineDeployment(pulumi.ComponentResource):
                     env=pods.environment(launch.env, launch.secret_env),
                     ports=[core.ContainerPortArgs(name="http", container_port=launch.port)],
                     resources=pods.resources(decision.host, decision.gpus_per_replica),
-                    startup_probe=self._probe(PROBE_PERIOD_S, -(-decision.startup_budget_s // PROBE_PERIOD_S)),
-                    readiness_probe=self._probe(5, 2),
-                    liveness_probe=self._probe(30, 5),
-                    lifecycle=core.LifecycleArgs(
-                        pre_stop=core.LifecycleHandlerArgs(exec_=core.ExecActionArgs(command=list(launch.pre_stop)))
-                    ),
+                    startup_probe=pods.probe(launch.probes.startup),
+                    readiness_probe=pods.probe(launch.probes.readiness),
+                    liveness_probe=pods.probe(launch.probes.liveness),
+                    lifecycle=pods.leaving(launch.leave_s),
                     security_context=pods.container_security(),
                     volume_mounts=mounts,
                 )
@@ -144,12 +145,14 @@ class EngineDeployment(pulumi.ComponentResource):
             volumes=volumes,
         )
 
-    def _probe(self, period_s: int, failures: int) -> k8s.core.v1.ProbeArgs:
-        return core.ProbeArgs(
-            http_get=core.HTTPGetActionArgs(path=self._plan.launch.health_path, port="http"),
-            period_seconds=period_s,
-            timeout_seconds=5,
-            failure_threshold=failures,
+    def _config_map(self) -> k8s.core.v1.ConfigMap:
+        """Settings files. Immutable and named anew by the engine when they change, so that a change rolls the pods."""
+        return core.ConfigMap(
+            f"{self._name}-settings",
+            metadata=self._meta(),
+            data={pods.settings_key(file.path): file.content for file in self._plan.launch.files},
+            immutable=True,
+            opts=child(self, provider=self._target.provider),
         )
 
     def _service(self, deployment: k8s.apps.v1.Deployment) -> k8s.core.v1.Service:

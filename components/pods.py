@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from modelberth.decision import Host
-from modelberth.engines.base import CACHE_MOUNT, HUB_TOKEN_MOUNT, WEIGHTS_MOUNT, SecretEnv
+from modelberth.engines.base import CACHE_MOUNT, HUB_TOKEN_MOUNT, WEIGHTS_MOUNT, ConfigFile, Probe, SecretEnv
 from modelberth.spec import SecretRef
 
 core = k8s.core.v1
@@ -57,6 +57,42 @@ def scratch(host: Host) -> tuple[list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.
     ]
     mounts = [core.VolumeMountArgs(name=name, mount_path=path) for name, (path, _, _) in sizes.items()]
     return volumes, mounts
+
+
+def probe(asked: Probe) -> k8s.core.v1.ProbeArgs:
+    """A probe of the serving port, or of a command in the container."""
+    return core.ProbeArgs(
+        http_get=core.HTTPGetActionArgs(path=asked.path, port="http") if asked.path else None,
+        exec_=core.ExecActionArgs(command=list(asked.command)) if asked.command else None,
+        period_seconds=asked.period_s,
+        timeout_seconds=asked.timeout_s,
+        failure_threshold=asked.failures,
+    )
+
+
+def leaving(seconds: int) -> k8s.core.v1.LifecycleArgs:
+    """The kubelet's own sleep before the signal to stop: it needs no program in the image (Kubernetes 1.30)."""
+    return core.LifecycleArgs(
+        pre_stop=core.LifecycleHandlerArgs(sleep=core.SleepActionArgs(seconds=seconds)),
+    )
+
+
+def settings_key(path: str) -> str:
+    """Key of a settings file in its ConfigMap."""
+    return path.strip("/").replace("/", "-")
+
+
+def settings_volume(config_map: pulumi.Input[str]) -> k8s.core.v1.VolumeArgs:
+    """The ConfigMap of an engine's settings."""
+    return core.VolumeArgs(name="settings", config_map=core.ConfigMapVolumeSourceArgs(name=config_map))
+
+
+def settings_mounts(files: Iterable[ConfigFile]) -> list[k8s.core.v1.VolumeMountArgs]:
+    """Each settings file where the engine looks for it."""
+    return [
+        core.VolumeMountArgs(name="settings", mount_path=file.path, sub_path=settings_key(file.path), read_only=True)
+        for file in files
+    ]
 
 
 def weights_volume(

@@ -90,15 +90,14 @@ class WeightStore(pulumi.ComponentResource):
         Nothing for a claim that is filled already or for the hub. A changed revision is a new Job and a new folder;
         services that read the same folder share its Job.
         """
-        fetch = plan.launch.fetch
-        if fetch is None or self.kind != "claim":
+        if not plan.launch.fetch or self.kind != "claim":
             return []
         folder = weights_folder(plan.decision)
         if folder not in self._filled:
-            self._filled[folder] = self._job(plan, fetch, placed)
+            self._filled[folder] = self._job(plan, placed)
         return [self._filled[folder]]
 
-    def _job(self, plan: Plan, fetch: Fetch, placed: Placed) -> k8s.batch.v1.Job:
+    def _job(self, plan: Plan, placed: Placed) -> k8s.batch.v1.Job:
         selector = fetch_labels(plan.service)
         labels = {**self._target.labels, **selector}
         name = f"{plan.service}-fetch"
@@ -120,7 +119,7 @@ class WeightStore(pulumi.ComponentResource):
                 active_deadline_seconds=limit_s,
                 template=core.PodTemplateSpecArgs(
                     metadata=meta.ObjectMetaArgs(labels=labels, annotations=dict(self._target.pod_annotations)),
-                    spec=self._pod(fetch, plan, placed),
+                    spec=self._pod(plan, placed),
                 ),
             ),
             opts=child(
@@ -131,11 +130,13 @@ class WeightStore(pulumi.ComponentResource):
             ),
         )
 
-    def _pod(self, fetch: Fetch, plan: Plan, placed: Placed) -> k8s.core.v1.PodSpecArgs:
+    def _pod(self, plan: Plan, placed: Placed) -> k8s.core.v1.PodSpecArgs:
         volumes, mounts = pods.scratch(FETCH_HOST)
         attached = [pods.weights_volume(self.claim, read_only=False)]
         if plan.spec.token:
             attached.append(pods.token_volume(plan.spec.token))
+        mounts = [*mounts, *(mount for _, mount in attached)]
+        steps = [_step(f"fetch-{index}", fetch, mounts) for index, fetch in enumerate(plan.launch.fetch[:-1])]
         return core.PodSpecArgs(
             restart_policy="OnFailure",
             automount_service_account_token=False,
@@ -144,18 +145,8 @@ class WeightStore(pulumi.ComponentResource):
             tolerations=pods.tolerations(placed.tolerations),
             affinity=self._affinity(plan, placed),
             security_context=pods.pod_security(),
-            containers=[
-                core.ContainerArgs(
-                    name="fetch",
-                    image=fetch.image,
-                    image_pull_policy="IfNotPresent",
-                    command=["sh", "-c", fetch.script],
-                    env=pods.environment(fetch.env),
-                    resources=pods.resources(FETCH_HOST, 0),
-                    security_context=pods.container_security(),
-                    volume_mounts=[*mounts, *(mount for _, mount in attached)],
-                )
-            ],
+            init_containers=steps or None,
+            containers=[_step("fetch", plan.launch.fetch[-1], mounts)],
             volumes=[*volumes, *(volume for volume, _ in attached)],
         )
 
@@ -165,3 +156,16 @@ class WeightStore(pulumi.ComponentResource):
             node_affinity=pods.in_zones(placed.zones),
             pod_affinity=pods.beside(service_labels(plan.service)) if exclusive else None,
         )
+
+
+def _step(name: str, fetch: Fetch, mounts: Sequence[k8s.core.v1.VolumeMountArgs]) -> k8s.core.v1.ContainerArgs:
+    return core.ContainerArgs(
+        name=name,
+        image=fetch.image,
+        image_pull_policy="IfNotPresent",
+        command=["sh", "-c", fetch.script],
+        env=pods.environment(fetch.env),
+        resources=pods.resources(FETCH_HOST, 0),
+        security_context=pods.container_security(),
+        volume_mounts=list(mounts),
+    )

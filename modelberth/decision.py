@@ -99,5 +99,5 @@ class Decision(_Frozen):
 
 def digest(decision: Decision) -> str:
     """SHA-256 of a decision, 64 hexadecimal digits. Prices, dates and sources are no part of it."""
-    canonical = json.dumps(decision.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(decision.model_dump(mode="json", exclude_none=True), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modelberth.engines.base import Accelerator, Engine, Fetch, Launch, SecretEnv, Sizing, Wishes
+from modelberth.engines.base import (
+    Accelerator,
+    ConfigFile,
+    Engine,
+    Fetch,
+    Group,
+    Launch,
+    Probe,
+    Probes,
+    SecretEnv,
+    Sizing,
+    Wishes,
+)
 from modelberth.engines.llamacpp import LlamaCpp
 from modelberth.engines.vllm import Vllm
 from modelberth.observed import Observed
@@ -18,4 +30,18 @@ def read(container: Mapping[str, Any]) -> Observed | None:
     return next((seen for engine in ENGINES.values() if (seen := engine.read(container))), None)
 
 
-__all__ = ["ENGINES", "Accelerator", "Engine", "Fetch", "Launch", "SecretEnv", "Sizing", "Wishes", "read"]
+__all__ = [
+    "ENGINES",
+    "Accelerator",
+    "ConfigFile",
+    "Engine",
+    "Fetch",
+    "Group",
+    "Launch",
+    "Probe",
+    "Probes",
+    "SecretEnv",
+    "Sizing",
+    "Wishes",
+    "read",
+]

@@ -72,11 +72,54 @@ class SecretEnv:
 
 @dataclass(frozen=True)
 class Fetch:
-    """The container that fills a weights volume once. ``script`` runs in ``sh``; everything variable is in ``env``."""
+    """A container that fills a weights volume. ``script`` runs in ``sh``; everything variable is in ``env``."""
 
     image: str
     script: str
     env: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A question that the kubelet asks a container: an HTTP path of its serving port, or a command that runs in it."""
+
+    path: str = ""
+    command: tuple[str, ...] = ()
+    period_s: int = 10
+    timeout_s: int = 5
+    failures: int = 3
+
+
+@dataclass(frozen=True)
+class Probes:
+    """``startup`` passes when the model is loaded, ``readiness`` while requests are taken, ``liveness`` while it is
+    worth waiting: a busy or loading server passes it.
+    """
+
+    startup: Probe
+    readiness: Probe
+    liveness: Probe
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A file of settings, mounted read-only at ``path``."""
+
+    path: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """The pods of a replica that several nodes hold: ``size`` with the first one, which takes the requests.
+
+    ``args`` and ``command`` are those of the other pods; ``port`` is where they meet the first.
+    """
+
+    size: int
+    args: tuple[str, ...]
+    port: int
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,15 +130,23 @@ class Launch:
     args: tuple[str, ...]
     env: tuple[tuple[str, str], ...]
     port: int
-    health_path: str
+    probes: Probes
     metrics_path: str
-    pre_stop: tuple[str, ...]
+    """Empty for an engine without metrics."""
+    leave_s: int
+    """Seconds between leaving the endpoints and the signal to stop: a plain sleep before it."""
     grace_s: int
+    """Seconds from leaving the endpoints to being killed."""
     download_port: int
     """Port of the hub that weights come from."""
     secret_env: tuple[SecretEnv, ...] = ()
     command: tuple[str, ...] = ()
-    fetch: Fetch | None = None
+    fetch: tuple[Fetch, ...] = ()
+    """Containers that fill the weights volume, one after the other."""
+    files: tuple[ConfigFile, ...] = ()
+    group: Group | None = None
+    metrics_port: int | None = None
+    """Port of the metrics, where it is not the serving one."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
-from modelberth.engines import fetch, flags
+from modelberth.engines import fetch, flags, lifecycle
 from modelberth.engines.base import (
     CACHE_MOUNT,
     WEIGHTS_MOUNT,
@@ -32,8 +32,10 @@ from modelberth.memory import Memory
 from modelberth.memory import llamacpp as model_of_memory
 from modelberth.observed import Observed
 
-LEAVE_ENDPOINTS_S = 10
-DRAIN_S = 120
+OUTLAST_S = lifecycle.LEAVE_ENDPOINTS_S + 120
+"""Seconds before the signal to stop: a busy llama-server (b10434, b11434) neither finishes its requests after it nor
+exits, so requests get their time before. What runs longer is cut off."""
+
 GGUF = re.compile(r"f16|q[2-8]_[0-9k](_[sml])?")
 _MANAGED = frozenset(
     [
@@ -112,11 +114,11 @@ class LlamaCpp:
             command=("/app/llama-server",) if wishes.image else (),
             download_port=download_port(wishes),
             port=self._facts.port,
-            health_path="/health",
+            probes=lifecycle.http_probes("/health", decision),
             metrics_path="/metrics",
-            pre_stop=("sh", "-c", _drain(self._facts.port, bool(wishes.api_key))),
-            grace_s=LEAVE_ENDPOINTS_S + DRAIN_S + 15,
-            fetch=fetch.single_file(image, decision, wishes) if decision.storage.kind == "claim" else None,
+            leave_s=OUTLAST_S,
+            grace_s=OUTLAST_S + lifecycle.EXIT_S,
+            fetch=(fetch.single_file(image, decision, wishes),) if decision.storage.kind == "claim" else (),
         )
 
     def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
@@ -170,13 +172,6 @@ def _model_arguments(decision: Decision, wishes: Wishes) -> list[str]:
             return ["--model", f"{WEIGHTS_MOUNT}/{wishes.weights_path}".rstrip("/")]
         case _:
             return ["--model", f"{WEIGHTS_MOUNT}/{weights_folder(decision)}/{source.file}"]
-
-
-def _drain(port: int, with_key: bool) -> str:
-    """Leave the endpoints, then wait until nothing is processed: a busy llama-server never exits on SIGTERM."""
-    key = ' -H "Authorization: Bearer $LLAMA_API_KEY"' if with_key else ""
-    busy = f"curl -fsS{key} http://127.0.0.1:{port}/metrics | grep -q '^llamacpp:requests_processing [1-9]'"
-    return f"sleep {LEAVE_ENDPOINTS_S}; i=0; while [ $i -lt {DRAIN_S} ] && {busy}; do sleep 1; i=$((i+1)); done"
 
 
 def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:

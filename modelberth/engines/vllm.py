@@ -9,7 +9,7 @@ from typing import Any
 from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
-from modelberth.engines import fetch, flags
+from modelberth.engines import fetch, flags, lifecycle
 from modelberth.engines.base import (
     CACHE_MOUNT,
     WEIGHTS_MOUNT,
@@ -34,8 +34,9 @@ from modelberth.memory import vllm as model_of_memory
 from modelberth.observed import Observed
 from modelberth.versions import key
 
-LEAVE_ENDPOINTS_S = 15
 DRAIN_S = 120
+"""Seconds that requests in flight have to finish (--shutdown-timeout): vLLM aborts them without it."""
+
 _MANAGED = frozenset(
     [
         "model",
@@ -157,11 +158,11 @@ class Vllm:
             command=("vllm", "serve") if wishes.image else (),
             download_port=download_port(wishes),
             port=self._facts.port,
-            health_path="/health",
+            probes=lifecycle.http_probes("/health", decision),
             metrics_path="/metrics",
-            pre_stop=("sleep", str(LEAVE_ENDPOINTS_S)),
-            grace_s=LEAVE_ENDPOINTS_S + DRAIN_S + 15,
-            fetch=fetch.snapshot(image, decision, wishes) if decision.storage.kind == "claim" else None,
+            leave_s=lifecycle.LEAVE_ENDPOINTS_S,
+            grace_s=lifecycle.LEAVE_ENDPOINTS_S + DRAIN_S + lifecycle.EXIT_S,
+            fetch=(fetch.snapshot(image, decision, wishes),) if decision.storage.kind == "claim" else (),
         )
 
     def unknown_flags(self, args: tuple[str, ...]) -> list[str]:

@@ -98,8 +98,9 @@ def test_whoever_waits_for_a_pod_waits_longer_than_the_pod_may_take(stack: str) 
 def test_a_pod_has_time_to_drain_before_it_is_killed(stack: str) -> None:
     for each in objects(stack, ":Deployment"):
         pod = each["inputs"]["spec"]["template"]["spec"]
-        assert pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
-        assert pod["terminationGracePeriodSeconds"] > 120
+        leaving_s = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert leaving_s >= 15
+        assert pod["terminationGracePeriodSeconds"] >= max(leaving_s + 15, 120)
 
 
 def test_gpu_pods_ask_for_as_many_gpus_as_tensor_parallel_ranks_and_tolerate_their_taint() -> None:

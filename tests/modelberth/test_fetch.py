@@ -67,8 +67,8 @@ def fetch_of(model: str, accelerator: str) -> Fetch:
         }
     )
     launch = plan("svc", StackSpec(target=Target(kind="existing"), services={"svc": spec})).launch
-    assert launch.fetch
-    return launch.fetch
+    (only,) = launch.fetch
+    return only
 
 
 def run(fetch: Fetch, endpoint: str, volume: Path, secrets: Path) -> subprocess.CompletedProcess[str]:
