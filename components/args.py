@@ -6,7 +6,7 @@ No defaults live here: what is left out is left to the spec.
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
-from modelberth.spec import Capacity, EngineName, KvCacheDtype, Objective, Profile, Quantization
+from modelberth.spec import Capacity, EngineName, KvCacheDtype, Objective, Profile, Quantization, Spread
 
 
 class ModelArgs(TypedDict):
@@ -161,8 +161,10 @@ class ServiceArgs(TypedDict):
     """Replicas that follow the load."""
     capacity: NotRequired[Sequence[Capacity]]
     """Ways to get machines, in order; default: the pool's."""
-    spread: NotRequired[str]
-    """How replicas are spread over nodes and zones."""
+    spread: NotRequired[Spread]
+    """How replicas are spread: prefer (zones, then nodes, where there is room), nodes or zones (or they wait), none."""
+    wave: NotRequired[int]
+    """Services of wave 2 are changed when those of wave 1 are ready, and not at all when one of them fails."""
     adapters: NotRequired[Sequence[AdapterArgs]]
     """LoRA adapters."""
     speculative: NotRequired[SpeculativeArgs]

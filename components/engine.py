@@ -91,7 +91,9 @@ class EngineDeployment(pulumi.ComponentResource):
                 selector=meta.LabelSelectorArgs(match_labels=self._selector),
                 strategy=k8s.apps.v1.DeploymentStrategyArgs(
                     type="RollingUpdate",
-                    rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=0, max_unavailable=1),
+                    rolling_update=k8s.apps.v1.RollingUpdateDeploymentArgs(
+                        max_surge=self._plan.rollout.max_surge, max_unavailable=self._plan.rollout.max_unavailable
+                    ),
                 ),
                 template=core.PodTemplateSpecArgs(
                     metadata=meta.ObjectMetaArgs(labels=self._labels, annotations=dict(self._target.pod_annotations)),
@@ -123,6 +125,7 @@ class EngineDeployment(pulumi.ComponentResource):
             node_selector=dict(self._placed.node_selector),
             tolerations=pods.tolerations(self._placed.tolerations),
             affinity=core.AffinityArgs(node_affinity=pods.in_zones(self._placed.zones)) if self._placed.zones else None,
+            topology_spread_constraints=pods.spread(self._plan.spec, self._selector) or None,
             security_context=pods.pod_security(),
             containers=[
                 core.ContainerArgs(

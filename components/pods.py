@@ -9,10 +9,13 @@ import pulumi_kubernetes as k8s
 
 from modelberth.decision import Host
 from modelberth.engines.base import CACHE_MOUNT, HUB_TOKEN_MOUNT, WEIGHTS_MOUNT, ConfigFile, Probe, SecretEnv
-from modelberth.spec import SecretRef
+from modelberth.names import Spread
+from modelberth.parts import SecretRef
+from modelberth.spec import ServiceSpec
 
 core = k8s.core.v1
 USER_ID = 20000
+ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 
 
 def pod_security() -> k8s.core.v1.PodSecurityContextArgs:
@@ -136,10 +139,27 @@ def beside(labels: Mapping[str, str]) -> k8s.core.v1.PodAffinityArgs:
     For whoever writes to a ReadWriteOnce volume that a server may hold: it is attached to one node at a time.
     """
     term = core.PodAffinityTermArgs(
-        topology_key="kubernetes.io/hostname",
+        topology_key=HOST,
         label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=dict(labels)),
     )
     return core.PodAffinityArgs(required_during_scheduling_ignored_during_execution=[term])
+
+
+def spread(spec: ServiceSpec, selector: Mapping[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgs]:
+    """Replicas over zones and nodes; none for a single one."""
+    if spec.replicas < 2 or spec.spread is Spread.NONE:
+        return []
+    required = {ZONE: spec.spread is Spread.ZONES, HOST: spec.spread is Spread.NODES}
+    return [
+        core.TopologySpreadConstraintArgs(
+            topology_key=key,
+            max_skew=1,
+            when_unsatisfiable="DoNotSchedule" if must else "ScheduleAnyway",
+            label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=dict(selector)),
+            match_label_keys=["pod-template-hash"],
+        )
+        for key, must in required.items()
+    ]
 
 
 def in_zones(zones: Iterable[str]) -> k8s.core.v1.NodeAffinityArgs | None:
@@ -147,7 +167,7 @@ def in_zones(zones: Iterable[str]) -> k8s.core.v1.NodeAffinityArgs | None:
     values = sorted(zones)
     if not values:
         return None
-    requirement = core.NodeSelectorRequirementArgs(key="topology.kubernetes.io/zone", operator="In", values=values)
+    requirement = core.NodeSelectorRequirementArgs(key=ZONE, operator="In", values=values)
     term = core.NodeSelectorTermArgs(match_expressions=[requirement])
     return core.NodeAffinityArgs(
         required_during_scheduling_ignored_during_execution=core.NodeSelectorArgs(node_selector_terms=[term])

@@ -49,16 +49,20 @@ def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMServi
         for name, pool in sorted(stack.pools.items())
     }
     stores = {name: _store(name, stack, target) for name in sorted(stack.weights)}
-    services = {}
-    for plan in settled.plans:
+    services: dict[str, LLMService] = {}
+    waves: dict[int, list[LLMService]] = {}
+    for plan in sorted(settled.plans, key=lambda plan: (plan.spec.wave, plan.service)):
+        earlier = [service for wave, members in waves.items() if wave < plan.spec.wave for service in members]
         services[plan.service] = LLMService(
             plan.service,
             cast(LLMServiceArgs, {}),
+            pulumi.ResourceOptions(depends_on=earlier),
             target=target,
             pool=pools.get(plan.decision.pool or ""),
             weights=stores.get(plan.decision.storage.store or ""),
             planned=plan,
         )
+        waves.setdefault(plan.spec.wave, []).append(services[plan.service])
     return services
 
 

@@ -16,6 +16,7 @@ from modelberth.cli_fit import fit_command
 from modelberth.errors import ModelberthError
 from modelberth.estimate import answers
 from modelberth.lock import changes, settle
+from modelberth.upgrade import consequences
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -47,6 +48,8 @@ def plan(
             raise ModelberthError("a bare spec has no plan lock; --update needs a stack file")
         for change in changes(stack.locked, settled.lock):
             typer.echo(("replaces machines: " if change.replaces_machines else "") + str(change))
+        for line in consequences(stack.spec, stack.locked, settled.plans):
+            typer.echo(f"  {line}")
         stackfiles.write_lock(stack.lock_path, settled.lock)
         typer.echo(f"written: {stack.lock_path}")
         return

@@ -21,7 +21,7 @@ from modelberth.engines import ENGINES
 from modelberth.errors import ModelberthError, UnknownName
 from modelberth.findings import Finding, Level, Refused, errors
 from modelberth.fit import Verdict
-from modelberth.plan import SCHEMA_VERSION, Plan, plan, replay
+from modelberth.plan import SCHEMA_VERSION, Plan, plan, replay, together
 from modelberth.spec import EngineName, Profile, Quantization, ServiceSpec, StackSpec
 from modelberth.units import MIB
 
@@ -249,7 +249,7 @@ def settle(
     if problems:
         raise Refused(dict.fromkeys(problems))
     decided = {each.service: each.decision for each in plans}
-    return Settled(tuple(plans), decided, tuple(better), tuple(new))
+    return Settled(together(stack, plans), decided, tuple(better), tuple(new))
 
 
 def _settle_one(

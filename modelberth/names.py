@@ -49,6 +49,15 @@ class Capacity(StrEnum):
     SPOT = "spot"
 
 
+class Spread(StrEnum):
+    """How replicas are spread: ``prefer`` is over zones and nodes where there is room."""
+
+    PREFER = "prefer"
+    NODES = "nodes"
+    ZONES = "zones"
+    NONE = "none"
+
+
 class Objective(StrEnum):
     """What the best of several machines is best at."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from modelberth.spec import EngineName, ModelRef, Part, PoolSpec, ServiceSpec, Traffic
+from modelberth.parts import ModelRef, Part, Traffic
+from modelberth.spec import EngineName, PoolSpec, ServiceSpec
 
 NOT_YET: dict[type[Part], frozenset[str]] = {
     ServiceSpec: frozenset(
         {
             "autoscaling",
             "capacity",
-            "spread",
             "adapters",
             "speculative",
             "slo",

@@ -12,13 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from modelberth.findings import Finding, Refused
 from modelberth.not_yet import ENGINES_NOT_YET, NOT_YET, TARGETS_NOT_YET
-from modelberth.spec import (
-    EngineName,
-    Part,
-    SecretRef,
-    ServiceSpec,
-    StackSpec,
-)
+from modelberth.parts import Part, SecretRef
+from modelberth.spec import EngineName, ServiceSpec, StackSpec
 
 PREFIX = "modelberth:"
 LONGEST_CHOICE = 24

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from modelberth.advice import advice, unsizable
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision, Host, Storage
 from modelberth.engines import ENGINES, Launch, Sizing, Wishes
 from modelberth.errors import UnknownName
-from modelberth.findings import Finding, Level, Refused, errors
-from modelberth.fit import Fit, Verdict, fit
+from modelberth.findings import Finding, Refused, errors
+from modelberth.fit import Fit, fit
 from modelberth.host import claim_gib, cpu_host, fetch_seconds, gpu_host, load_seconds, startup_budget_seconds
 from modelberth.objective import Goal, speed_of, usd_per_million_tokens
 from modelberth.placement import (
@@ -24,11 +25,11 @@ from modelberth.placement import (
     choose,
     grouped,
     kind_of,
-    nodes_needed,
 )
 from modelberth.reasons import also_fits, over_nodes, reasons_for
 from modelberth.resolve import Reason, Resolved, resolve
-from modelberth.spec import Profile, ServiceSpec, StackSpec, WeightsKind
+from modelberth.rollout import Rollout, Share, rollout
+from modelberth.spec import ServiceSpec, StackSpec, WeightsKind
 from modelberth.speed import Speed, Traffic
 
 SCHEMA_VERSION = 1
@@ -55,6 +56,7 @@ class Plan:
     reasons: tuple[Reason, ...]
     losers: tuple[Loser, ...]
     findings: tuple[Finding, ...]
+    rollout: Rollout
     locked: bool = False
     speed: Speed | None = None
     usd_per_million_tokens: float | None = None
@@ -108,7 +110,7 @@ def assemble(
     spec = stack.services[name]
     machine = catalog().machine(decision.machine_type)
     price = catalog().price(machine.id)
-    nodes = nodes_needed(spec.replicas, decision.gpus_per_replica, machine)
+    nodes = Share(decision, spec.replicas, spec.spread).nodes
     launch = ENGINES[decision.engine].launch(decision, wishes(name, stack))
     usd = nodes * price.usd_per_hour if price else None
     speed = _speed(spec, decision, resolved.model, answer)
@@ -126,9 +128,10 @@ def assemble(
         reasons=reasons,
         losers=losers,
         findings=(
-            *_advice(name, stack, decision, resolved.model, answer, usd),
-            *_unsizable(name, spec, decision, launch),
+            *advice(name, stack, decision, resolved.model, answer, usd),
+            *unsizable(name, spec, decision, launch),
         ),
+        rollout=rollout(Share(decision, spec.replicas, spec.spread), stack.pools),
         locked=locked,
         speed=speed,
         usd_per_million_tokens=_per_million(spec, speed, usd),
@@ -164,6 +167,22 @@ def _per_million(spec: ServiceSpec, speed: Speed | None, usd: float | None) -> f
     if speed is None or usd is None or traffic is None:
         return None
     return usd_per_million_tokens(usd, spec.replicas, speed, traffic)
+
+
+def together(stack: StackSpec, plans: Sequence[Plan]) -> tuple[Plan, ...]:
+    """The same plans, each rolled out beside the others: what one takes of a pool is no spare room of another."""
+    shares = {each.service: Share(each.decision, each.spec.replicas, each.spec.spread) for each in plans}
+    return tuple(
+        replace(
+            each,
+            rollout=rollout(
+                shares[each.service],
+                stack.pools,
+                [share for service, share in shares.items() if service != each.service],
+            ),
+        )
+        for each in plans
+    )
 
 
 def wishes(name: str, stack: StackSpec) -> Wishes:
@@ -309,56 +328,15 @@ def _nearest(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> str:
     return f"the nearest that would do: {best.label}{price}; or lower context or concurrency, or quantize"
 
 
-def _advice(
-    name: str, stack: StackSpec, decision: Decision, model: Model, answer: Fit, usd: float | None
-) -> Iterator[Finding]:
-    """Findings about a decision that holds: budget, pins, what the engine only half does."""
-    spec, path = stack.services[name], f"services.{name}"
-    if spec.budget and usd is None:
-        message = f"no price is known for {decision.machine_type}, so the budget cannot be checked"
-        yield Finding(
-            "budget-unknown", f"{path}.budget", message, "name a machine type with a price, or drop the budget"
-        )
-    elif spec.budget and usd is not None and usd > spec.budget.usd_per_hour:
-        message = f"{usd:.2f} USD per hour is over the budget of {spec.budget.usd_per_hour:.2f}"
-        yield Finding("budget", f"{path}.budget", message, "raise the budget, lower replicas, context or concurrency")
-    if decision.source.revision is None and decision.storage.kind != "existing-claim":
-        prod = stack.profile_of(name) is Profile.PROD
-        yield Finding(
-            "revision",
-            f"{path}.model.revision",
-            f"{decision.source.repository} is not pinned: what is served changes when its default branch moves",
-            f"set model: {{id: {decision.source.repository}, revision: the 40-digit commit}}",
-            Level.ERROR if prod else Level.WARNING,
-        )
-    if answer.verdict is Verdict.UNKNOWN:
-        yield Finding("too-close", path, answer.why, "plan anew, or lower context or concurrency", Level.WARNING)
-    if _needs_token(spec, decision, model):
-        message = f"{decision.source.repository} is gated: its hub gives it to accounts that accepted the licence"
-        yield Finding(
-            "gated", f"{path}.token", message, "token: {secret: NAME}, a Secret with a hub token", Level.WARNING
-        )
-    for note in answer.notes:
-        if note.level is not Level.ERROR:
-            yield Finding(note.code, f"{path}.{note.path}", note.message, note.remedy, note.level)
-
-
-def _needs_token(spec: ServiceSpec, decision: Decision, model: Model) -> bool:
-    own = decision.source.repository in (model.id, *model.aliases)
-    return bool(model.gated) and own and not spec.token and decision.storage.kind != "existing-claim"
-
-
-def _unsizable(name: str, spec: ServiceSpec, decision: Decision, launch: Launch) -> Iterator[Finding]:
-    """What arguments of a person's own change beyond the sum: the container is read back as a rule would read it."""
-    if not spec.extra_args:
-        return
-    image = catalog().engine(decision.engine).image("cuda" if decision.on_gpu else "cpu", decision.engine_version)
-    env = [{"name": variable, "value": value} for variable, value in launch.env]
-    env += [{"name": each.name, "valueFrom": "a Secret"} for each in launch.secret_env]
-    seen = ENGINES[decision.engine].read({"image": image, "args": launch.args, "env": env})
-    for fact, why in dict(seen.undecided if seen else ()).items():
-        message = f"--{fact.replace('_', '-')} cannot be planned: {why}"
-        yield Finding("extra-args", f"services.{name}.extra_args", message, "leave it out")
-
-
-__all__ = ["SCHEMA_VERSION", "Plan", "Reason", "Refused", "UnknownName", "plan", "replay", "sizing_of", "wishes"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Plan",
+    "Reason",
+    "Refused",
+    "UnknownName",
+    "plan",
+    "replay",
+    "sizing_of",
+    "together",
+    "wishes",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from modelberth.decision import digest
@@ -10,6 +11,7 @@ from modelberth.fit import Fit
 from modelberth.lock import Settled, advice
 from modelberth.placement import Loser, grouped
 from modelberth.plan import SCHEMA_VERSION, Plan
+from modelberth.rollout import Rollout
 from modelberth.speed import Speed
 from modelberth.units import GIB, duration, gib, tokens
 
@@ -50,6 +52,7 @@ def _service_json(plan: Plan) -> dict[str, Any]:
         "fit": fit_json(plan.fit),
         "image": plan.launch.image,
         "args": list(plan.launch.args),
+        "rollout": asdict(plan.rollout),
         "reasons": [{"subject": r.subject, "choice": r.choice, "why": r.why} for r in plan.reasons],
         "losers": [{"option": loser.label, "why": loser.why} for loser in plan.losers],
     }
@@ -160,6 +163,7 @@ def decided(plan: Plan) -> list[Row]:
         ("storage", _storage(plan), f"filled once in about {duration(plan.fetch_s)}" if plan.launch.fetch else ""),
         ("start-up", duration(decision.load_s), f"once weights are there; given up after {budget}"),
         *_shared(plan, why),
+        ("rollout", _steps(plan.rollout), plan.rollout.why),
         *([("speed", "of one replica", speed_words(plan.speed))] if plan.speed else []),
         ("cost", _cost(plan), f"list price of {plan.price_as_of}" if plan.price_as_of else "unknown"),
     ]
@@ -171,6 +175,10 @@ def _shared(plan: Plan, why: dict[str, str]) -> list[Row]:
     if "replicas" not in why:
         return []
     return [("replicas", str(plan.spec.replicas), why["replicas"])]
+
+
+def _steps(rollout: Rollout) -> str:
+    return "surge 1" if rollout.max_surge else "one at a time"
 
 
 def _source(plan: Plan) -> str:

@@ -12,7 +12,7 @@ from modelberth.engines.choice import automatic
 from modelberth.errors import UnknownName, suggest
 from modelberth.findings import Finding, Level
 from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, stored_as
-from modelberth.names import Objective
+from modelberth.names import Objective, Spread
 from modelberth.placement import accelerator_of, kind_of
 from modelberth.spec import EngineName, NodeLabels, Quantization, ServiceSpec, StackSpec, WeightsKind
 
@@ -63,6 +63,7 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
         allowed = ", ".join(spec.accelerators) or "what the pools offer"
         problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", _offers(stack)))
     problems.extend(_storage(spec, stack, engine, path))
+    problems.extend(_spread(spec, stack, path))
     problems.extend(_extra_args(spec, engine, path))
     if problems or source is None:
         return None, problems
@@ -262,6 +263,14 @@ def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Ite
     if store.kind is WeightsKind.HUB and not ENGINES[engine].pins_downloads:
         message = f"{engine} cannot be told a revision when it downloads for itself: what is served could change"
         yield Finding("storage", f"{path}.weights", message, "weights of kind claim, filled with a pinned revision")
+
+
+def _spread(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
+    """Zones that replicas must be spread over and that no pool has."""
+    pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
+    if spec.spread is Spread.ZONES and spec.replicas > 1 and pools and all(len(pool.zones) < 2 for pool in pools):
+        message = f"{spec.replicas} replicas cannot be spread over zones: no pool states two zones or more"
+        yield Finding("spread", f"{path}.spread", message, "zones: [A, B] of the pool, or spread: nodes")
 
 
 def _extra_args(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:

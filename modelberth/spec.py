@@ -7,28 +7,38 @@ that nothing implements yet are refused too, never ignored (modelberth.not_yet).
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from modelberth.fields import (
-    Commit,
     Digest,
     HttpUrl,
     LabelKey,
     LabelValue,
     Name,
-    Number,
     ObjectName,
     Registry,
     RelativePath,
-    SecretKey,
     Share,
     Text,
     Whole,
     own_namespace,
 )
-from modelberth.names import Capacity, Objective, Quantization
+from modelberth.names import Capacity, Objective, Quantization, Spread
+from modelberth.parts import (
+    Adapter,
+    Autoscaling,
+    Budget,
+    Expose,
+    ModelRef,
+    Part,
+    Secret,
+    Slo,
+    Speculative,
+    Traffic,
+    model_by_id,
+)
 
 
 class EngineName(StrEnum):
@@ -79,126 +89,10 @@ class NodeLabels(StrEnum):
     GENERIC = "generic"
 
 
-class Part(BaseModel):
-    """Base of all parts: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class SecretRef(Part):
-    """A secret by reference, never by value."""
-
-    secret: ObjectName
-    """Name of a Kubernetes Secret in the service's namespace."""
-    key: SecretKey = "token"
-    """Key inside that Secret."""
-
-
-def _secret_by_reference(value: Any) -> Any:
-    if isinstance(value, str):
-        raise ValueError("must be a reference {secret: NAME, key: KEY} to a Kubernetes Secret, never the secret itself")
-    return value
-
-
-Secret = Annotated[SecretRef, BeforeValidator(_secret_by_reference)]
-
-
-class ModelRef(Part):
-    """Which model, exactly."""
-
-    id: Text
-    """Repository id such as Qwen/Qwen2.5-7B-Instruct; a catalog id or alias."""
-    revision: Commit | None = None
-    """Commit of the repository (40 hexadecimal digits); required by profile prod."""
-    architecture: dict[str, Any] | None = None
-    """The model's config.json, for a model that the catalog does not know."""
-
-
-def _model_by_id(value: Any) -> Any:
-    return {"id": value} if isinstance(value, str) else value
-
-
-class Traffic(Part):
-    """Load that the service must carry."""
-
-    input_tokens: Whole
-    """Prompt tokens of one request."""
-    output_tokens: Whole
-    """Generated tokens of one request."""
-    requests_per_second: Number | None = None
-    """Requests per second, sustained."""
-    tokens_per_month: Number | None = None
-    """Input and output tokens per month."""
-
-
-class Autoscaling(Part):
-    """Replicas that follow the load."""
-
-    min: Whole
-    """Fewest replicas."""
-    max: Whole
-    """Most replicas."""
-    signal: Text = "queue"
-    """What the load is measured by; never CPU."""
-
-
-class Adapter(Part):
-    """A LoRA adapter."""
-
-    name: Name
-    """Name that requests use."""
-    source: Text
-    """Repository of the adapter."""
-    revision: Commit
-    """Commit of that repository."""
-    rank: Whole
-    """LoRA rank."""
-
-
-class Speculative(Part):
-    """Speculative decoding."""
-
-    method: Text
-    """draft_model, ngram, eagle3 or mtp."""
-    model: ModelRef | None = None
-    """Draft model, where the method has one."""
-    tokens: Whole
-    """Tokens proposed per step."""
-
-
-class Slo(Part):
-    """Latency promised to users."""
-
-    ttft_ms: Number | None = None
-    """Time to first token, milliseconds."""
-    tpot_ms: Number | None = None
-    """Time per output token, milliseconds."""
-
-
-class Budget(Part):
-    """What it may cost."""
-
-    usd_per_hour: Number
-    """US dollars per hour for all replicas, on-demand list price."""
-
-
-class Expose(Part):
-    """A door to the service from outside its cluster."""
-
-    kind: Text
-    """gateway or ingress."""
-    host: Text
-    """DNS name."""
-    tls_secret: ObjectName
-    """Secret that holds the certificate."""
-    source_ranges: tuple[Text, ...]
-    """CIDR ranges that may connect."""
-
-
 class ServiceSpec(Part):
     """One model, served."""
 
-    model: Annotated[ModelRef, BeforeValidator(_model_by_id, json_schema_input_type=str | ModelRef)]
+    model: Annotated[ModelRef, BeforeValidator(model_by_id, json_schema_input_type=str | ModelRef)]
     """Repository id, or {id, revision, architecture}."""
     context: Whole
     """Tokens that one request may hold, prompt and answer together."""
@@ -250,8 +144,10 @@ class ServiceSpec(Part):
     """Replicas that follow the load."""
     capacity: tuple[Capacity, ...] = ()
     """Ways to get machines, in order; default: the pool's."""
-    spread: Text | None = None
-    """How replicas are spread over nodes and zones."""
+    spread: Spread = Spread.PREFER
+    """How replicas are spread: prefer (zones, then nodes, where there is room), nodes or zones (or they wait), none."""
+    wave: Whole = 1
+    """Services of wave 2 are changed when those of wave 1 are ready, and not at all when one of them fails."""
     adapters: tuple[Adapter, ...] = ()
     """LoRA adapters."""
     speculative: Speculative | None = None

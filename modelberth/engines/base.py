@@ -14,7 +14,7 @@ from modelberth.decision import Decision
 from modelberth.findings import Finding, Level
 from modelberth.memory import Memory, Ranks, Setup, Unsized, shape_of, stored_as
 from modelberth.observed import Observed
-from modelberth.spec import SecretRef
+from modelberth.parts import SecretRef
 
 HUB_ENDPOINT = "https://huggingface.co"
 WEIGHTS_MOUNT = "/weights"

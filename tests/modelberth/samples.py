@@ -77,3 +77,8 @@ def flag_spellings(engine: str, version: str) -> dict[str, Any]:
     """The flag table of one engine version as it lies in the catalog: spelling -> [name, what it takes]."""
     path = ROOT / "modelberth" / "catalog" / "flags" / f"{engine}-{version}.json"
     return json.loads(path.read_text(encoding="utf-8"))["flags"]
+
+
+def stack_with(services: dict[str, Any], **keys: Any) -> StackSpec:
+    """A stack of several services."""
+    return parse.stack(stack_document(services, **keys))

@@ -241,7 +241,6 @@ def test_more_typical_tokens_than_context_are_refused() -> None:
     [
         ("autoscaling", {"min": 1, "max": 2}),
         ("capacity", ["spot"]),
-        ("spread", "zone"),
         ("adapters", [{"name": "a", "source": "b", "revision": "0" * 40, "rank": 8}]),
         ("speculative", {"method": "ngram", "tokens": 2}),
         ("slo", {"ttft_ms": 200}),

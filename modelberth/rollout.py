@@ -1,0 +1,68 @@
+"""How a changed service is rolled out: from spare GPUs, with the consequence said.
+
+A rollout that waits for a GPU nobody frees never ends, so pods only surge where the pool has room for one more replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelberth.catalog import catalog
+from modelberth.decision import Decision
+from modelberth.names import Spread
+from modelberth.placement import nodes_needed, replicas_per_node
+from modelberth.spec import PoolSpec
+from modelberth.units import duration
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Pods that a rolling update may add and take away at a time, and what users notice."""
+
+    max_surge: int
+    max_unavailable: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one service takes of a pool."""
+
+    decision: Decision
+    replicas: int
+    spread: Spread = Spread.PREFER
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that its replicas take; one each where no two may share one."""
+        if self.spread is Spread.NODES:
+            return self.replicas
+        gpus = self.decision.gpus_per_replica
+        return nodes_needed(self.replicas, gpus, catalog().machine(self.decision.machine_type))
+
+
+def rollout(mine: Share, pools: Mapping[str, PoolSpec], others: Sequence[Share] = ()) -> Rollout:
+    """Surge where one more replica has a place, else one at a time. ``others`` are the other services of the stack."""
+    spare = _spare(mine, pools, others)
+    load = duration(mine.decision.load_s)
+    if spare:
+        return Rollout(1, 0, f"a new replica starts on {spare} before an old one stops: none is missing meanwhile")
+    if mine.replicas == 1:
+        return Rollout(0, 1, f"no spare capacity: the only replica stops before the new one starts, down about {load}")
+    left = f"{mine.replicas - 1} of {mine.replicas} replicas serve"
+    return Rollout(0, 1, f"no spare capacity: one replica at a time stops first, {left} for about {load} each")
+
+
+def _spare(mine: Share, pools: Mapping[str, PoolSpec], others: Sequence[Share]) -> str:
+    """Where one more replica would run; empty when nowhere that is known."""
+    decision = mine.decision
+    machine = catalog().machine(decision.machine_type)
+    free_here = mine.nodes * replicas_per_node(decision.gpus_per_replica, machine) - mine.replicas
+    if decision.on_gpu and free_here > 0:
+        return "a free GPU of its node" if decision.gpus_per_replica == 1 else "free GPUs of its node"
+    pool = pools.get(decision.pool or "")
+    if pool is None or decision.storage.access_mode == "ReadWriteOnce":
+        return ""
+    taken = mine.nodes + sum(each.nodes for each in others if each.decision.pool == decision.pool)
+    return f"another node of pool {decision.pool}" if taken < pool.max_nodes else ""

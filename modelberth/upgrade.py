@@ -1,0 +1,57 @@
+"""What a changed decision means for running pods: image, flags, environment, memory for the KV cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from modelberth.lock import Lock
+from modelberth.plan import Plan, replay
+from modelberth.spec import StackSpec
+from modelberth.units import gib, tokens
+
+
+def consequences(stack: StackSpec, before: Lock, after: Sequence[Plan]) -> Iterator[str]:
+    """One line per thing that differs in the pods of a service that was decided before and is decided differently."""
+    for plan in after:
+        old = before.get(plan.service)
+        if old is None or old == plan.decision:
+            continue
+        was = replay(plan.service, stack, old)
+        changed = list(_differences(was, plan))
+        yield from (f"{plan.service}: {line}" for line in changed)
+        if changed:
+            yield f"{plan.service}: pods restart: {plan.rollout.why}"
+
+
+def _differences(was: Plan, now: Plan) -> Iterator[str]:
+    if was.launch.image != now.launch.image:
+        yield f"image {was.launch.image} -> {now.launch.image}"
+    yield from _changed("flag", _flags(was.launch.args), _flags(now.launch.args))
+    yield from _changed("variable", dict(was.launch.env), dict(now.launch.env))
+    if was.fit.memory and now.fit.memory and was.fit.memory.kv_tokens != now.fit.memory.kv_tokens:
+        budgets = f"{gib(was.fit.memory.kv_budget_bytes)} -> {gib(now.fit.memory.kv_budget_bytes)}"
+        counts = f"{tokens(was.fit.memory.kv_tokens)} -> {tokens(now.fit.memory.kv_tokens)}"
+        yield f"KV budget {budgets}, {counts} tokens"
+
+
+def _changed(kind: str, was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted({*was, *now}):
+        if name not in now:
+            yield f"{kind} {name} is gone"
+        elif name not in was:
+            yield f"{kind} {name} is new" + (f": {now[name]}" if now[name] else "")
+        elif was[name] != now[name]:
+            yield f"{kind} {name} {was[name]} -> {now[name]}"
+
+
+def _flags(args: Sequence[str]) -> dict[str, str]:
+    """Flag -> what follows it. What stands before the first flag goes by the name `model`."""
+    found: dict[str, str] = {}
+    name = "model"
+    for word in args:
+        if word.startswith("-"):
+            name = word
+            found.setdefault(name, "")
+        else:
+            found[name] = f"{found.get(name, '')} {word}".strip()
+    return found

@@ -1,0 +1,53 @@
+"""A raised engine version shows, per service, what changes in its pods before anything is written."""
+
+from __future__ import annotations
+
+from modelberth.lock import settle
+from modelberth.upgrade import consequences
+from tests.modelberth.samples import stack_with
+
+SERVICES = {
+    "chat": {"model": "Qwen/Qwen2.5-7B-Instruct", "context": 4096, "concurrency": 4, "accelerators": ["nvidia-l4"]},
+    "pinned": {
+        "model": "Qwen/Qwen2.5-7B-Instruct",
+        "context": 4096,
+        "concurrency": 4,
+        "accelerators": ["nvidia-l4"],
+        "engine_version": "0.32.0",
+    },
+}
+
+
+def versions(version: str) -> dict[str, object]:
+    return {"defaults": {"engine_versions": {"vllm": version}}}
+
+
+def test_raising_the_stacks_version_names_image_and_pods_of_every_service_that_is_not_pinned() -> None:
+    before = settle(stack_with(SERVICES, **versions("0.32.0")), {}).lock
+    raised = stack_with(SERVICES, **versions("0.33.0"))
+    lines = list(consequences(raised, before, settle(raised, before, update=True).plans))
+    assert "chat: image vllm/vllm-openai:v0.32.0 -> vllm/vllm-openai:v0.33.0" in lines
+    assert any(line.startswith("chat: pods restart: no spare") for line in lines)
+    assert not [line for line in lines if line.startswith("pinned")]
+
+
+def test_a_longer_context_names_the_flag_that_changes() -> None:
+    stack = stack_with(SERVICES)
+    before = settle(stack, {}).lock
+    longer = stack_with({**SERVICES, "chat": {**SERVICES["chat"], "context": 8192}})
+    lines = list(consequences(longer, before, settle(longer, before, update=True).plans))
+    assert "chat: flag --max-model-len 4096 -> 8192" in lines
+
+
+def test_a_changed_utilization_names_the_kv_budget() -> None:
+    stack = stack_with(SERVICES)
+    before = settle(stack, {}).lock
+    less = stack_with({**SERVICES, "chat": {**SERVICES["chat"], "gpu_memory_utilization": 0.9}})
+    lines = list(consequences(less, before, settle(less, before, update=True).plans))
+    assert any(line.startswith("chat: KV budget") and "tokens" in line for line in lines)
+
+
+def test_nothing_is_said_of_a_service_that_stays_as_it_is() -> None:
+    stack = stack_with(SERVICES)
+    settled = settle(stack, {})
+    assert list(consequences(stack, settled.lock, settled.plans)) == []
