@@ -21,6 +21,7 @@ STACKS = {
     "local": ROOT / "stacks" / "Pulumi.local.yaml",
     "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml",
     "exposed": GOLDEN / "exposed" / "Pulumi.exposed.yaml",
+    "autoscaled": GOLDEN / "autoscaled" / "spec.yaml",
 }
 
 Registration = dict[str, Any]
