@@ -92,8 +92,8 @@ class Questions:
 class Snapshot:
     """What was seen of a cluster. None where we may not look.
 
-    ``served`` holds (API, kind), ``objects`` None for one that does not exist; ``refused`` (verb, kind) of ours that
-    may not be created, ``unseen`` what else the credentials may not read.
+    ``served`` holds (API, kind), and (API, "") for every API that answers; ``objects`` None for one that does not
+    exist; ``refused`` (verb, kind) of ours that may not be created, ``unseen`` what else the credentials may not read.
     """
 
     server: str
@@ -111,8 +111,8 @@ class Snapshot:
 def questions(stack: StackSpec, plans: Sequence[Plan]) -> Questions:
     """What to look at."""
     refs = tuple(dict.fromkeys(each.ref for each in named(stack, plans)))
-    ours = created(plans)
-    apis = {need.api for need in needs(plans)} | {api for api, _ in ours} | {ref.api for ref in refs}
+    ours = created(stack, plans)
+    apis = {need.api for need in needs(stack, plans)} | {api for api, _ in ours} | {ref.api for ref in refs}
     return Questions(stack.target.namespace, refs, ours, tuple(sorted(apis)))
 
 
@@ -122,7 +122,7 @@ def judge(stack: StackSpec, plans: Sequence[Plan], seen: Snapshot) -> list[Findi
         *_version(seen),
         *_leave(stack, seen),
         *_namespace(stack, seen),
-        *_apis(plans, seen),
+        *_apis(stack, plans, seen),
         *_nodes(stack, plans, seen),
         *_storage(stack, plans, seen),
         *_objects(stack, plans, seen),
@@ -168,13 +168,14 @@ def _namespace(stack: StackSpec, seen: Snapshot) -> Iterator[Finding]:
     yield _found(path, message, out, Level.WARNING)
 
 
-def _apis(plans: Sequence[Plan], seen: Snapshot) -> Iterator[Finding]:
+def _apis(stack: StackSpec, plans: Sequence[Plan], seen: Snapshot) -> Iterator[Finding]:
     missing: dict[tuple[str, str, str, str], list[str]] = {}
-    for need in needs(plans):
+    for need in needs(stack, plans):
         if (need.api, need.kind) not in seen.served:
             missing.setdefault((need.path, need.api, need.name, need.installed_by), []).append(need.kind)
     for (path, api, name, installed_by), kinds in missing.items():
-        message = f"the cluster has no {' and no '.join(kinds)} ({api}): {name} is installed by you, not by this stack"
+        lacks = f"{' and no '.join(kinds)} ({api})" if kinds != [""] else api
+        message = f"the cluster has no {lacks}: {name} is installed by you, not by this stack"
         yield _found(path, message, installed_by)
 
 
@@ -210,7 +211,7 @@ def _enough(
     if not nodes:
         yield _found(path, f"no node that takes pods has {shown}", f"correct the pool, or {grows}", level)
         return
-    wanted = sum(plan.spec.replicas * plan.decision.gpus_per_replica for plan in users)
+    wanted = sum(plan.spec.fewest_replicas * plan.decision.gpus_per_replica for plan in users)
     offered = sum(node.gpus for node in nodes)
     if wanted and not offered:
         message = f"{_count(len(nodes), 'node')} with {shown} and none offers {GPU}: no device plugin"
@@ -218,7 +219,7 @@ def _enough(
     elif offered < wanted:
         message = f"services need {wanted} GPUs, {_count(len(nodes), 'node')} with {shown} offer {offered}"
         yield _found(path, message, grows, level)
-    elif not wanted and len(nodes) < (needed := sum(plan.nodes for plan in users)):
+    elif not wanted and len(nodes) < (needed := sum(plan.spec.fewest_replicas for plan in users)):
         message = f"services need {_count(needed, 'node')}, {len(nodes)} with {shown} take pods"
         yield _found(path, message, grows, level)
     largest = max(plan.decision.tensor_parallel if plan.decision.on_gpu else 0 for plan in users)

@@ -13,26 +13,34 @@ from importlib.resources import files
 from modelberth.catalog.loader import index, read_rows
 from modelberth.catalog.schema import Row
 from modelberth.doors import GATEWAY_API, INFERENCE_API, controllers
-from modelberth.names import Affinity, DoorKind
+from modelberth.names import Affinity, DoorKind, Scaler
 from modelberth.plan import Plan
 from modelberth.spec import StackSpec, WeightsKind
 
 TLS_KEYS = ("tls.crt", "tls.key")
 
-ASKED: Mapping[str, Callable[[Plan], str]] = {
-    "lws": lambda plan: "pipeline_parallel" if plan.decision.pipeline_parallel > 1 else "",
-    "keda": lambda plan: "autoscaling" if plan.spec.autoscaling else "",
+ASKED: Mapping[str, Callable[[StackSpec, Plan], str]] = {
+    "lws": lambda _, plan: f"services.{plan.service}.pipeline_parallel" if plan.decision.pipeline_parallel > 1 else "",
+    "keda": lambda _, plan: f"services.{plan.service}.autoscaling" if _scaled_by(plan, Scaler.KEDA) else "",
+    "custom-metrics": lambda _, plan: f"services.{plan.service}.autoscaling" if _scaled_by(plan, Scaler.HPA) else "",
+    "prometheus-operator": lambda stack, _: (
+        "defaults.monitoring.operator" if stack.defaults.monitoring.operator else ""
+    ),
 }
-"""Add-on -> the field of a service that asks for it; empty where the plan does without."""
+"""Add-on -> the field of the stack that asks for it; empty where the plan does without."""
+
+
+def _scaled_by(plan: Plan, scaler: Scaler) -> bool:
+    return plan.scaling is not None and plan.scaling.scaler is scaler
 
 
 class AddOn(Row):
-    """An API that somebody installs. ``kind`` stands for all of its kinds."""
+    """An API that somebody installs, and the kinds of it that a plan creates; none where it only asks the API."""
 
     id: str
     name: str
     api: str
-    kind: str = ""
+    kinds: tuple[str, ...] = ()
     installed_by: str
 
 
@@ -44,13 +52,17 @@ def add_ons() -> Mapping[str, AddOn]:
 
 @dataclass(frozen=True)
 class Need:
-    """A kind that must be served, who needs it, and who installs it."""
+    """A kind that must be served, who needs it, and who installs it. An empty kind stands for the API as a whole.
+
+    ``created`` is whether the stack creates objects of it.
+    """
 
     api: str
     kind: str
     path: str
     name: str
     installed_by: str
+    created: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,21 +93,22 @@ class Named:
     vital: bool = True
 
 
-def needs(plans: Sequence[Plan]) -> tuple[Need, ...]:
-    """Every API that is not part of Kubernetes, once per kind."""
+def needs(stack: StackSpec, plans: Sequence[Plan]) -> tuple[Need, ...]:
+    """Every API that is not part of Kubernetes itself, once per kind."""
     found: dict[tuple[str, str], Need] = {}
     for plan in plans:
-        for need in _needs(plan):
+        for need in _needs(stack, plan):
             found.setdefault((need.api, need.kind), need)
     return tuple(found.values())
 
 
-def _needs(plan: Plan) -> Iterator[Need]:
+def _needs(stack: StackSpec, plan: Plan) -> Iterator[Need]:
     path = f"services.{plan.service}"
     for name, asks in ASKED.items():
-        if field := asks(plan):
+        if field := asks(stack, plan):
             row = add_ons()[name]
-            yield Need(row.api, row.kind, f"{path}.{field}", row.name, row.installed_by)
+            for kind in row.kinds or ("",):
+                yield Need(row.api, kind, field, row.name, row.installed_by, created=bool(kind))
     if plan.door is None or plan.spec.expose is None:
         return
     facts = controllers()[plan.spec.expose.controller]
@@ -107,7 +120,7 @@ def _needs(plan: Plan) -> Iterator[Need]:
             yield Need(each.api_version, each.kind, f"{path}.expose", name, installed_by)
     if plan.spec.expose.affinity is Affinity.PREFIX:
         row = add_ons()["inference-extension"]
-        yield Need(row.api, "InferencePool", f"{path}.expose.affinity", row.name, row.installed_by)
+        yield Need(row.api, "InferencePool", f"{path}.expose.affinity", row.name, row.installed_by, created=False)
 
 
 def named(stack: StackSpec, plans: Sequence[Plan]) -> tuple[Named, ...]:
@@ -161,7 +174,7 @@ def _way_in(stack: StackSpec, plan: Plan) -> Iterator[Named]:
         )
 
 
-def created(plans: Sequence[Plan]) -> tuple[tuple[str, str], ...]:
+def created(stack: StackSpec, plans: Sequence[Plan]) -> tuple[tuple[str, str], ...]:
     """(API, kind) of every namespaced object that a stack of these plans creates."""
     found = {
         ("v1", "ServiceAccount"),
@@ -175,5 +188,9 @@ def created(plans: Sequence[Plan]) -> tuple[tuple[str, str], ...]:
             found.add(("v1", "ConfigMap"))
         if plan.decision.storage.kind == "claim":
             found |= {("v1", "PersistentVolumeClaim"), ("batch/v1", "Job")}
-        found |= {(each.api_version, each.kind) for each in (plan.door.objects if plan.door else ())}
+        if plan.spec.expose and plan.spec.expose.kind is DoorKind.INGRESS:
+            found.add(("networking.k8s.io/v1", "Ingress"))
+        if _scaled_by(plan, Scaler.HPA):
+            found.add(("autoscaling/v2", "HorizontalPodAutoscaler"))
+    found |= {(need.api, need.kind) for need in needs(stack, plans) if need.created}
     return tuple(sorted(found))

@@ -265,16 +265,43 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
 
 
 def test_a_plan_over_nodes_needs_leader_worker_sets() -> None:
-    (plan,) = plans_of(stack_of())
-    assert needs([plan]) == ()
+    stack = stack_of()
+    (plan,) = plans_of(stack)
+    assert needs(stack, [plan]) == ()
     split = replace(plan, decision=plan.decision.model_copy(update={"pipeline_parallel": 2}))
-    (need,) = needs([split])
+    (need,) = needs(stack, [split])
     assert (need.kind, need.path) == ("LeaderWorkerSet", "services.chat.pipeline_parallel")
     assert need.installed_by.startswith("helm install lws ")
 
 
-def test_every_add_on_that_a_plan_asks_for_is_a_row_with_a_kind() -> None:
-    assert all(add_ons()[name].kind for name in ASKED)
+def test_what_scales_and_what_watches_is_asked_for_where_it_is_used() -> None:
+    watched = {"monitoring": {"prometheus": "http://p:9090", "operator": True}}
+    stack = stack_of({"weights": "hub", "autoscaling": {"min": 1, "max": 2}}, defaults=watched, weights=HUB)
+    asked = {need.kind: need.path for need in needs(stack, plans_of(stack))}
+    assert asked == {
+        "ScaledObject": "services.chat.autoscaling",
+        "PodMonitor": "defaults.monitoring.operator",
+        "PrometheusRule": "defaults.monitoring.operator",
+    }
+
+
+def test_a_horizontal_autoscaler_needs_an_adapter_that_answers() -> None:
+    scaled = {"min": 1, "max": 2, "scaler": "hpa"}
+    stack = stack_of({"weights": "hub", "autoscaling": scaled}, weights=HUB)
+    finding = only(stack, GOOD)
+    assert finding.message.startswith("the cluster has no custom.metrics.k8s.io/v1beta1: ")
+    assert judged(stack, replace(GOOD, served=SERVED | {("custom.metrics.k8s.io/v1beta1", "")})) == []
+
+
+def test_only_the_replicas_that_always_run_must_have_a_place_already() -> None:
+    scaled = {"min": 1, "max": 2, "scaler": "hpa"}
+    stack = stack_of({"weights": "hub", "autoscaling": scaled}, weights=HUB)
+    served = SERVED | {("custom.metrics.k8s.io/v1beta1", "")}
+    assert judged(stack, replace(GOOD, served=served, nodes=NODES[:1])) == []
+
+
+def test_every_add_on_that_a_plan_asks_for_is_a_row() -> None:
+    assert set(ASKED) <= set(add_ons())
 
 
 def test_only_what_the_spec_names_is_looked_at() -> None:
