@@ -64,7 +64,7 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
         problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", _offers(stack)))
     problems.extend(_storage(spec, stack, engine, path))
     problems.extend(_spread(spec, stack, path))
-    problems.extend(_extra_args(spec, engine, path))
+    problems.extend(_extra_args(spec, engine, version, path))
     if problems or source is None:
         return None, problems
     reasons = (engine_reason, quantization_reason)
@@ -273,12 +273,12 @@ def _spread(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]
         yield Finding("spread", f"{path}.spread", message, "zones: [A, B] of the pool, or spread: nodes")
 
 
-def _extra_args(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
+def _extra_args(spec: ServiceSpec, engine: str, version: str, path: str) -> Iterator[Finding]:
     for word in ENGINES[engine].managed_flags(spec.extra_args):
         message = f"{word} is set from the spec itself"
         yield Finding("extra-args", f"{path}.extra_args", message, "remove it and set the field of the spec")
-    for word in ENGINES[engine].unknown_flags(spec.extra_args):
-        message = f"{engine} does not know {word}"
+    for word in ENGINES[engine].unknown_flags(spec.extra_args, version):
+        message = f"{engine} {version} does not take {word}"
         yield Finding("extra-args", f"{path}.extra_args", message, "correct or remove it; the engine would not start")
 
 

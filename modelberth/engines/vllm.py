@@ -69,6 +69,12 @@ _SPELLED_QUANTIZATIONS = {
     "fp8_per_channel": "fp8",
     "mxfp4": "mxfp4",
 }
+_RESIZING_ENV = {
+    "VLLM_DP_SIZE": ("1", "data parallel ranks cannot be sized yet"),
+    "VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": ("1", "it changes what is left for the KV cache"),
+    "VLLM_MLA_DISABLE": ("0", "without latent attention the KV cache is many times larger"),
+}
+"""Variables of vllm/envs.py that memory depends on: the value that changes nothing, and why others are undecided."""
 _RESIZING = (
     "config",
     "cpu_offload_gb",
@@ -79,6 +85,8 @@ _RESIZING = (
     "prefill_context_parallel_size",
     "speculative_config",
 )
+_API_SERVER = "vllm.entrypoints.openai.api_server"
+_PROGRAMS = ("vllm", "vllm.entrypoints.cli.main")
 _KV_DTYPES = {"auto": "auto", "bfloat16": "bf16", "float16": "fp16", "fp8": "fp8", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8"}
 
 
@@ -165,10 +173,10 @@ class Vllm:
             fetch=(fetch.snapshot(image, decision, wishes),) if decision.storage.kind == "claim" else (),
         )
 
-    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Words of ``args`` that look like flags and are none."""
-        table = flags.table(self.name, self._facts.default_version)
-        return flags.parse(args, table, abbreviations=True).unknown_flags
+    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
+        """Words of ``args`` that look like flags and are none, or that it refuses."""
+        table = flags.table(self.name, self._table_version(version))
+        return flags.parse(args, table, abbreviations=True).not_taken
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""
@@ -176,15 +184,17 @@ class Vllm:
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is vLLM's."""
-        words = flags.command_line(container)
+        process = flags.started(container)
         image = container.get("image")
         own_command = not container.get("command")
-        argv = _serve_arguments(words, image if isinstance(image, str) and own_command else "")
+        argv = _serve_arguments(process.words, image if isinstance(image, str) and own_command else "")
         if argv is None:
             return None
         version, assumed = self._version(image)
         parsed = flags.parse(argv, flags.table(self.name, self._table_version(version)), abbreviations=True)
-        return _observe(parsed, version, assumed)
+        if _API_SERVER in process.words:  # it ignores the positional model that `vllm serve` takes
+            parsed.positional = []
+        return _observe(parsed, version, assumed, process.env)
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What memory depends on, from what was read."""
@@ -247,10 +257,10 @@ def _spelled_kv(kv_cache_dtype: str) -> str:
 def _serve_arguments(words: list[Any], image: str) -> list[Any] | None:
     """What follows `vllm serve` (or the api_server module), None when this is not a vLLM server."""
     for index, word in enumerate(words):
-        if word == "vllm.entrypoints.openai.api_server":
+        if word == _API_SERVER:
             return words[index + 1 :]
         following = words[index + 1 : index + 2]
-        if isinstance(word, str) and word.rsplit("/", 1)[-1] == "vllm" and following == ["serve"]:
+        if isinstance(word, str) and word.rsplit("/", 1)[-1] in _PROGRAMS and following == ["serve"]:
             return words[index + 2 :]
     repository, _, _ = image_parts(image)
     if re.search(r"(^|/)vllm(-openai)?(-cpu|-rocm)?$", repository):
@@ -258,8 +268,8 @@ def _serve_arguments(words: list[Any], image: str) -> list[Any] | None:
     return None
 
 
-def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
-    undecided: list[tuple[str, str]] = []
+def _observe(parsed: flags.Parsed, version: str, assumed: bool, env: Mapping[str, Any]) -> Observed:
+    undecided = [(name, why) for name, (plain, why) in _RESIZING_ENV.items() if env.get(name, plain) != plain]
 
     def said(name: str) -> Any:
         return parsed.said(name, undecided)
@@ -313,7 +323,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         max_num_seqs=number("max_num_seqs", int),
         max_num_batched_tokens=number("max_num_batched_tokens", int),
         kv_cache_dtype=_KV_DTYPES.get(str(kv)),
-        enforce_eager=bool(parsed.values.get("enforce_eager")),
+        enforce_eager=said("enforce_eager") is True,
         anonymous_path=anonymous,
         undecided=(*undecided, *parsed.strange(version)),
     )
