@@ -11,6 +11,7 @@ from modelberth.decision import SIZING_ANNOTATION, digest
 from modelberth.plan import Plan
 
 from . import autoscaling, monitoring, network, pods, restarts
+from .door import open_door
 from .naming import selector_labels, token
 from .options import child, register
 from .targets.base import Placed, Target
@@ -27,6 +28,8 @@ class EngineDeployment(pulumi.ComponentResource):
 
     endpoint: pulumi.Output[str]
     """Base URL of the OpenAI-compatible API, inside the cluster."""
+    url: pulumi.Output[str | None]
+    """The same from outside, through the door; null without one."""
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class EngineDeployment(pulumi.ComponentResource):
             port=plan.launch.port,
             downloads=plan.launch.download_port if weights.kind == "hub" else None,
             metrics=(plan.launch.metrics_port or plan.launch.port) if plan.launch.metrics_path else None,
+            door=plan.door,
         )
         filled = weights.fill(plan, placed)
         self._settings = self._config_map() if plan.launch.files else None
@@ -74,6 +78,9 @@ class EngineDeployment(pulumi.ComponentResource):
             autoscaling.autoscaler(name, self, target, plan.scaling, self._labels, deployment, reference)
         if target.monitoring.operator:
             monitoring.watch(plan, self, target, self._selector, self._labels)
+        if plan.door:
+            open_door(name, self, target, self._labels, plan.door, service)
+        self.url = pulumi.Output.from_input(plan.door.url if plan.door else None)
         self.endpoint = pulumi.Output.format(
             "http://{0}.{1}.svc:{2}/v1", service.metadata.name, target.namespace, plan.launch.port
         )

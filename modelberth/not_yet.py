@@ -12,7 +12,6 @@ NOT_YET: dict[type[Part], frozenset[str]] = {
             "adapters",
             "speculative",
             "slo",
-            "expose",
             "pipeline_parallel",
         }
     ),

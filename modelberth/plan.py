@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from modelberth.advice import advice, unsizable
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision, Host, Storage
+from modelberth.doors import Door, door
 from modelberth.engines import ENGINES, Launch, Sizing, Wishes
 from modelberth.errors import UnknownName
 from modelberth.findings import Finding, Refused, errors
@@ -64,6 +65,7 @@ class Plan:
     speed: Speed | None = None
     usd_per_million_tokens: float | None = None
     scaling: Scaling | None = None
+    door: Door | None = None
 
 
 def plan(name: str, stack: StackSpec) -> Plan:
@@ -141,6 +143,7 @@ def assemble(
         speed=speed,
         usd_per_million_tokens=_per_million(spec, speed, usd),
         scaling=scaling(spec, stack, decision),
+        door=door(name, spec, decision.engine, launch),
     )
 
 

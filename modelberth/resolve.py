@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modelberth import scaling
+from modelberth import exposure, scaling
 from modelberth.catalog import Checkpoint, Format, Machine, Model, catalog
 from modelberth.decision import Source
 from modelberth.engines import ENGINES, Sizing
 from modelberth.engines.choice import automatic
 from modelberth.errors import UnknownName, suggest
-from modelberth.findings import Finding, Level
+from modelberth.findings import Finding, Level, errors
 from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, stored_as
 from modelberth.names import Objective, Spread
 from modelberth.placement import accelerator_of, kind_of
@@ -67,6 +67,7 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
     problems.extend(_spread(spec, stack, path))
     problems.extend(_extra_args(spec, engine, path))
     problems.extend(scaling.objections(spec, stack, engine, version, path))
+    problems.extend(errors(exposure.findings(spec, engine, path)))
     if problems or source is None:
         return None, problems
     reasons = (engine_reason, quantization_reason)
