@@ -17,7 +17,12 @@ import yaml
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 GOLDEN = ROOT / "tests" / "golden"
-STACKS = {"local": ROOT / "stacks" / "Pulumi.local.yaml", "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml"}
+STACKS = {
+    "local": ROOT / "stacks" / "Pulumi.local.yaml",
+    "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml",
+    "autoscaled": GOLDEN / "autoscaled" / "spec.yaml",
+    "exposed": GOLDEN / "exposed" / "Pulumi.exposed.yaml",
+}
 
 Registration = dict[str, Any]
 
@@ -127,3 +132,32 @@ def test_secrets_reach_pods_by_reference_only() -> None:
                     assert variable["valueFrom"]["secretKeyRef"]["name"] in ("api", "hub")
     jobs = [each["inputs"]["spec"]["template"]["spec"] for each in objects("secrets", ":Job")]
     assert any(volume.get("secret", {}).get("secretName") == "hub" for job in jobs for volume in job["volumes"])
+
+
+def callers(service: str) -> list[dict[str, Any]]:
+    """Who the NetworkPolicy of a service's pods lets in."""
+    policies = {each["name"]: each["inputs"]["spec"] for each in objects("exposed", ":NetworkPolicy")}
+    (rule,) = policies[f"{service}-network-policy"]["ingress"]
+    return rule["from"]
+
+
+def test_a_door_lets_in_the_namespace_of_its_proxies_and_no_other_is_added() -> None:
+    added = [each for each in callers("chat") if each not in callers("code")]
+    labels = {"kubernetes.io/metadata.name": "envoy-gateway-system"}
+    assert added == [{"namespaceSelector": {"matchLabels": labels}}]
+
+
+def test_proxies_outside_the_cluster_are_let_in_by_their_ranges() -> None:
+    blocks = [each["ipBlock"]["cidr"] for each in callers("code") if "ipBlock" in each]
+    assert blocks == ["130.211.0.0/22", "35.191.0.0/16"]
+
+
+def test_policies_exist_before_the_route_that_they_guard() -> None:
+    by_name = {each["name"]: each for each in objects("exposed")}
+    assert {"chat-securitypolicy", "chat-gateway", "chat-service"} <= set(by_name["chat-httproute"]["depends_on"])
+    assert {"code-gcpbackendpolicy"} <= set(by_name["code-httproute"]["depends_on"])
+
+
+def test_services_stay_inside_the_cluster_with_a_door_too() -> None:
+    types = {each["inputs"]["spec"]["type"] for each in objects("exposed", ":Service")}
+    assert types == {"ClusterIP"}
