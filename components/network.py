@@ -23,23 +23,30 @@ def policy(
     *,
     port: int | None,
     downloads: int | None,
+    among_themselves: bool = False,
 ) -> k8s.networking.v1.NetworkPolicy:
     """Callers: this namespace and namespaces labelled as clients, on ``port`` (None: nobody).
 
-    Egress: DNS, and the hub's port ``downloads`` at anything but link-local addresses where pods download.
+    Egress: DNS, and the hub's port ``downloads`` at anything but link-local addresses where pods download. Pods that
+    compute together (``among_themselves``) reach each other on every port: NCCL and Gloo choose theirs as they start.
     """
     dns = [net.NetworkPolicyPortArgs(port=53, protocol=protocol) for protocol in ("UDP", "TCP")]
     egress = [net.NetworkPolicyEgressRuleArgs(ports=dns)]
     if downloads:
         anywhere = net.IPBlockArgs(cidr="0.0.0.0/0", except_=["169.254.0.0/16"])
         egress.append(_to(anywhere, downloads))
+    ingress = [_from_clients(port)] if port else []
+    if among_themselves:
+        peers = [net.NetworkPolicyPeerArgs(pod_selector=meta.LabelSelectorArgs(match_labels=dict(selector)))]
+        ingress.append(net.NetworkPolicyIngressRuleArgs(from_=peers))
+        egress.append(net.NetworkPolicyEgressRuleArgs(to=peers))
     return net.NetworkPolicy(
         name,
         metadata=meta.ObjectMetaArgs(namespace=target.namespace, labels=dict(labels)),
         spec=net.NetworkPolicySpecArgs(
             pod_selector=meta.LabelSelectorArgs(match_labels=dict(selector)),
             policy_types=["Ingress", "Egress"],
-            ingress=[_from_clients(port)] if port else [],
+            ingress=ingress,
             egress=egress,
         ),
         opts=child(parent, provider=target.provider),

@@ -14,7 +14,6 @@ NOT_YET: dict[type[Part], frozenset[str]] = {
             "speculative",
             "slo",
             "expose",
-            "pipeline_parallel",
         }
     ),
     ModelRef: frozenset({"architecture"}),
