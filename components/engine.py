@@ -7,7 +7,8 @@ import pulumi_kubernetes as k8s
 
 from modelberth.plan import Plan
 
-from . import network, pods, workload
+from . import autoscaling, monitoring, network, pods, workload
+from .door import open_door
 from .naming import selector_labels, token
 from .options import child, register
 from .targets.base import Placed, Target
@@ -21,6 +22,8 @@ class EngineDeployment(pulumi.ComponentResource):
 
     endpoint: pulumi.Output[str]
     """Base URL of the OpenAI-compatible API, inside the cluster."""
+    url: pulumi.Output[str | None]
+    """The same from outside, through the door; null without one."""
 
     def __init__(
         self,
@@ -57,6 +60,8 @@ class EngineDeployment(pulumi.ComponentResource):
             port=plan.launch.port,
             downloads=plan.launch.download_port if weights.kind == "hub" else None,
             among_themselves=plan.launch.group is not None,
+            metrics=(plan.launch.metrics_port or plan.launch.port) if plan.launch.metrics_path else None,
+            door=plan.door,
         )
         filled = weights.fill(plan, placed)
         serving = workload.Pods(
@@ -73,6 +78,15 @@ class EngineDeployment(pulumi.ComponentResource):
         server = workload.serve(serving, self, [guard, *filled])
         service = self._service(server, serving)
         self._disruption_budget()
+        if plan.scaling:
+            autoscaling.autoscaler(
+                name, self, target, plan.scaling, self._labels, server, workload.reference(serving, server)
+            )
+        if target.monitoring.operator:
+            monitoring.watch(plan, self, target, dict(serving.serving), self._labels)
+        if plan.door:
+            open_door(name, self, target, self._labels, plan.door, service)
+        self.url = pulumi.Output.from_input(plan.door.url if plan.door else None)
         self.endpoint = pulumi.Output.format(
             "http://{0}.{1}.svc:{2}/v1", service.metadata.name, target.namespace, plan.launch.port
         )
@@ -93,7 +107,7 @@ class EngineDeployment(pulumi.ComponentResource):
             opts=child(self, provider=self._target.provider),
         )
 
-    def _service(self, server: pulumi.Resource, serving: workload.Pods) -> k8s.core.v1.Service:
+    def _service(self, server: pulumi.CustomResource, serving: workload.Pods) -> k8s.core.v1.Service:
         return core.Service(
             f"{self._name}-service",
             metadata=self._meta({"pulumi.com/skipAwait": "true"}, name=self._name),  # it follows the awaited workload

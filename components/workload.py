@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -16,19 +16,20 @@ from modelberth.decision import SIZING_ANNOTATION, digest
 from modelberth.engines import Group, SecretEnv, lifecycle
 from modelberth.plan import Plan
 
-from . import pods
+from . import pods, restarts
 from .options import child
 from .targets.base import Placed, Target
 
 AWAIT_MARGIN_S = 300
 """Beyond the start-up budget: scheduling, node start and the awaiter's own polling."""
 
-LWS = "leaderworkerset.sigs.k8s.io"
+API, LWS = "leaderworkerset.x-k8s.io/v1", "leaderworkerset.sigs.k8s.io"
 LEADER = {f"{LWS}/worker-index": "0"}
 """Label of the pod of a group that takes the requests."""
 GROUP_KEY, REVISION = f"{LWS}/group-key", f"{LWS}/template-revision-hash"
 
 core, meta = k8s.core.v1, k8s.meta.v1
+Served = k8s.apps.v1.Deployment | k8s.apiextensions.CustomResource
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,12 @@ class Pods:
     @property
     def await_s(self) -> str:
         """How long the engine waits for all replicas."""
-        return f"{self.plan.decision.startup_budget_s * self.plan.spec.replicas + AWAIT_MARGIN_S}s"
+        return f"{self.plan.decision.startup_budget_s * self.plan.spec.most_replicas + AWAIT_MARGIN_S}s"
+
+    @property
+    def replicas(self) -> int:
+        """Copies to start with: one where none is asked for, to see that it starts before it may sleep."""
+        return max(1, self.plan.spec.fewest_replicas)
 
     @property
     def annotations(self) -> dict[str, str]:
@@ -61,16 +67,24 @@ class Pods:
         return {SIZING_ANNOTATION: sizing_record(self.plan)}
 
 
-def serve(of: Pods, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+def serve(of: Pods, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> Served:
     """The workload of a plan, created after ``after``."""
     opts = child(
         parent,
         provider=of.target.provider,
         depends_on=list(after),
+        ignore_changes=["spec.replicas"] if of.plan.scaling else None,  # the autoscaler's, once it is there
+        hooks=restarts.told(f"{of.name}-server", of.plan.service, of.plan.rollout),
         custom_timeouts=pulumi.CustomTimeouts(create=of.await_s, update=of.await_s),
     )
     group = of.plan.launch.group
     return _groups(of, group, opts) if group else _deployment(of, opts)
+
+
+def reference(of: Pods, server: Served) -> dict[str, pulumi.Input[str]]:
+    """apiVersion, kind and name of the workload, which has the ``scale`` subresource."""
+    version, kind = (API, "LeaderWorkerSet") if of.plan.launch.group else ("apps/v1", "Deployment")
+    return {"apiVersion": version, "kind": kind, "name": cast("Any", server).metadata["name"]}
 
 
 def _deployment(of: Pods, opts: pulumi.ResourceOptions) -> k8s.apps.v1.Deployment:
@@ -79,7 +93,7 @@ def _deployment(of: Pods, opts: pulumi.ResourceOptions) -> k8s.apps.v1.Deploymen
         f"{of.name}-server",
         metadata=_meta(of, of.annotations),
         spec=k8s.apps.v1.DeploymentSpecArgs(
-            replicas=of.plan.spec.replicas,
+            replicas=of.replicas,
             progress_deadline_seconds=of.plan.decision.startup_budget_s + AWAIT_MARGIN_S // 2,
             revision_history_limit=3,
             selector=meta.LabelSelectorArgs(match_labels=dict(of.selector)),
@@ -104,7 +118,7 @@ def _groups(of: Pods, group: Group, opts: pulumi.ResourceOptions) -> k8s.apiexte
     rollout = of.plan.rollout
     leaders = pods.spread(of.plan.spec, of.serving, by=REVISION)
     spec: dict[str, Any] = {
-        "replicas": of.plan.spec.replicas,
+        "replicas": of.replicas,
         "startupPolicy": "LeaderCreated",
         "networkConfig": {"subdomainPolicy": "Shared"},
         "rolloutStrategy": {
@@ -124,7 +138,7 @@ def _groups(of: Pods, group: Group, opts: pulumi.ResourceOptions) -> k8s.apiexte
     }
     return k8s.apiextensions.CustomResource(
         f"{of.name}-server",
-        api_version="leaderworkerset.x-k8s.io/v1",
+        api_version=API,
         kind="LeaderWorkerSet",
         metadata=_meta(of, {**of.annotations, "pulumi.com/waitFor": "condition=Available"}),
         spec=spec,
@@ -172,7 +186,7 @@ def _server(of: Pods) -> k8s.core.v1.ContainerArgs:
         launch.command,
         launch.args,
         launch.secret_env,
-        ports=[core.ContainerPortArgs(name="http", container_port=launch.port)],
+        ports=pods.ports(launch),
         startup_probe=pods.probe(launch.probes.startup),
         readiness_probe=pods.probe(launch.probes.readiness),
         liveness_probe=pods.probe(launch.probes.liveness),

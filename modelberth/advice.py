@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from modelberth import exposure
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
 from modelberth.engines import ENGINES, Launch
@@ -47,6 +48,8 @@ def advice(
         yield from _ranks_over_pcie(spec, path, decision, model)
     if decision.pipeline_parallel > 1:
         yield from _several_nodes(spec, stack, path, decision)
+    yield from (each for each in exposure.findings(spec, decision.engine, path) if each.level is not Level.ERROR)
+    yield from exposure.prefix_cache(spec, path)
     for note in answer.notes:
         if note.level is not Level.ERROR:
             yield Finding(note.code, f"{path}.{note.path}", note.message, note.remedy, note.level)

@@ -21,6 +21,8 @@ ARCHITECTURES = ("8b-three-times", "405b-on-two-nodes")
 STACKS = {
     "local": ROOT / "stacks" / "Pulumi.local.yaml",
     "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml",
+    "autoscaled": GOLDEN / "autoscaled" / "spec.yaml",
+    "exposed": GOLDEN / "exposed" / "Pulumi.exposed.yaml",
     **{name: GOLDEN / name / "spec.yaml" for name in ARCHITECTURES},
 }
 
@@ -201,3 +203,32 @@ def test_pods_of_a_group_reach_each_other_and_pods_of_a_deployment_do_not() -> N
 def test_only_the_leader_of_a_group_holds_the_api_key() -> None:
     leader, worker = ({variable["name"] for variable in pod["containers"][0]["env"]} for pod in groups())
     assert leader - worker == {"VLLM_API_KEY"}
+
+
+def callers(service: str) -> list[dict[str, Any]]:
+    """Who the NetworkPolicy of a service's pods lets in."""
+    policies = {each["name"]: each["inputs"]["spec"] for each in objects("exposed", ":NetworkPolicy")}
+    (rule,) = policies[f"{service}-network-policy"]["ingress"]
+    return rule["from"]
+
+
+def test_a_door_lets_in_the_namespace_of_its_proxies_and_no_other_is_added() -> None:
+    added = [each for each in callers("chat") if each not in callers("code")]
+    labels = {"kubernetes.io/metadata.name": "envoy-gateway-system"}
+    assert added == [{"namespaceSelector": {"matchLabels": labels}}]
+
+
+def test_proxies_outside_the_cluster_are_let_in_by_their_ranges() -> None:
+    blocks = [each["ipBlock"]["cidr"] for each in callers("code") if "ipBlock" in each]
+    assert blocks == ["130.211.0.0/22", "35.191.0.0/16"]
+
+
+def test_policies_exist_before_the_route_that_they_guard() -> None:
+    by_name = {each["name"]: each for each in objects("exposed")}
+    assert {"chat-securitypolicy", "chat-gateway", "chat-service"} <= set(by_name["chat-httproute"]["depends_on"])
+    assert {"code-gcpbackendpolicy"} <= set(by_name["code-httproute"]["depends_on"])
+
+
+def test_services_stay_inside_the_cluster_with_a_door_too() -> None:
+    types = {each["inputs"]["spec"]["type"] for each in objects("exposed", ":Service")}
+    assert types == {"ClusterIP"}
