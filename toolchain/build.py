@@ -165,6 +165,13 @@ PARTS: dict[str, Part] = {
             binaries={"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
         ),
         Part(
+            name="prometheus",
+            version=_pinned("prometheus", "github.com/prometheus/prometheus"),
+            minutes=5,
+            binaries={name: f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")},
+            for_tests=True,
+        ),
+        Part(
             name="crds",
             version=_pinned("crds", "sigs.k8s.io/lws"),
             minutes=1,
