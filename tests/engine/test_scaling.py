@@ -1,4 +1,4 @@
-"""What an autoscaler decided survives every `up`, under the real engine and API server. The tests build on each other."""
+"""What an autoscaler decided survives every `up`: real engine, real API server. The tests build on each other."""
 
 from __future__ import annotations
 
