@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 from modelberth.decision import SIZING_ANNOTATION, digest
 from modelberth.plan import Plan
 
-from . import network, pods
+from . import network, pods, restarts
 from .naming import selector_labels, token
 from .options import child, register
 from .targets.base import Placed, Target
@@ -105,6 +105,7 @@ class EngineDeployment(pulumi.ComponentResource):
                 provider=self._target.provider,
                 depends_on=after,
                 custom_timeouts=pulumi.CustomTimeouts(create=await_s, update=await_s),
+                hooks=restarts.told(f"{self._name}-server", self._plan.service, self._plan.rollout),
             ),
         )
 
