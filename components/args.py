@@ -6,7 +6,8 @@ No defaults live here: what is left out is left to the spec.
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
-from modelberth.spec import Capacity, EngineName, KvCacheDtype, Objective, Profile, Quantization, Spread
+from modelberth.names import Capacity, Objective, Quantization, Scaler, Signal, Spread
+from modelberth.spec import EngineName, KvCacheDtype, Profile
 
 
 class ModelArgs(TypedDict):
@@ -49,15 +50,34 @@ class TrafficArgs(TypedDict):
     """Input and output tokens per month."""
 
 
+class WakeArgs(TypedDict):
+    """What ends the sleep of a service without replicas: none of its own metrics exists then."""
+
+    query: str
+    """PromQL that is above zero while requests wait for a service without pods, such as a gateway's."""
+
+
 class AutoscalingArgs(TypedDict):
     """Replicas that follow the load."""
 
     min: int
-    """Fewest replicas."""
+    """Fewest replicas; 0 only with wake."""
     max: int
-    """Most replicas."""
-    signal: NotRequired[str]
-    """What the load is measured by; never CPU."""
+    """Most replicas; all of them are counted against the pool and the budget."""
+    signal: NotRequired[Signal]
+    """What the load is measured by: queue, running, kv_cache or custom; never CPU, memory or GPU utilization."""
+    threshold: NotRequired[float]
+    """Value of the signal per replica above which one more is started; default: by signal, required for custom."""
+    query: NotRequired[str]
+    """PromQL of signal custom with scaler keda: one number, the total of all replicas."""
+    metric: NotRequired[str]
+    """Metric of signal custom with scaler hpa, as the custom metrics API names it per pod."""
+    wake: NotRequired[WakeArgs]
+    """What wakes the service from zero replicas; needs min 0 and scaler keda."""
+    cooldown_s: NotRequired[int]
+    """Seconds of low load before replicas are stopped, not below the start-up budget; default: just above it."""
+    scaler: NotRequired[Scaler]
+    """keda, or hpa with an adapter that serves custom metrics."""
 
 
 class AdapterArgs(TypedDict):

@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 from modelberth.decision import SIZING_ANNOTATION, digest
 from modelberth.plan import Plan
 
-from . import network, pods, restarts
+from . import autoscaling, monitoring, network, pods, restarts
 from .naming import selector_labels, token
 from .options import child, register
 from .targets.base import Placed, Target
@@ -62,12 +62,18 @@ class EngineDeployment(pulumi.ComponentResource):
             self._labels,
             port=plan.launch.port,
             downloads=plan.launch.download_port if weights.kind == "hub" else None,
+            metrics=(plan.launch.metrics_port or plan.launch.port) if plan.launch.metrics_path else None,
         )
         filled = weights.fill(plan, placed)
         self._settings = self._config_map() if plan.launch.files else None
         deployment = self._deployment(account, [guard, *filled])
         service = self._service(deployment)
         self._disruption_budget()
+        if plan.scaling:
+            reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment.metadata.name}
+            autoscaling.autoscaler(name, self, target, plan.scaling, self._labels, deployment, reference)
+        if target.monitoring.operator:
+            monitoring.watch(plan, self, target, self._selector, self._labels)
         self.endpoint = pulumi.Output.format(
             "http://{0}.{1}.svc:{2}/v1", service.metadata.name, target.namespace, plan.launch.port
         )
@@ -80,12 +86,12 @@ class EngineDeployment(pulumi.ComponentResource):
 
     def _deployment(self, account: k8s.core.v1.ServiceAccount, after: list[pulumi.Resource]) -> k8s.apps.v1.Deployment:
         budget_s = self._plan.decision.startup_budget_s
-        await_s = f"{budget_s * self._plan.spec.replicas + AWAIT_MARGIN_S}s"
+        await_s = f"{budget_s * self._plan.spec.most_replicas + AWAIT_MARGIN_S}s"
         return k8s.apps.v1.Deployment(
             f"{self._name}-server",
             metadata=self._meta({SIZING_ANNOTATION: sizing_record(self._plan)}),
             spec=k8s.apps.v1.DeploymentSpecArgs(
-                replicas=self._plan.spec.replicas,
+                replicas=max(1, self._plan.spec.fewest_replicas),  # one, to see that it starts, before it may sleep
                 progress_deadline_seconds=budget_s + AWAIT_MARGIN_S // 2,
                 revision_history_limit=3,
                 selector=meta.LabelSelectorArgs(match_labels=self._selector),
@@ -104,6 +110,7 @@ class EngineDeployment(pulumi.ComponentResource):
                 self,
                 provider=self._target.provider,
                 depends_on=after,
+                ignore_changes=["spec.replicas"] if self._plan.scaling else None,  # the autoscaler's, once it is there
                 custom_timeouts=pulumi.CustomTimeouts(create=await_s, update=await_s),
                 hooks=restarts.told(f"{self._name}-server", self._plan.service, self._plan.rollout),
             ),
@@ -136,7 +143,7 @@ class EngineDeployment(pulumi.ComponentResource):
                     command=list(launch.command) or None,
                     args=list(launch.args),
                     env=pods.environment(launch.env, launch.secret_env),
-                    ports=[core.ContainerPortArgs(name="http", container_port=launch.port)],
+                    ports=pods.ports(launch),
                     resources=pods.resources(decision.host, decision.gpus_per_replica),
                     startup_probe=pods.probe(launch.probes.startup),
                     readiness_probe=pods.probe(launch.probes.readiness),

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from modelberth.decision import Host
-from modelberth.engines.base import CACHE_MOUNT, HUB_TOKEN_MOUNT, WEIGHTS_MOUNT, ConfigFile, Probe, SecretEnv
+from modelberth.engines.base import CACHE_MOUNT, HUB_TOKEN_MOUNT, WEIGHTS_MOUNT, ConfigFile, Launch, Probe, SecretEnv
 from modelberth.names import Spread
 from modelberth.parts import SecretRef
 from modelberth.spec import ServiceSpec
@@ -71,6 +71,14 @@ def probe(asked: Probe) -> k8s.core.v1.ProbeArgs:
         timeout_seconds=asked.timeout_s,
         failure_threshold=asked.failures,
     )
+
+
+def ports(launch: Launch) -> list[k8s.core.v1.ContainerPortArgs]:
+    """The serving port, and that of the metrics where it is another."""
+    found = [core.ContainerPortArgs(name="http", container_port=launch.port)]
+    if launch.metrics_port and launch.metrics_port != launch.port:
+        found.append(core.ContainerPortArgs(name="metrics", container_port=launch.metrics_port))
+    return found
 
 
 def leaving(seconds: int) -> k8s.core.v1.LifecycleArgs:
@@ -147,7 +155,7 @@ def beside(labels: Mapping[str, str]) -> k8s.core.v1.PodAffinityArgs:
 
 def spread(spec: ServiceSpec, selector: Mapping[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgs]:
     """Replicas over zones and nodes; none for a single one."""
-    if spec.replicas < 2 or spec.spread is Spread.NONE:
+    if spec.most_replicas < 2 or spec.spread is Spread.NONE:
         return []
     required = {ZONE: spec.spread is Spread.ZONES, HOST: spec.spread is Spread.NODES}
     return [

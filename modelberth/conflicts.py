@@ -26,7 +26,8 @@ def _pools(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Finding]:
         if needed > pool.max_nodes and users:
             listed = ", ".join(f"{each.service} {each.nodes}" for each in users)
             message = f"services need {needed} nodes ({listed}), the pool may have {pool.max_nodes}"
-            yield Finding("pool-limit", f"pools.{name}.max_nodes", message, f"max_nodes: {needed}, or fewer replicas")
+            fewer = "a smaller max of autoscaling" if any(each.scaling for each in users) else "fewer replicas"
+            yield Finding("pool-limit", f"pools.{name}.max_nodes", message, f"max_nodes: {needed}, or {fewer}")
 
 
 def _attached_twice(name: str, store: WeightsSpec, users: Sequence[Plan]) -> Iterator[Finding]:

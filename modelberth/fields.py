@@ -89,6 +89,13 @@ def http_url(value: str) -> str:
     raise ValueError("must be a URL, such as https://hub.example.com")
 
 
+def truth(value: Any) -> Any:
+    """A boolean: neither 1 nor "yes"."""
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
 def own_namespace(value: str) -> str:
     """A namespace that services may have to themselves: it is created, and deleted with the stack."""
     if value == "default" or value.startswith("kube-"):
@@ -127,7 +134,9 @@ def digest(value: str) -> str:
 
 
 Whole = Annotated[int, Field(ge=1, le=10**12), BeforeValidator(plain_whole)]
+Count = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(plain_whole)]
 Number = Annotated[float, Field(gt=0, le=10**12), BeforeValidator(plain_number)]
+Flag = Annotated[bool, BeforeValidator(truth)]
 Share = Annotated[
     float,
     Field(gt=0, le=0.97, description="A share between 0 and 0.97, not a percentage."),

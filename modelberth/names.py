@@ -64,3 +64,35 @@ class Objective(StrEnum):
     COST_PER_HOUR = "cost_per_hour"
     COST_PER_TOKEN = "cost_per_token"  # noqa: S105
     LATENCY = "latency"
+
+
+class Signal(StrEnum):
+    """What replicas follow. ``custom`` is a query or metric of the user's own."""
+
+    QUEUE = "queue"
+    RUNNING = "running"
+    KV_CACHE = "kv_cache"
+    CUSTOM = "custom"
+
+
+class Scaler(StrEnum):
+    """Who changes the number of replicas; both are installed by whoever runs the cluster."""
+
+    KEDA = "keda"
+    HPA = "hpa"
+
+
+class Measure(StrEnum):
+    """What an engine tells about itself; which metric that is depends on engine and version."""
+
+    QUEUE = "queue"
+    RUNNING = "running"
+    KV_CACHE = "kv_cache"
+    PREEMPTIONS = "preemptions"
+    REQUESTS = "requests"
+    ERRORS = "errors"
+    PROMPT_TOKENS = "prompt_tokens"
+    GENERATION_TOKENS = "generation_tokens"
+    TTFT = "ttft"
+    ITL = "itl"
+    E2E = "e2e"

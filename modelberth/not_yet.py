@@ -8,7 +8,6 @@ from modelberth.spec import EngineName, PoolSpec, ServiceSpec
 NOT_YET: dict[type[Part], frozenset[str]] = {
     ServiceSpec: frozenset(
         {
-            "autoscaling",
             "capacity",
             "adapters",
             "speculative",

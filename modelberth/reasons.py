@@ -27,7 +27,7 @@ def reasons_for(spec: ServiceSpec, best: Candidate, choice: Choice) -> Iterator[
     if many > 1:
         count = best.site.machine.gpu_count
         why = f"a node has {count} GPUs, a replica takes {size}: up to {many} replicas share a node"
-        yield Reason("replicas", str(spec.replicas), why)
+        yield Reason("replicas", str(spec.most_replicas), why)
 
 
 def _why_best(objective: Objective, best: Candidate, fitting: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from modelberth import scaling
 from modelberth.catalog import Checkpoint, Format, Machine, Model, catalog
 from modelberth.decision import Source
 from modelberth.engines import ENGINES, Sizing
@@ -65,6 +66,7 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
     problems.extend(_storage(spec, stack, engine, path))
     problems.extend(_spread(spec, stack, path))
     problems.extend(_extra_args(spec, engine, path))
+    problems.extend(scaling.objections(spec, stack, engine, version, path))
     if problems or source is None:
         return None, problems
     reasons = (engine_reason, quantization_reason)
@@ -252,8 +254,8 @@ def _source(
 
 def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Iterator[Finding]:
     store = stack.weights_of(spec)
-    if store.kind is not WeightsKind.HUB and spec.replicas > 1 and store.access_mode == "ReadWriteOnce":
-        message = f"{spec.replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
+    if store.kind is not WeightsKind.HUB and spec.most_replicas > 1 and store.access_mode == "ReadWriteOnce":
+        message = f"{spec.most_replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
         out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"
         yield Finding("storage", f"{path}.weights", message, out)
     names_no_file = ENGINES[engine].reads_gguf and not store.path.endswith(".gguf")
@@ -268,8 +270,8 @@ def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Ite
 def _spread(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
     """Zones that replicas must be spread over and that no pool has."""
     pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
-    if spec.spread is Spread.ZONES and spec.replicas > 1 and pools and all(len(pool.zones) < 2 for pool in pools):
-        message = f"{spec.replicas} replicas cannot be spread over zones: no pool states two zones or more"
+    if spec.spread is Spread.ZONES and spec.most_replicas > 1 and pools and all(len(pool.zones) < 2 for pool in pools):
+        message = f"{spec.most_replicas} replicas cannot be spread over zones: no pool states two zones or more"
         yield Finding("spread", f"{path}.spread", message, "zones: [A, B] of the pool, or spread: nodes")
 
 

@@ -27,11 +27,12 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Share:
-    """What one service takes of a pool."""
+    """What one service takes of a pool at most; ``fewest`` replicas always run (None: all of them)."""
 
     decision: Decision
     replicas: int
     spread: Spread = Spread.PREFER
+    fewest: int | None = None
 
     @property
     def nodes(self) -> int:
@@ -50,6 +51,9 @@ def rollout(mine: Share, pools: Mapping[str, PoolSpec], others: Sequence[Share] 
         return Rollout(1, 0, f"a new replica starts on {spare} before an old one stops: none is missing meanwhile")
     if mine.replicas == 1:
         return Rollout(0, 1, f"no spare capacity: the only replica stops before the new one starts, down about {load}")
+    if mine.fewest is not None and mine.fewest < 2:
+        why = f"no spare capacity: one replica at a time stops first; where only one runs, down about {load}"
+        return Rollout(0, 1, why)
     left = f"{mine.replicas - 1} of {mine.replicas} replicas serve"
     return Rollout(0, 1, f"no spare capacity: one replica at a time stops first, {left} for about {load} each")
 

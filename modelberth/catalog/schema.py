@@ -342,6 +342,8 @@ class Engine(Row):
     batch_defaults: tuple[BatchDefault, ...] = ()
     oldest_version: Text | None = None
     """What came before was not read."""
+    metrics_need_api_key: bool = False
+    """Whether the API key, where one is set, is asked for metrics too."""
     default_quantization: Quantization | None = None
     """Format of the file that it downloads when only a model is named; None: as the repository stores it."""
     sized_versions: tuple[Text, ...] = ()

@@ -17,7 +17,11 @@ import yaml
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 GOLDEN = ROOT / "tests" / "golden"
-STACKS = {"local": ROOT / "stacks" / "Pulumi.local.yaml", "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml"}
+STACKS = {
+    "local": ROOT / "stacks" / "Pulumi.local.yaml",
+    "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml",
+    "autoscaled": GOLDEN / "autoscaled" / "spec.yaml",
+}
 
 Registration = dict[str, Any]
 

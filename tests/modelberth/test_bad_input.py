@@ -239,7 +239,6 @@ def test_more_typical_tokens_than_context_are_refused() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("autoscaling", {"min": 1, "max": 2}),
         ("capacity", ["spot"]),
         ("adapters", [{"name": "a", "source": "b", "revision": "0" * 40, "rank": 8}]),
         ("speculative", {"method": "ngram", "tokens": 2}),
