@@ -21,6 +21,8 @@ STACKS = {
     "local": ROOT / "stacks" / "Pulumi.local.yaml",
     "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml",
     "autoscaled": GOLDEN / "autoscaled" / "spec.yaml",
+    "sglang-8b-on-l4": GOLDEN / "sglang-8b-on-l4" / "spec.yaml",
+    "tgi-8b-on-a10g": GOLDEN / "tgi-8b-on-a10g" / "spec.yaml",
 }
 
 Registration = dict[str, Any]
