@@ -56,7 +56,10 @@ def test_nothing_is_said_of_a_service_that_stays_as_it_is() -> None:
 
 
 def template(**container: Any) -> dict[str, Any]:
-    return {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 30}}
+    return {
+        "metadata": {"labels": {"a": "b"}},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 30},
+    }
 
 
 def test_two_pod_templates_that_are_alike_restart_nothing() -> None:
