@@ -125,7 +125,7 @@ def _spelled(fact: str) -> str:
     """Facts that arguments state by their flag, variables by their name, the others with an article."""
     if "_" in fact or fact in _FLAGS:
         return fact if fact.isupper() else f"--{fact.replace('_', '-')}"
-    return fact if fact == CONTAINER else f"the {fact}"
+    return fact if fact == CONTAINER or fact.startswith("-") else f"the {fact}"
 
 
 _FLAGS = frozenset({"dtype", "config", "parallel", "alias", "lora", "mmproj", "device", "speculate"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from modelberth.engines import ENGINES, Launch, read
 from modelberth.engines.base import setup_of
 from modelberth.engines.flags import parse, table
 from modelberth.findings import Level, Refused, errors
+from modelberth.lock import settle
 from modelberth.memory.sglang import settled
 from modelberth.observed import UNKNOWN, Observed
 from modelberth.placement import accelerator_of
 from modelberth.plan import Plan, sizing_of
+from modelberth.upgrade import consequences
 from tests.modelberth.samples import (
     LLAMA_8B,
     LLAMA_70B,
@@ -24,6 +27,7 @@ from tests.modelberth.samples import (
     plan_of,
     refusal,
     sizing_on,
+    stack_with,
 )
 
 VERSIONS = catalog().engine("sglang").versions
@@ -182,6 +186,17 @@ def test_the_next_version_keeps_every_flag() -> None:
     written = {word for word in plan_of(engine="sglang", **CASES["from the hub"]).launch.args if word.startswith("--")}
     assert all(written <= known for known in spelled)
     assert len({frozenset(known) for known in spelled}) == len(VERSIONS)
+
+
+@pytest.mark.parametrize(("old", "new"), pairwise(VERSIONS))
+def test_rolling_to_the_next_version_changes_the_image_and_says_what_else(old: str, new: str) -> None:
+    services = {"chat": {"model": LLAMA_8B, "engine": "sglang", "context": 8192, "concurrency": 8}}
+    before, after = (stack_with(services, defaults={"engine_versions": {"sglang": version}}) for version in (old, new))
+    locked = settle(before, {}).lock
+    lines = list(consequences(after, locked, settle(after, locked, update=True).plans))
+    assert f"chat: image lmsysorg/sglang:v{old} -> lmsysorg/sglang:v{new}" in lines
+    since_then_bounded_by_requests = any("--cuda-graph-max-bs-decode" in line for line in lines)
+    assert since_then_bounded_by_requests is (new == "0.5.22")
 
 
 SERVE = ["--model-path", LLAMA_8B, "--context-length", "8192", "--tp-size", "2"]
