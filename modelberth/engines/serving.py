@@ -171,9 +171,9 @@ class Reading:
         """Something that is said and that changes the sum in an unknown way."""
         self.undecided.append((name, why))
 
-    def whole(self, name: str) -> int | None:
-        """A positive whole number."""
-        amount = self._number(name, int)
+    def whole(self, name: str, numbers: Numbers | None = None) -> int | None:
+        """A positive whole number; ``numbers`` where the engine reads this one differently."""
+        amount = self._number(name, int, numbers)
         return None if amount is None else int(amount)
 
     def share(self, name: str) -> float | None:
@@ -181,11 +181,11 @@ class Reading:
         amount = self._number(name, float)
         return None if amount is None else float(amount)
 
-    def _number(self, name: str, kind: type[int | float]) -> int | float | None:
+    def _number(self, name: str, kind: type[int | float], numbers: Numbers | None = None) -> int | float | None:
         value = self.said(name)
         if value is None:
             return None
-        amount = self.numbers(str(value), kind)
+        amount = (numbers or self.numbers)(str(value), kind)
         if amount is None or (kind is int and amount < 1):
             self.doubt(name, "it is not a positive number")
             return None

@@ -5,7 +5,9 @@ The prefix (radix) cache is on unless --disable-radix-cache says otherwise: ther
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from decimal import Decimal
 from math import floor
 from typing import Any
 
@@ -243,6 +245,17 @@ def _without_kind(argv: list[Any]) -> list[Any]:
     return argv if at is None else argv[:at] + argv[at + (1 if "=" in str(argv[at]) else 2) :]
 
 
+def suffixed(text: str, kind: type[int | float]) -> int | float | None:
+    """A context as SGLang reads it: 8k is 8,000, 8Ki is 8,192, 8K nothing (utils/common.py, human_readable_int)."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)(Ki|Mi|Gi|k|M|G)", text.strip())
+    if not match:
+        return serving.plain_number(text, kind)
+    thousand = 1024 if match[2].endswith("i") else 1000
+    if thousand == 1024 and "." in match[1]:
+        return None
+    return kind(Decimal(match[1]) * thousand ** ("kmg".index(match[2][0].lower()) + 1))
+
+
 def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
     line = serving.Reading(parsed, serving.plain_number)
     model, anonymous = line.model(line.said("model_path"), parsed.values.get("served_model_name"))
@@ -266,7 +279,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         model=model,
         quantization=quantization,
         dtype=dtype,
-        context=line.whole("context_length"),
+        context=line.whole("context_length", suffixed),
         tensor_parallel=line.whole("tp_size") or 1,
         pipeline_parallel=line.whole("pp_size") or 1,
         gpu_memory_utilization=line.share("mem_fraction_static"),

@@ -188,7 +188,7 @@ def test_the_next_version_keeps_every_flag() -> None:
     assert len({frozenset(known) for known in spelled}) == len(VERSIONS)
 
 
-@pytest.mark.parametrize(("old", "new"), pairwise(VERSIONS))
+@pytest.mark.parametrize(("old", "new"), list(pairwise(VERSIONS)))
 def test_rolling_to_the_next_version_changes_the_image_and_says_what_else(old: str, new: str) -> None:
     services = {"chat": {"model": LLAMA_8B, "engine": "sglang", "context": 8192, "concurrency": 8}}
     before, after = (stack_with(services, defaults={"engine_versions": {"sglang": version}}) for version in (old, new))
@@ -265,7 +265,9 @@ def test_what_starts_no_server_is_none(hand_written: dict[str, Any]) -> None:
     [
         (["--context-length", "$(LEN)"], "context_length"),
         (["--context-length", UNKNOWN], "context_length"),
-        (["--context-length", "8k"], "context_length"),
+        (["--context-length", "8K"], "context_length"),
+        (["--context-length", "8.5Ki"], "context_length"),
+        (["--max-running-requests", "1k"], "max_running_requests"),
         (["--mem-fraction-static", "most"], "mem_fraction_static"),
         (["--quantization", "modelslim"], "quantization"),
         (["--kv-cache-dtype", "nvfp4"], "kv_cache_dtype"),
@@ -312,6 +314,15 @@ def test_graphs_that_are_switched_off_or_bounded_change_the_sum() -> None:
         graphs = next(term for term in ENGINES["sglang"].memory(sizing).outside if term.name == "CUDA graphs")
         sums.append(graphs.amount_bytes)
     assert sums[0] > sums[1] > sums[2] == 0
+
+
+@pytest.mark.parametrize(
+    ("spelled", "tokens"), [("8k", 8000), ("8Ki", 8192), ("25.6k", 25_600), ("1M", 1_000_000), ("8192", 8192)]
+)
+def test_a_context_is_read_as_sglang_reads_it(spelled: str, tokens: int) -> None:
+    observed = read({"image": IMAGE, "command": [*MODULE, "--model-path", LLAMA_8B, "--context-length", spelled]})
+    assert observed is not None
+    assert (observed.context, observed.undecided) == (tokens, ())
 
 
 def test_an_image_without_a_version_says_which_one_is_assumed() -> None:
