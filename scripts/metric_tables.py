@@ -38,7 +38,7 @@ def _shown(metric: Metric) -> str:
 
 
 def dashboards() -> dict[str, str]:
-    """File name -> the dashboard of every engine that has metrics: in the version deployed by default, or the first that
+    """File name -> the dashboard of every engine that has metrics: in its default version, or the first that
     is known to have any.
     """
     found: dict[str, str] = {}
