@@ -25,4 +25,5 @@ except ModelberthError as error:
 
 log(settled)
 for name, service in deploy(stack, settled, ROOT).items():
-    pulumi.export(name, {"endpoint": service.endpoint, "usd_per_hour": service.usd_per_hour, "plan": service.plan})
+    shown = {"endpoint": service.endpoint, "usd_per_hour": service.usd_per_hour, "plan": service.plan}
+    pulumi.export(name, shown | ({"url": service.url} if stack.services[name].expose else {}))

@@ -13,6 +13,7 @@ from modelberth.findings import Finding, Refused
 from modelberth.lock import Settled, advice
 from modelberth.spec import StackSpec
 
+from . import monitoring
 from .naming import PACKAGE
 from .node_pool import GpuNodePool, GpuNodePoolArgs
 from .service import LLMService, LLMServiceArgs
@@ -37,6 +38,7 @@ def configured() -> dict[str, Any]:
 def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMService]:
     """Create everything; services by name. ``root`` is where a relative kubeconfig path starts."""
     target = _target(stack, root)
+    target.monitoring = stack.defaults.monitoring
     pools = {
         name: GpuNodePool(
             f"pool-{name}",
@@ -49,6 +51,8 @@ def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMServi
         for name, pool in sorted(stack.pools.items())
     }
     stores = {name: _store(name, stack, target) for name in sorted(stack.weights)}
+    if target.monitoring.operator:
+        monitoring.dashboards(settled.plans, target)
     services: dict[str, LLMService] = {}
     waves: dict[int, list[LLMService]] = {}
     for plan in sorted(settled.plans, key=lambda plan: (plan.spec.wave, plan.service)):

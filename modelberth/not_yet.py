@@ -8,13 +8,10 @@ from modelberth.spec import EngineName, PoolSpec, ServiceSpec
 NOT_YET: dict[type[Part], frozenset[str]] = {
     ServiceSpec: frozenset(
         {
-            "autoscaling",
             "capacity",
             "adapters",
             "speculative",
             "slo",
-            "expose",
-            "pipeline_parallel",
         }
     ),
     ModelRef: frozenset({"architecture"}),

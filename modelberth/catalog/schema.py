@@ -330,6 +330,10 @@ class Engine(Row):
     versions: tuple[Text, ...] = ()
     images: dict[Text, Text]
     port: Positive
+    public_paths: tuple[Text, ...] = ("/v1",)
+    """Paths that a door lets through: those that the API key covers, and nothing that only operators need."""
+    has_api_key: bool = True
+    """Whether the server can be told an API key."""
     archived: bool = False
     successors: tuple[Text, ...] = ()
     block_size: Positive | None = None
@@ -338,6 +342,8 @@ class Engine(Row):
     batch_defaults: tuple[BatchDefault, ...] = ()
     oldest_version: Text | None = None
     """What came before was not read."""
+    metrics_need_api_key: bool = False
+    """Whether the API key, where one is set, is asked for metrics too."""
     default_quantization: Quantization | None = None
     """Format of the file that it downloads when only a model is named; None: as the repository stores it."""
     sized_versions: tuple[Text, ...] = ()
