@@ -23,9 +23,13 @@ from typing import Any
 
 import yaml
 
-from modelberth.engines import lifecycle
+from modelberth.engines import Launch, lifecycle
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+SCRATCH = ("/cache", "/tmp")
+"""Where pods have volumes of their own."""
+LAG = 0.8
+"""Share of the time to leave the endpoints after which a pod really has: that time is to be enough."""
 REFUSED = 0
 """The status of a request that got no answer."""
 
@@ -51,6 +55,19 @@ class Container:
             words[at : at + 2] = [] if value is None else [flag, value]
         return replace(self, words=tuple(words))
 
+    def value(self, flag: str) -> str:
+        """What a flag is set to."""
+        return self.words[self.words.index(flag) + 1]
+
+    def mounted(self, directory: Path) -> Container:
+        """With folders of ``directory`` where the pod has its scratch volumes."""
+        env = dict(self.env)
+        for name, value in env.items():
+            if value.startswith(SCRATCH):
+                env[name] = f"{directory}{value}"
+                Path(env[name]).mkdir(parents=True, exist_ok=True)
+        return replace(self, env=env)
+
 
 def container(pod: Mapping[str, Any]) -> Container:
     """The server of a pod's spec."""
@@ -68,6 +85,29 @@ def container(pod: Mapping[str, Any]) -> Container:
         sleep_s=server["lifecycle"]["preStop"]["sleep"]["seconds"],
         grace_s=pod["terminationGracePeriodSeconds"],
         service_links=pod.get("enableServiceLinks", True),
+    )
+
+
+def of_launch(launch: Launch) -> Container:
+    """The same of what an engine says; that components render it so is tested elsewhere."""
+    asked = {"startup": launch.probes.startup, "readiness": launch.probes.readiness, "liveness": launch.probes.liveness}
+    return Container(
+        words=(*launch.command, *launch.args),
+        env=dict(launch.env),
+        secret_env=tuple(each.name for each in launch.secret_env),
+        port=launch.port,
+        probes={
+            kind: {
+                "httpGet": {"path": probe.path},
+                "periodSeconds": probe.period_s,
+                "timeoutSeconds": probe.timeout_s,
+                "failureThreshold": probe.failures,
+            }
+            for kind, probe in asked.items()
+        },
+        sleep_s=launch.leave_s,
+        grace_s=launch.grace_s,
+        service_links=False,
     )
 
 
@@ -169,7 +209,7 @@ class Server:
         ``sleeping=False`` leaves the preStop out, as the control of what it is good for.
         """
         killed_at = time.monotonic() + self.container.grace_s * self.pace
-        lag = threading.Timer(lifecycle.LEAVE_ENDPOINTS_S * self.pace, self._out_of_endpoints)
+        lag = threading.Timer(LAG * lifecycle.LEAVE_ENDPOINTS_S * self.pace, self._out_of_endpoints)
         lag.start()
         if sleeping:
             time.sleep(self.container.sleep_s * self.pace)
