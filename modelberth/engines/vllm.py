@@ -9,11 +9,12 @@ from typing import Any
 from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
-from modelberth.engines import fetch, flags, lifecycle
+from modelberth.engines import fetch, flags, groups, lifecycle
 from modelberth.engines.base import (
     CACHE_MOUNT,
     WEIGHTS_MOUNT,
     Accelerator,
+    Group,
     Launch,
     SecretEnv,
     Sizing,
@@ -37,6 +38,9 @@ from modelberth.versions import key
 DRAIN_S = 120
 """Seconds that requests in flight have to finish (--shutdown-timeout): vLLM aborts them without it."""
 
+MASTER_PORT = 29501
+"""Where the ranks of several nodes meet (--master-port, vLLM's own default)."""
+
 _MANAGED = frozenset(
     [
         "model",
@@ -56,6 +60,12 @@ _MANAGED = frozenset(
         "quantization",
         "shutdown_timeout",
         "hf_token",
+        "distributed_executor_backend",
+        "nnodes",
+        "node_rank",
+        "master_addr",
+        "master_port",
+        "headless",
     ]
 )
 _SPELLED_QUANTIZATIONS = {
@@ -132,7 +142,9 @@ class Vllm:
         args += ["--kv-cache-dtype", _spelled_kv(decision.kv_cache_dtype), "--dtype", _dtype(decision)]
         if _quantizes_while_loading(decision):
             args += ["--quantization", "fp8"]
-        args += ["--enable-prefix-caching", "--shutdown-timeout", str(DRAIN_S), *wishes.extra_args]
+        args += ["--enable-prefix-caching", "--shutdown-timeout", str(DRAIN_S)]
+        group = _group(decision, args, wishes)
+        args += [*_stages(decision, rank="0"), *wishes.extra_args]
         env = {
             "DO_NOT_TRACK": "1",
             "HF_HOME": f"{CACHE_MOUNT}/hub",
@@ -148,13 +160,14 @@ class Vllm:
         if wishes.hub_endpoint and not local:
             env["HF_ENDPOINT"] = wishes.hub_endpoint
         secrets = [SecretEnv("VLLM_API_KEY", wishes.api_key)] if wishes.api_key else []
-        if wishes.token and not local:
-            secrets.append(SecretEnv("HF_TOKEN", wishes.token))
+        secrets += _hub_token(decision, wishes)
         return Launch(
             image=image,
             args=tuple(args),
             env=tuple(sorted(env.items())),
             secret_env=tuple(secrets),
+            pod_env=(("VLLM_HOST_IP", groups.POD_IP),) if group else (),
+            group=group,
             command=("vllm", "serve") if wishes.image else (),
             download_port=download_port(wishes),
             port=self._facts.port,
@@ -196,6 +209,7 @@ class Vllm:
             context=observed.context or context_limit(model),
             concurrency=observed.max_num_seqs,
             tensor_parallel=observed.tensor_parallel,
+            pipeline_parallel=observed.pipeline_parallel,
             kv_cache_dtype=observed.kv_cache_dtype or "auto",
             gpu_memory_utilization=observed.gpu_memory_utilization,
             max_num_batched_tokens=observed.max_num_batched_tokens,
@@ -224,6 +238,38 @@ def _quantizes_while_loading(decision: Decision) -> bool:
     own = decision.source.repository == decision.model and catalog().checkpoint(decision.model) is None
     stored = catalog().model(decision.model).quantization if own else None
     return own and decision.quantization == "fp8" and stored != decision.quantization
+
+
+def _stages(decision: Decision, rank: str) -> list[str]:
+    """Arguments of a node that holds some of the layers; none where one node holds all."""
+    if decision.pipeline_parallel == 1:
+        return []
+    nodes = str(decision.pipeline_parallel)
+    return [
+        *("--pipeline-parallel-size", nodes, "--distributed-executor-backend", "mp", "--nnodes", nodes),
+        *("--node-rank", rank, "--master-addr", groups.LEADER_ADDRESS, "--master-port", str(MASTER_PORT)),
+    ]
+
+
+def _group(decision: Decision, args: list[str], wishes: Wishes) -> Group | None:
+    """The nodes beside the first: the same arguments, no API server."""
+    if decision.pipeline_parallel == 1:
+        return None
+    worker = (*args, *_stages(decision, groups.WORKER_INDEX), "--headless", *wishes.extra_args)
+    command = ("vllm", "serve") if wishes.image else ()
+    return Group(
+        size=decision.pipeline_parallel,
+        args=worker,
+        port=MASTER_PORT,
+        command=command,
+        secret_env=tuple(_hub_token(decision, wishes)),
+    )
+
+
+def _hub_token(decision: Decision, wishes: Wishes) -> list[SecretEnv]:
+    """The token of a server that downloads for itself."""
+    downloads = decision.storage.kind == "hub"
+    return [SecretEnv("HF_TOKEN", wishes.token)] if downloads and wishes.token else []
 
 
 def _model_argument(decision: Decision, wishes: Wishes) -> str:
@@ -296,6 +342,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
             undecided.append((name, "it changes memory in a way that cannot be sized yet"))
     if parsed.values.get("data_parallel_size") not in (None, "1"):
         undecided.append(("data_parallel_size", "data parallel ranks cannot be sized yet"))
+    nodes = str(parsed.values.get("nnodes") or "")
     context = None if parsed.values.get("max_model_len") == "auto" else number("max_model_len", int)
     if parsed.values.get("max_model_len") == "auto":
         undecided.append(("max_model_len", "auto lets the engine shrink the context to what fits"))
@@ -309,6 +356,8 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         context=context,
         tensor_parallel=number("tensor_parallel_size", int) or 1,
         pipeline_parallel=number("pipeline_parallel_size", int) or 1,
+        nodes=int(nodes) if nodes.isdecimal() else None,
+        helper=bool(parsed.values.get("headless")),
         gpu_memory_utilization=number("gpu_memory_utilization", float),
         max_num_seqs=number("max_num_seqs", int),
         max_num_batched_tokens=number("max_num_batched_tokens", int),
