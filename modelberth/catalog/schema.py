@@ -336,6 +336,10 @@ class Engine(Row):
     """Whether the server can be told an API key."""
     archived: bool = False
     successors: tuple[Text, ...] = ()
+    root_only: Text | None = None
+    """Why its image does not start without root rights, which pods never have here; None: it does."""
+    own_image: Text | None = None
+    """The image that would, where its own does not."""
     block_size: Positive | None = None
     gpu_memory_utilization_default: tuple[Since, ...] = ()
     cudagraphs_in_budget: tuple[Since, ...] = ()

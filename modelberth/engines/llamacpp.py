@@ -65,6 +65,7 @@ class LlamaCpp:
     name = "llamacpp"
     pins_downloads = False
     context_flag = "--ctx-size"
+    parallel_flag = ""
     needs_gpu = False
     quantizes_to = frozenset[str]()
     reads_gguf = True
