@@ -6,7 +6,7 @@ No defaults live here: what is left out is left to the spec.
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
-from modelberth.names import Capacity, Objective, Quantization, Scaler, Signal, Spread
+from modelberth.names import Affinity, Capacity, Controller, DoorKind, Objective, Quantization, Scaler, Signal, Spread
 from modelberth.spec import EngineName, KvCacheDtype, Profile
 
 
@@ -113,17 +113,54 @@ class SloArgs(TypedDict):
     """Time per output token, milliseconds."""
 
 
+class GatewayArgs(TypedDict):
+    """A Gateway that exists."""
+
+    name: str
+    """Name of the Gateway."""
+    namespace: NotRequired[str]
+    """Its namespace; default: the services'."""
+    listener: str
+    """Its HTTPS listener, which has the certificate and lets routes of the services' namespace in."""
+
+
 class ExposeArgs(TypedDict):
     """A door to the service from outside its cluster."""
 
-    kind: str
-    """gateway or ingress."""
+    kind: DoorKind
+    """gateway (Gateway API) or ingress."""
+    controller: Controller
+    """Who carries it out: envoy-gateway, gke-gateway, ingress-nginx or other."""
     host: str
     """DNS name."""
-    tls_secret: str
-    """Secret that holds the certificate."""
     source_ranges: Sequence[str]
     """CIDR ranges that may connect."""
+    tls_secret: NotRequired[str]
+    """Secret of the services' namespace with the certificate; required unless an existing gateway has it."""
+    class_name: NotRequired[str]
+    """IngressClass, or GatewayClass of a Gateway of the service's own."""
+    gateway: NotRequired[GatewayArgs]
+    """A Gateway that exists, instead of one of the service's own."""
+    proxy_namespace: NotRequired[str]
+    """Namespace that the controller's proxies run in: the only one let in for it."""
+    proxy_ranges: NotRequired[Sequence[str]]
+    """Ranges that proxies outside the cluster call from."""
+    timeout_s: NotRequired[int]
+    """Seconds that one request may take, stream included."""
+    body_mib: NotRequired[int]
+    """Largest request body, MiB, where the controller has a limit; default: 16."""
+    affinity: NotRequired[Affinity]
+    """Which replica a request goes to: none (any), session, prefix."""
+    session_header: NotRequired[str]
+    """Header by which clients name their session."""
+    inference_pool: NotRequired[str]
+    """For affinity prefix: an InferencePool that exists, with its endpoint picker."""
+    ranges_enforced_by: NotRequired[str]
+    """Who holds connections to source_ranges where nothing rendered does; gke-gateway: its Cloud Armor policy."""
+    authenticated_by: NotRequired[str]
+    """Who checks callers, for an engine without API keys."""
+    annotations: NotRequired[dict[str, str]]
+    """Further annotations of the Ingress or Gateway."""
 
 
 class ServiceArgs(TypedDict):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from modelberth import exposure
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
 from modelberth.engines import ENGINES, Launch
+from modelberth.fabric import fabric_of
 from modelberth.findings import Finding, Level
 from modelberth.fit import Fit, Verdict
-from modelberth.spec import Profile, ServiceSpec, StackSpec
+from modelberth.placement import exchange_cost
+from modelberth.spec import Profile, ServiceSpec, StackSpec, WeightsKind
 
 
 def advice(
@@ -42,6 +45,12 @@ def advice(
         yield Finding(
             "gated", f"{path}.token", message, "token: {secret: NAME}, a Secret with a hub token", Level.WARNING
         )
+    if spec.tensor_parallel and answer.memory:
+        yield from _ranks_over_pcie(spec, path, decision, model)
+    if decision.pipeline_parallel > 1:
+        yield from _several_nodes(spec, stack, path, decision)
+    yield from (each for each in exposure.findings(spec, decision.engine, path) if each.level is not Level.ERROR)
+    yield from exposure.prefix_cache(spec, path)
     for note in answer.notes:
         if note.level is not Level.ERROR:
             yield Finding(note.code, f"{path}.{note.path}", note.message, note.remedy, note.level)
@@ -60,6 +69,31 @@ def _upstream(name: str, stack: StackSpec, decision: Decision) -> Iterator[Findi
         )
         level = Level.ERROR if stack.profile_of(name) is Profile.PROD else Level.WARNING
         yield Finding("image", f"{path}.image", message, f"image: {facts.own_image}", level)
+
+
+def _ranks_over_pcie(spec: ServiceSpec, path: str, decision: Decision, model: Model) -> Iterator[Finding]:
+    """What a stated tensor parallel size costs where no NVLink joins the GPUs."""
+    ranks, machine = decision.tensor_parallel, catalog().machine(decision.machine_type)
+    cost = exchange_cost(machine, model, ranks, spec.context)
+    if cost:
+        out = "a machine type whose GPUs NVLink joins, or fewer ranks"
+        yield Finding("no-nvlink", f"{path}.tensor_parallel", f"{ranks} ranks exchange {cost}", out, Level.WARNING)
+
+
+def _several_nodes(spec: ServiceSpec, stack: StackSpec, path: str, decision: Decision) -> Iterator[Finding]:
+    """What a copy that several nodes share needs of storage, cluster and network."""
+    nodes, store = decision.pipeline_parallel, stack.weights_of(spec)
+    if store.kind is not WeightsKind.HUB and store.access_mode == "ReadWriteOnce":
+        message = f"{nodes} nodes share a copy of the model, a ReadWriteOnce volume is attached to one node"
+        out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"
+        yield Finding("storage", f"{path}.weights", message, out)
+    message = f"{nodes} pods serve as one group: the cluster must have LeaderWorkerSet, it is not installed from here"
+    yield Finding("leader-worker-set", path, message, "install it with its own chart or manifests", Level.NOTE)
+    fabric = fabric_of(catalog().machine(decision.machine_type))
+    message = (
+        f"pods get no device of {fabric}: NCCL takes the pod network until nodes, image and pods are set up for it"
+    )
+    yield Finding("fabric", path, message, "follow the cloud's guide for it, then measure", Level.NOTE)
 
 
 def _needs_token(spec: ServiceSpec, decision: Decision, model: Model) -> bool:

@@ -111,7 +111,7 @@ def workloads(manifest: Any) -> tuple[Workload, ...]:
         if template.value is not None:
             led = any(workload.observed for workload in found)
             serving = _of_pod(root, kind, template["spec"])
-            found.extend(workload for workload in serving if workload.observed or not led)
+            found.extend(each for each in serving if not led or (each.observed and not each.observed.helper))
     return tuple(found)
 
 

@@ -12,8 +12,6 @@ NOT_YET: dict[type[Part], frozenset[str]] = {
             "adapters",
             "speculative",
             "slo",
-            "expose",
-            "pipeline_parallel",
         }
     ),
     ModelRef: frozenset({"architecture"}),

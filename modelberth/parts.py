@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from modelberth.fields import (
+    Cidr,
     Commit,
     Count,
     Flag,
+    Header,
+    Host,
     HttpUrl,
     LabelKey,
     LabelValue,
@@ -20,7 +23,7 @@ from modelberth.fields import (
     Text,
     Whole,
 )
-from modelberth.names import Scaler, Signal
+from modelberth.names import Affinity, Controller, DoorKind, Scaler, Signal
 
 
 class Part(BaseModel):
@@ -204,14 +207,58 @@ class Budget(Part):
     """US dollars per hour for all replicas, on-demand list price."""
 
 
+def not_empty(ranges: tuple[str, ...]) -> tuple[str, ...]:
+    """At least one."""
+    if not ranges:
+        raise ValueError("must not be empty")
+    return ranges
+
+
+class GatewayRef(Part):
+    """A Gateway that exists."""
+
+    name: ObjectName
+    """Name of the Gateway."""
+    namespace: ObjectName | None = None
+    """Its namespace; default: the services'."""
+    listener: ObjectName
+    """Its HTTPS listener, which has the certificate and lets routes of the services' namespace in."""
+
+
 class Expose(Part):
     """A door to the service from outside its cluster."""
 
-    kind: Text
-    """gateway or ingress."""
-    host: Text
+    kind: DoorKind
+    """gateway (Gateway API) or ingress."""
+    controller: Controller
+    """Who carries it out: envoy-gateway, gke-gateway, ingress-nginx or other."""
+    host: Host
     """DNS name."""
-    tls_secret: ObjectName
-    """Secret that holds the certificate."""
-    source_ranges: tuple[Text, ...]
+    source_ranges: Annotated[tuple[Cidr, ...], AfterValidator(not_empty)]
     """CIDR ranges that may connect."""
+    tls_secret: ObjectName | None = None
+    """Secret of the services' namespace with the certificate; required unless an existing gateway has it."""
+    class_name: ObjectName | None = None
+    """IngressClass, or GatewayClass of a Gateway of the service's own."""
+    gateway: GatewayRef | None = None
+    """A Gateway that exists, instead of one of the service's own."""
+    proxy_namespace: ObjectName | None = None
+    """Namespace that the controller's proxies run in: the only one let in for it."""
+    proxy_ranges: tuple[Cidr, ...] = ()
+    """Ranges that proxies outside the cluster call from."""
+    timeout_s: Whole = 600
+    """Seconds that one request may take, stream included."""
+    body_mib: Whole | None = None
+    """Largest request body, MiB, where the controller has a limit; default: 16."""
+    affinity: Affinity = Affinity.NONE
+    """Which replica a request goes to: none (any), session, prefix."""
+    session_header: Header = "x-session-id"
+    """Header by which clients name their session."""
+    inference_pool: ObjectName | None = None
+    """For affinity prefix: an InferencePool that exists, with its endpoint picker."""
+    ranges_enforced_by: Text | None = None
+    """Who holds connections to source_ranges where nothing rendered does; gke-gateway: its Cloud Armor policy."""
+    authenticated_by: Text | None = None
+    """Who checks callers, for an engine without API keys."""
+    annotations: dict[LabelKey, Text] = Field(default_factory=dict)
+    """Further annotations of the Ingress or Gateway."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from modelberth.advice import advice, unsizable
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision, Host, Storage
+from modelberth.doors import Door, door
 from modelberth.engines import ENGINES, Launch, Sizing, Wishes
 from modelberth.errors import UnknownName
 from modelberth.findings import Finding, Refused, errors
@@ -64,6 +65,7 @@ class Plan:
     speed: Speed | None = None
     usd_per_million_tokens: float | None = None
     scaling: Scaling | None = None
+    door: Door | None = None
 
 
 def plan(name: str, stack: StackSpec) -> Plan:
@@ -85,7 +87,8 @@ def plan(name: str, stack: StackSpec) -> Plan:
     no_gpu = (
         Loser(machine.id, f"has no GPU, {resolved.engine} is planned on GPUs") for machine in resolved.without_gpu
     )
-    losers = (*also, *map(over_nodes, choice.spanning), *choice.losers, *no_gpu)
+    over = (over_nodes(best, other) for other in choice.spanning)
+    losers = (*also, *over, *choice.losers, *no_gpu)
     return assemble(name, stack, decision, resolved, best.fit, reasons, losers)
 
 
@@ -141,6 +144,7 @@ def assemble(
         speed=speed,
         usd_per_million_tokens=_per_million(spec, speed, usd),
         scaling=scaling(spec, stack, decision),
+        door=door(name, spec, decision.engine, launch),
     )
 
 
@@ -150,6 +154,7 @@ def _demand(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Demand:
         typical_tokens=spec.tokens_per_request,
         replicas=spec.most_replicas,
         tensor_parallel=spec.tensor_parallel,
+        pipeline_parallel=spec.pipeline_parallel,
         download_bytes=_own_download(spec, stack, resolved),
         goal=Goal(spec.objective, _traffic(spec), budget),
     )
@@ -220,6 +225,7 @@ def sizing_of(decision: Decision, model: Model) -> Sizing:
         context=decision.context,
         concurrency=decision.concurrency,
         tensor_parallel=decision.tensor_parallel,
+        pipeline_parallel=decision.pipeline_parallel,
         kv_cache_dtype=decision.kv_cache_dtype,
         gpu_memory_utilization=decision.gpu_memory_utilization,
         max_num_batched_tokens=decision.max_num_batched_tokens,
@@ -283,7 +289,7 @@ def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Can
         machine_type=machine.id,
         pool=best.site.pool,
         tensor_parallel=best.sizing.tensor_parallel,
-        pipeline_parallel=1,
+        pipeline_parallel=best.sizing.pipeline_parallel,
         context=spec.context,
         concurrency=spec.concurrency,
         storage=Storage(
@@ -308,12 +314,12 @@ def _nothing_fits(path: str, spec: ServiceSpec, stack: StackSpec, resolved: Reso
         shown = "; ".join(f"{labels}: {why}" for labels, why in list(grouped(ranked_out))[:4])
         out = "objective: cost_per_hour needs no speed" + ("; or raise the budget" if spec.budget else "")
         return Finding("objective", f"{path}.objective", f"nothing can be ranked by {spec.objective}: {shown}", out)
-    if not choice.losers and not choice.spanning:
+    if not choice.losers:
         allowed = ", ".join(spec.accelerators) or "any"
         return Finding(
             "no-machine", path, f"no machine type offers the accelerators allowed ({allowed})", _pools(stack)
         )
-    tried = list(grouped([*map(over_nodes, choice.spanning), *choice.losers]))
+    tried = list(grouped(choice.losers))
     shown = "; ".join(f"{labels}: {why}" for labels, why in tried[:6])
     more = f"; and {len(tried) - 6} more kinds of machine" if len(tried) > 6 else ""
     return Finding(

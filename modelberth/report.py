@@ -55,6 +55,7 @@ def _service_json(plan: Plan) -> dict[str, Any]:
         "image": plan.launch.image,
         "args": list(plan.launch.args),
         "rollout": asdict(plan.rollout),
+        "url": plan.door.url if plan.door else None,
         "reasons": [{"subject": r.subject, "choice": r.choice, "why": r.why} for r in plan.reasons],
         "losers": [{"option": loser.label, "why": loser.why} for loser in plan.losers],
     }
@@ -171,6 +172,9 @@ def decided(plan: Plan) -> list[Row]:
     if decision.on_gpu:
         size = f"{decision.tensor_parallel}"
         rows.append(("tensor parallel size", size, why.get("tensor parallel size", locked)))
+    if decision.pipeline_parallel > 1:
+        stages = str(decision.pipeline_parallel)
+        rows.append(("pipeline parallel size", stages, why.get("pipeline parallel size", locked)))
     rows += [
         ("context", f"{tokens(decision.context)} tokens", f"one request may hold{asked}"),
         ("concurrency", f"{decision.concurrency} requests", plan.fit.why),
@@ -179,6 +183,7 @@ def decided(plan: Plan) -> list[Row]:
         *_shared(plan, why),
         *([("autoscaling", f"{plan.scaling.words} ({plan.scaling.scaler})", plan.scaling.why)] if plan.scaling else []),
         ("rollout", _steps(plan.rollout), plan.rollout.why),
+        *([("door", plan.door.summary, plan.door.why)] if plan.door else []),
         *([("speed", "of one replica", speed_words(plan.speed))] if plan.speed else []),
         ("cost", _cost(plan), f"list price of {plan.price_as_of}" if plan.price_as_of else "unknown"),
     ]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modelberth import scaling
+from modelberth import exposure, scaling
 from modelberth.catalog import Checkpoint, Format, Machine, Model, catalog
 from modelberth.decision import Source
 from modelberth.engines import ENGINES, Sizing
 from modelberth.engines.choice import automatic
 from modelberth.errors import UnknownName, suggest
-from modelberth.findings import Finding, Level
+from modelberth.findings import Finding, Level, errors
 from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, stored_as
 from modelberth.names import Objective, Spread
+from modelberth.parallel import no_nodes
 from modelberth.placement import accelerator_of, kind_of
 from modelberth.spec import EngineName, NodeLabels, Quantization, ServiceSpec, StackSpec, WeightsKind
 
@@ -65,8 +66,10 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
         problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", _offers(stack)))
     problems.extend(_storage(spec, stack, engine, path))
     problems.extend(_spread(spec, stack, path))
+    problems.extend(_nodes(spec, engine, path))
     problems.extend(_extra_args(spec, engine, path))
     problems.extend(scaling.objections(spec, stack, engine, version, path))
+    problems.extend(errors(exposure.findings(spec, engine, path)))
     if problems or source is None:
         return None, problems
     reasons = (engine_reason, quantization_reason)
@@ -275,6 +278,14 @@ def _spread(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]
         yield Finding("spread", f"{path}.spread", message, "zones: [A, B] of the pool, or spread: nodes")
 
 
+def _nodes(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
+    """Several nodes for one copy, asked of an engine that is not started so."""
+    why = no_nodes(engine)
+    if (spec.pipeline_parallel or 1) > 1 and why:
+        out = "leave it out, or engine: vllm or sglang"
+        yield Finding("pipeline-parallel", f"{path}.pipeline_parallel", f"{engine} does not share a model: {why}", out)
+
+
 def _extra_args(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
     for word in ENGINES[engine].managed_flags(spec.extra_args):
         message = f"{word} is set from the spec itself"
@@ -297,6 +308,7 @@ def _objections(spec: ServiceSpec, resolved: Resolved, path: str) -> Iterator[Fi
             context=spec.context,
             concurrency=spec.concurrency,
             tensor_parallel=spec.tensor_parallel or 1,
+            pipeline_parallel=spec.pipeline_parallel or 1,
             kv_cache_dtype=spec.kv_cache_dtype.value,
         )
         found = {(f.path, f.message): f for f in engine.objections(sizing) if f.level is Level.ERROR}

@@ -212,6 +212,8 @@ class Target(Part):
     """StorageClass of weights volumes; default: the cluster's default class."""
     pod_annotations: dict[LabelKey, Text] = Field(default_factory=dict)
     """Annotations for every pod."""
+    preflight: bool = True
+    """Whether an existing cluster is asked what it lacks before anything is created."""
 
 
 class Defaults(Part):

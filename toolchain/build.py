@@ -165,6 +165,12 @@ PARTS: dict[str, Part] = {
             binaries={"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
         ),
         Part(
+            name="lws",
+            version=_pinned("lws", "sigs.k8s.io/lws"),
+            minutes=3,
+            binaries={"lws-controller": "sigs.k8s.io/lws/cmd"},
+        ),
+        Part(
             name="crds",
             version=_pinned("crds", "sigs.k8s.io/lws"),
             minutes=1,

@@ -330,6 +330,10 @@ class Engine(Row):
     versions: tuple[Text, ...] = ()
     images: dict[Text, Text]
     port: Positive
+    public_paths: tuple[Text, ...] = ("/v1",)
+    """Paths that a door lets through: those that the API key covers, and nothing that only operators need."""
+    has_api_key: bool = True
+    """Whether the server can be told an API key."""
     archived: bool = False
     successors: tuple[Text, ...] = ()
     root_only: Text | None = None

@@ -115,13 +115,16 @@ class ConfigFile:
 class Group:
     """The pods of a replica that several nodes hold: ``size`` with the first one, which takes the requests.
 
-    ``args`` and ``command`` are those of the other pods; ``port`` is where they meet the first.
+    ``args`` and ``command`` are those of the other pods, which answer no probe and stop by themselves only when a rank
+    of theirs fails; ``port`` is where they meet the first.
     """
 
     size: int
     args: tuple[str, ...]
     port: int
     command: tuple[str, ...] = ()
+    secret_env: tuple[SecretEnv, ...] = ()
+    """Of those of the first pod only what the others need: they check no API key."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,8 @@ class Launch:
     download_port: int
     """Port of the hub that weights come from."""
     secret_env: tuple[SecretEnv, ...] = ()
+    pod_env: tuple[tuple[str, str], ...] = ()
+    """Variables that hold a field of the pod itself: name -> field path."""
     command: tuple[str, ...] = ()
     fetch: tuple[Fetch, ...] = ()
     """Containers that fill the weights volume, one after the other."""

@@ -103,9 +103,12 @@ def environment(decision: Decision, wishes: Wishes) -> dict[str, str]:
 def secrets(decision: Decision, wishes: Wishes, api_key: str) -> tuple[SecretEnv, ...]:
     """The key that clients must send as variable ``api_key``, and the hub's token for a server that downloads."""
     found = [SecretEnv(api_key, wishes.api_key)] if wishes.api_key else []
-    if wishes.token and downloads(decision):
-        found.append(SecretEnv("HF_TOKEN", wishes.token))
-    return tuple(found)
+    return (*found, *hub_token(decision, wishes))
+
+
+def hub_token(decision: Decision, wishes: Wishes) -> tuple[SecretEnv, ...]:
+    """The token of a server that downloads for itself."""
+    return (SecretEnv("HF_TOKEN", wishes.token),) if downloads(decision) and wishes.token else ()
 
 
 def fetches(image: str, decision: Decision, wishes: Wishes) -> tuple[Fetch, ...]:
@@ -137,6 +140,7 @@ def sizing(observed: Observed, model: Model, accelerator: Accelerator) -> Sizing
         context=observed.context or context_limit(model),
         concurrency=observed.max_num_seqs,
         tensor_parallel=observed.tensor_parallel,
+        pipeline_parallel=observed.pipeline_parallel,
         kv_cache_dtype=observed.kv_cache_dtype or "auto",
         gpu_memory_utilization=observed.gpu_memory_utilization,
         max_num_batched_tokens=observed.max_num_batched_tokens,
@@ -215,6 +219,11 @@ class Reading:
         """More than one of ``what`` cannot be sized."""
         if self.parsed.values.get(name) not in (None, "1"):
             self.doubt(name, f"{what} cannot be sized yet")
+
+    def nodes(self) -> int | None:
+        """Nodes that share one copy, as --nnodes says."""
+        stated = str(self.parsed.values.get("nnodes") or "")
+        return int(stated) if re.fullmatch(r"[0-9]{1,6}", stated) else None
 
     def model(self, value: Any, served: Any = None) -> tuple[str | None, bool]:
         """(repository, whether weights come from a path that names none). ``served`` may be the repository's name."""

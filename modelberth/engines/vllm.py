@@ -9,10 +9,11 @@ from typing import Any
 from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
-from modelberth.engines import flags, lifecycle, serving
+from modelberth.engines import flags, groups, lifecycle, serving
 from modelberth.engines.base import (
     CACHE_MOUNT,
     Accelerator,
+    Group,
     Launch,
     Sizing,
     Wishes,
@@ -28,6 +29,9 @@ from modelberth.observed import Observed
 
 DRAIN_S = 120
 """Seconds that requests in flight have to finish (--shutdown-timeout): vLLM aborts them without it."""
+
+MASTER_PORT = 29501
+"""Where the ranks of several nodes meet (--master-port, vLLM's own default)."""
 
 _MANAGED = frozenset(
     [
@@ -48,6 +52,12 @@ _MANAGED = frozenset(
         "quantization",
         "shutdown_timeout",
         "hf_token",
+        "distributed_executor_backend",
+        "nnodes",
+        "node_rank",
+        "master_addr",
+        "master_port",
+        "headless",
     ]
 )
 _SPELLED_QUANTIZATIONS = {
@@ -122,7 +132,9 @@ class Vllm:
         args += [serving.sixteen_bit(decision.quantization) or "auto"]
         if serving.made_while_loading(decision, self.quantizes_to):
             args += ["--quantization", "fp8"]
-        args += ["--enable-prefix-caching", "--shutdown-timeout", str(DRAIN_S), *wishes.extra_args]
+        args += ["--enable-prefix-caching", "--shutdown-timeout", str(DRAIN_S)]
+        group = _group(decision, args, wishes)
+        args += [*_stages(decision, rank="0"), *wishes.extra_args]
         env = serving.environment(decision, wishes) | {
             "VLLM_CACHE_ROOT": f"{CACHE_MOUNT}/vllm",
             "VLLM_NO_USAGE_STATS": "1",
@@ -132,6 +144,8 @@ class Vllm:
             args=tuple(args),
             env=tuple(sorted(env.items())),
             secret_env=serving.secrets(decision, wishes, "VLLM_API_KEY"),
+            pod_env=(("VLLM_HOST_IP", groups.POD_IP),) if group else (),
+            group=group,
             command=("vllm", "serve") if wishes.image else (),
             download_port=download_port(wishes),
             port=self._facts.port,
@@ -166,6 +180,32 @@ class Vllm:
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What memory depends on, from what was read."""
         return serving.sizing(observed, model, accelerator)
+
+
+def _stages(decision: Decision, rank: str) -> list[str]:
+    """Arguments of a node that holds some of the layers; none where one node holds all."""
+    if decision.pipeline_parallel == 1:
+        return []
+    nodes = str(decision.pipeline_parallel)
+    return [
+        *("--pipeline-parallel-size", nodes, "--distributed-executor-backend", "mp", "--nnodes", nodes),
+        *("--node-rank", rank, "--master-addr", groups.LEADER_ADDRESS, "--master-port", str(MASTER_PORT)),
+    ]
+
+
+def _group(decision: Decision, args: list[str], wishes: Wishes) -> Group | None:
+    """The nodes beside the first: the same arguments, no API server."""
+    if decision.pipeline_parallel == 1:
+        return None
+    worker = (*args, *_stages(decision, groups.WORKER_INDEX), "--headless", *wishes.extra_args)
+    command = ("vllm", "serve") if wishes.image else ()
+    return Group(
+        size=decision.pipeline_parallel,
+        args=worker,
+        port=MASTER_PORT,
+        command=command,
+        secret_env=serving.hub_token(decision, wishes),
+    )
 
 
 def _spelled_kv(kv_cache_dtype: str) -> str:
@@ -210,6 +250,8 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         context=None if left_to_engine else line.whole("max_model_len"),
         tensor_parallel=line.whole("tensor_parallel_size") or 1,
         pipeline_parallel=line.whole("pipeline_parallel_size") or 1,
+        nodes=line.nodes(),
+        helper=line.says("headless"),
         gpu_memory_utilization=line.share("gpu_memory_utilization"),
         max_num_seqs=line.whole("max_num_seqs"),
         max_num_batched_tokens=line.whole("max_num_batched_tokens"),

@@ -104,15 +104,6 @@ def evaluate(workload: Workload) -> Evaluation:
                 workload, "quantization", "it is not told by the file name", "serve a file named like model-Q4_K_M.gguf"
             )
         )
-    if observed.pipeline_parallel > 1:
-        undecided.append(
-            _of(
-                workload,
-                "pipeline parallel size",
-                "it is more than 1, and stages of a pipeline cannot be sized yet",
-                "",
-            )
-        )
     sizing = replace(wanted, context=min(wanted.context, model.max_position))
     found = Evaluation(tuple(undecided), engine, model, sizing, context=wanted.context)
     if accelerator is None or undecided or model.num_attention_heads % sizing.tensor_parallel:

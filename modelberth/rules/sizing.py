@@ -66,6 +66,10 @@ def _equals_gpus(workload: Workload) -> list[Finding]:
         return []
     ranks = observed.tensor_parallel * observed.pipeline_parallel
     on_host = gpus == 0 and workload.on_cpu_image
+    nodes, pods = observed.nodes, workload.group_size
+    if nodes is not None and nodes > 1 and nodes != pods:
+        message = f"the model is shared by {nodes} nodes, {pods} {'pod holds' if pods == 1 else 'pods hold'} one copy"
+        return [Finding("SZ-04", workload.arguments_path, message, f"as many nodes as pods of a group: {pods}")]
     if ranks == gpus or on_host or found.engine.spreads_unasked:
         return []
     return [_ranks_and_gpus(workload, observed, ranks, gpus, found.engine.parallel_flag)]

@@ -243,8 +243,6 @@ def test_more_typical_tokens_than_context_are_refused() -> None:
         ("adapters", [{"name": "a", "source": "b", "revision": "0" * 40, "rank": 8}]),
         ("speculative", {"method": "ngram", "tokens": 2}),
         ("slo", {"ttft_ms": 200}),
-        ("expose", {"kind": "ingress", "host": "a.b", "tls_secret": "c", "source_ranges": []}),
-        ("pipeline_parallel", 2),
         ("model", {"id": "a/b", "architecture": {"hidden_size": 1}}),
         ("engine", "tensorrt_llm"),
     ],

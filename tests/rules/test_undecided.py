@@ -110,7 +110,6 @@ def test_a_model_outside_the_catalog_cannot_be_decided_and_near_names_are_given(
             None,
             "--enable-lora changes memory in a way that cannot be sized",
         ),
-        (vllm("--model", LLAMA_8B, "-pp", "2", gpus=2), None, "the pipeline parallel size is more than 1"),
         (vllm(image="vllm/vllm-openai-cpu:v0.33.0", gpus=0), {}, "the memory is that of a CPU"),
         (vllm("--model", LLAMA_8B, "--dtype", "float32"), None, "--dtype asks for 32-bit weights"),
         (vllm("--model", LLAMA_8B, "--max-model-len", "9" * 400), None, "--max-model-len is not a positive number"),
