@@ -56,21 +56,6 @@ def advice(
             yield Finding(note.code, f"{path}.{note.path}", note.message, note.remedy, note.level)
 
 
-def _upstream(name: str, stack: StackSpec, decision: Decision) -> Iterator[Finding]:
-    """What an engine's makers left behind: no more fixes, an image that does not start in our pods."""
-    facts, path = catalog().engine(decision.engine), f"services.{name}"
-    if facts.archived:
-        message = f"{facts.name} is archived upstream: it gets no fixes any more"
-        successors = " or ".join(facts.successors)
-        yield Finding("archived", f"{path}.engine", message, f"engine: {successors}", Level.WARNING)
-    if facts.root_only and stack.services[name].image is None:
-        message = (
-            f"{facts.image('cuda', decision.engine_version)} does not start without root rights: {facts.root_only}"
-        )
-        level = Level.ERROR if stack.profile_of(name) is Profile.PROD else Level.WARNING
-        yield Finding("image", f"{path}.image", message, f"image: {facts.own_image}", level)
-
-
 def _ranks_over_pcie(spec: ServiceSpec, path: str, decision: Decision, model: Model) -> Iterator[Finding]:
     """What a stated tensor parallel size costs where no NVLink joins the GPUs."""
     ranks, machine = decision.tensor_parallel, catalog().machine(decision.machine_type)
@@ -94,6 +79,21 @@ def _several_nodes(spec: ServiceSpec, stack: StackSpec, path: str, decision: Dec
         f"pods get no device of {fabric}: NCCL takes the pod network until nodes, image and pods are set up for it"
     )
     yield Finding("fabric", path, message, "follow the cloud's guide for it, then measure", Level.NOTE)
+
+
+def _upstream(name: str, stack: StackSpec, decision: Decision) -> Iterator[Finding]:
+    """What an engine's makers left behind: no more fixes, an image that does not start in our pods."""
+    facts, path = catalog().engine(decision.engine), f"services.{name}"
+    if facts.archived:
+        message = f"{facts.name} is archived upstream: it gets no fixes any more"
+        successors = " or ".join(facts.successors)
+        yield Finding("archived", f"{path}.engine", message, f"engine: {successors}", Level.WARNING)
+    if facts.root_only and stack.services[name].image is None:
+        message = (
+            f"{facts.image('cuda', decision.engine_version)} does not start without root rights: {facts.root_only}"
+        )
+        level = Level.ERROR if stack.profile_of(name) is Profile.PROD else Level.WARNING
+        yield Finding("image", f"{path}.image", message, f"image: {facts.own_image}", level)
 
 
 def _needs_token(spec: ServiceSpec, decision: Decision, model: Model) -> bool:

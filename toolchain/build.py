@@ -169,12 +169,21 @@ PARTS: dict[str, Part] = {
             version=_pinned("lws", "sigs.k8s.io/lws"),
             minutes=3,
             binaries={"lws-controller": "sigs.k8s.io/lws/cmd"},
+            for_tests=True,
+        ),
+        Part(
+            name="prometheus",
+            version=_pinned("prometheus", "github.com/prometheus/prometheus"),
+            minutes=5,
+            binaries={name: f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")},
+            for_tests=True,
         ),
         Part(
             name="crds",
             version=_pinned("crds", "sigs.k8s.io/lws"),
             minutes=1,
             binaries={},
+            for_tests=True,
             extras={
                 "gateway-api": ("sigs.k8s.io/gateway-api", "config/crd/standard"),
                 "keda": ("github.com/kedacore/keda/v2", "config/crd/bases"),

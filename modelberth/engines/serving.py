@@ -102,13 +102,13 @@ def environment(decision: Decision, wishes: Wishes) -> dict[str, str]:
 
 def secrets(decision: Decision, wishes: Wishes, api_key: str) -> tuple[SecretEnv, ...]:
     """The key that clients must send as variable ``api_key``, and the hub's token for a server that downloads."""
-    found = [SecretEnv(api_key, wishes.api_key)] if wishes.api_key else []
+    found = (SecretEnv(api_key, wishes.api_key),) if wishes.api_key else ()
     return (*found, *hub_token(decision, wishes))
 
 
 def hub_token(decision: Decision, wishes: Wishes) -> tuple[SecretEnv, ...]:
     """The token of a server that downloads for itself."""
-    return (SecretEnv("HF_TOKEN", wishes.token),) if downloads(decision) and wishes.token else ()
+    return (SecretEnv("HF_TOKEN", wishes.token),) if wishes.token and downloads(decision) else ()
 
 
 def fetches(image: str, decision: Decision, wishes: Wishes) -> tuple[Fetch, ...]:
@@ -221,9 +221,9 @@ class Reading:
             self.doubt(name, f"{what} cannot be sized yet")
 
     def nodes(self) -> int | None:
-        """Nodes that share one copy, as --nnodes says."""
+        """Nodes that share one copy; None where nothing says so or a controller fills it in."""
         stated = str(self.parsed.values.get("nnodes") or "")
-        return int(stated) if re.fullmatch(r"[0-9]{1,6}", stated) else None
+        return int(stated) if stated.isdecimal() else None
 
     def model(self, value: Any, served: Any = None) -> tuple[str | None, bool]:
         """(repository, whether weights come from a path that names none). ``served`` may be the repository's name."""

@@ -22,10 +22,10 @@ STACKS = {
     "local": ROOT / "stacks" / "Pulumi.local.yaml",
     "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml",
     "autoscaled": GOLDEN / "autoscaled" / "spec.yaml",
-    "sglang-8b-on-l4": GOLDEN / "sglang-8b-on-l4" / "spec.yaml",
-    "tgi-8b-on-a10g": GOLDEN / "tgi-8b-on-a10g" / "spec.yaml",
     "exposed": GOLDEN / "exposed" / "Pulumi.exposed.yaml",
     **{name: GOLDEN / name / "spec.yaml" for name in ARCHITECTURES},
+    "sglang-8b-on-l4": GOLDEN / "sglang-8b-on-l4" / "spec.yaml",
+    "tgi-8b-on-a10g": GOLDEN / "tgi-8b-on-a10g" / "spec.yaml",
 }
 
 Registration = dict[str, Any]

@@ -266,6 +266,24 @@ def test_what_cannot_be_known_or_sized_is_undecided_never_assumed(
     assert fact in dict(observed.undecided)
 
 
+def test_variables_of_a_config_map_leave_open_whatever_is_not_stated_beside_them() -> None:
+    config = {"envFrom": [{"configMapRef": {"name": "tgi"}}]}
+    bare, stated = read({"image": IMAGE} | config), read({"image": IMAGE, "env": ENV} | config)
+    assert bare is not None
+    assert stated is not None
+    assert {"model_id", "max_total_tokens", "num_shard"} <= set(dict(bare.undecided))
+    assert not {"model_id", "max_total_tokens", "num_shard"} & set(dict(stated.undecided))
+    assert (stated.model, stated.context, stated.tensor_parallel) == (LLAMA_8B, 8192, 2)
+    assert "cuda_memory_fraction" in dict(stated.undecided)
+
+
+def test_variables_that_a_script_sets_are_read() -> None:
+    script = f"export MAX_TOTAL_TOKENS=8192\nNUM_SHARD=2 exec text-generation-launcher --model-id {LLAMA_8B}"
+    observed = read({"image": IMAGE, "command": ["sh", "-c", script]})
+    assert observed is not None
+    assert (observed.context, observed.tensor_parallel, observed.undecided) == (8192, 2, ())
+
+
 def test_without_a_number_of_shards_every_gpu_is_one() -> None:
     def shards(gpus: Any, *args: str) -> tuple[int, bool]:
         limits = {"resources": {"limits": {"nvidia.com/gpu": gpus}}}
@@ -336,7 +354,7 @@ def test_a_plan_says_that_the_stock_image_needs_root_and_stops_where_it_must_wor
 
 
 def test_an_argument_that_the_spec_states_or_that_does_not_exist_is_refused() -> None:
-    for word, says in (("--num-shard", "is set from the spec itself"), ("--turbo", "does not know --turbo")):
+    for word, says in (("--num-shard", "is set from the spec itself"), ("--turbo", "does not take --turbo")):
         (finding,) = refusal(lambda word=word: plan_of(engine="tgi", extra_args=[word, "2"]))
         assert says in finding.message
 
