@@ -206,7 +206,7 @@ class _Reader:
             if equals:
                 parsed.refused.append((spelling, "it takes no value"))
             else:
-                parsed.values[name] = takes == "none" and not spelling.startswith("--no-")
+                parsed.values[name] = takes == "none" and not spelling.startswith(("--no-", "--no_"))
             return index
         given: list[Word] = [value] if equals else []
         most = {"many": len(words), "one": 1, "optional": 1}[takes]
@@ -245,6 +245,12 @@ def _undotted(words: Sequence[Word]) -> list[Word]:
                 _put(whole, path, str(given))
         elif re.fullmatch(r"-O=?[^=].*", text):
             kept += ["--optimization-level", text.removeprefix("-O").removeprefix("=")]
+        elif text == "-O":
+            level = next(rest, None)
+            kept += [
+                "--optimization-level" if level in ("0", "1", "2", "3") else text,
+                *([] if level is None else [level]),
+            ]
         else:
             kept.append(word)
     for flag, whole in gathered.items():

@@ -21,7 +21,10 @@ class Refusal(Exception):
 
 
 class ParserProcess:
-    """Started once, closed at the end. ``defaults`` are the values of an empty command line."""
+    """Started once, closed at the end.
+
+    ``defaults`` are the values of an empty command line, ``flags`` every spelling with its name and argparse's nargs.
+    """
 
     def __init__(self, engine: str) -> None:
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
@@ -33,7 +36,9 @@ class ParserProcess:
             stderr=self._errors,
             text=True,
         )
-        self.defaults: dict[str, Any] = self._answer()["values"]
+        first = self._answer()
+        self.defaults: dict[str, Any] = first["values"]
+        self.flags: dict[str, tuple[str, Any]] = {flag: (name, nargs) for flag, (name, nargs) in first["flags"].items()}
 
     def values(self, words: Sequence[str]) -> dict[str, Any]:
         """Every value that the parser gives to a command line. Raises :class:`Refusal`."""
@@ -45,9 +50,12 @@ class ParserProcess:
             raise Refusal(" ".join(answer["refused"]))
         return answer["values"]
 
-    def changed(self, words: Sequence[str]) -> dict[str, Any]:
-        """Those of the values that are not the default."""
-        return {name: value for name, value in self.values(words).items() if value != self.defaults.get(name)}
+    def values_or_none(self, words: Sequence[str]) -> dict[str, Any] | None:
+        """The same, None when it is refused."""
+        try:
+            return self.values(words)
+        except Refusal:
+            return None
 
     def close(self) -> None:
         """End the process."""

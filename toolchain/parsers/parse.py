@@ -1,7 +1,8 @@
 """Parse command lines with an engine's own parser, in one process: `parse.py vllm|sglang`, its source on PYTHONPATH.
 
 Reads one JSON list of words per line, and answers each with one line: {"values": {name: value}} or {"refused": why}.
-The first line it writes, unasked, holds the values of an empty command line.
+The first line it writes, unasked, holds {"values", "flags"}: the values when only what is required is said, and every
+spelling with its name and nargs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 Parse = Callable[[list[str]], argparse.Namespace]
 
 
-def vllm() -> Parse:
+def vllm() -> tuple[Parse, argparse.ArgumentParser]:
     """What `vllm serve` does with its words, up to the checks of entrypoints/cli/serve.py."""
     from vllm.entrypoints.common.cli_args import (  # pyright: ignore[reportMissingImports]
         make_arg_parser,
@@ -26,7 +27,7 @@ def vllm() -> Parse:
     from vllm.utils.argparse_utils import FlexibleArgumentParser  # pyright: ignore[reportMissingImports]
 
     parser = FlexibleArgumentParser(prog="vllm")
-    make_arg_parser(parser.add_subparsers(dest="subparser").add_parser("serve"))
+    serve = make_arg_parser(parser.add_subparsers(dest="subparser").add_parser("serve"))
 
     def parse(words: list[str]) -> argparse.Namespace:
         found = parser.parse_args(["serve", *words])
@@ -35,16 +36,16 @@ def vllm() -> Parse:
             found.model = found.model_tag
         return found
 
-    return parse
+    return parse, serve
 
 
-def sglang() -> Parse:
+def sglang() -> tuple[Parse, argparse.ArgumentParser]:
     """What `sglang.launch_server` does with its words, before it looks at the machine (prepare_server_args)."""
     from sglang.srt.server_args import ServerArgs  # pyright: ignore[reportMissingImports]
 
     parser = argparse.ArgumentParser(prog="sglang serve")
     ServerArgs.add_cli_args(parser)
-    return parser.parse_args
+    return parser.parse_args, parser
 
 
 def answer(parse: Parse, words: list[str]) -> dict[str, Any]:
@@ -63,9 +64,10 @@ def main(engine: str) -> None:
     """Answer until the input ends."""
     answers = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
-        parse = {"vllm": vllm, "sglang": sglang}[engine]()
-        required = ["--model-path", "."] if engine == "sglang" else []
-        print(json.dumps(answer(parse, required), default=str), file=answers, flush=True)
+        parse, parser = {"vllm": vllm, "sglang": sglang}[engine]()
+        first = answer(parse, ["--model-path", "."] if engine == "sglang" else [])
+        first["flags"] = {flag: (act.dest, act.nargs) for flag, act in parser._option_string_actions.items()}
+        print(json.dumps(first, default=str), file=answers, flush=True)
         for line in sys.stdin:
             print(json.dumps(answer(parse, json.loads(line)), default=str), file=answers, flush=True)
 
