@@ -9,7 +9,7 @@ STACK ?= local
 TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup toolchain up down status preview plan check test test-unit test-engine accuracy bench generate lock clean
+.PHONY: help setup toolchain toolchain-tests up down status preview plan check test test-unit test-engine accuracy bench generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -28,6 +28,9 @@ $(VENV)/.ready: requirements.lock pyproject.toml requirements.txt
 
 toolchain: setup ## the Pulumi engine and the embedded cluster's parts, built once and cached outside this clone
 	@$(BIN)/python -m toolchain.build
+
+toolchain-tests: setup
+	@$(BIN)/python -m toolchain.build --tests
 
 # --- the main job ---------------------------------------------------------------------------------------------------
 
@@ -56,10 +59,10 @@ check: setup ## ruff, pyright, import-linter, generated files
 test-unit: setup ## the pure tests
 	@$(BIN)/python -m pytest -q -n 2 -m "not engine"
 
-test-engine: toolchain ## tests under the real engine, API server and scheduler
+test-engine: toolchain-tests ## tests under the real engine, API server and scheduler
 	@$(BIN)/python -m pytest -q $(TOGETHER) -m engine
 
-test: toolchain check ## everything
+test: toolchain-tests check ## everything
 	@$(BIN)/python -m pytest -q $(TOGETHER)
 
 accuracy: setup ## predictions against measured rows, written to docs/accuracy.md

@@ -1,8 +1,9 @@
 """Build the binaries of the toolchain from the Go modules pinned under modules/.
 
-`python -m toolchain.build [PART ...]` builds what is missing: all parts, less those that an installed `pulumi` makes
-unnecessary. Each part lands in its own directory of the cache, named after a digest of everything that shapes it, so a
-second clone finds it there and an interrupted build goes on with the part it was at.
+`python -m toolchain.build [--tests] [PART ...]` builds what is missing: all parts, less those that an installed
+`pulumi` makes unnecessary and, without `--tests`, those that only tests use. Each part lands in its own directory of
+the cache, named after a digest of everything that shapes it, so a second clone finds it there and an interrupted build
+goes on with the part it was at.
 
 The standard library is enough for this module; it is imported before dependencies are installed.
 """
@@ -25,7 +26,7 @@ from pathlib import Path
 MODULES = Path(__file__).resolve().parent / "modules"
 MINIMUM_PULUMI = (3, 231, 0)
 STAMP = "stamp.json"
-GO_ENVIRONMENT = {"CGO_ENABLED": "0", "GOWORK": "off"}
+GO_ENVIRONMENT = {"GOWORK": "off"}
 GO_FLAGS = ("-mod=readonly", "-trimpath")
 LINKER_FLAGS = "-s -w"
 
@@ -53,6 +54,10 @@ class Part:
     """File that belongs beside the binaries -> (Go module, path within it)."""
     scripts: tuple[str, ...] = ()
     """Files of the module that belong beside the binaries, to be run."""
+    cgo: bool = False
+    """Whether it needs a C compiler."""
+    for_tests: bool = False
+    """Whether only tests use it."""
     modules: Path = MODULES
 
     @property
@@ -67,11 +72,16 @@ class Part:
             raise BuildError(f"{self.module / 'go.mod'}: no `go` line, so it is unknown which Go builds it.")
         return found[1]
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that Go builds it with."""
+        return {**GO_ENVIRONMENT, "CGO_ENABLED": "1" if self.cgo else "0"}
+
     def digest(self) -> str:
         """Digest of all that shapes the binaries except the version of Go."""
         hasher = hashlib.sha256()
         shape = (self.name, self.version, self.binaries, self.variables, self.sources, self.extras, self.scripts)
-        flags = (GO_ENVIRONMENT, GO_FLAGS, LINKER_FLAGS, os.uname().sysname, os.uname().machine)
+        flags = (self.environment, GO_FLAGS, LINKER_FLAGS, os.uname().sysname, os.uname().machine)
         hasher.update(json.dumps([shape, flags], sort_keys=True).encode())
         for file in sorted(self.module.iterdir()):
             content = file.read_bytes()
@@ -243,11 +253,12 @@ def installed_pulumi() -> Path | None:
     return Path(found)
 
 
-def needed_parts() -> list[str]:
-    """All parts, less those that an installed `pulumi` makes unnecessary."""
-    if installed_pulumi() is None:
-        return list(PARTS)
-    return [name for name in PARTS if name not in REPLACED_BY_PULUMI]
+def needed_parts(tests: bool = False) -> list[str]:
+    """Parts that the main job needs, with those that only tests use or without; less what an installed `pulumi` makes
+    unnecessary.
+    """
+    unnecessary = REPLACED_BY_PULUMI if installed_pulumi() else frozenset[str]()
+    return [name for name, part in PARTS.items() if name not in unnecessary and (tests or not part.for_tests)]
 
 
 def _build(part: Part, into: Path) -> None:
@@ -284,7 +295,7 @@ def _take(part: Part, work: Path, source: tuple[str, str], target: Path) -> None
 def _go(part: Part, work: Path, *arguments: str) -> str:
     import subprocess
 
-    environment = {**os.environ, **GO_ENVIRONMENT}
+    environment = {**os.environ, **part.environment}
     done = subprocess.run(["go", *arguments], cwd=work, env=environment, check=False, capture_output=True, text=True)
     if done.returncode == 0:
         return done.stdout
@@ -301,6 +312,11 @@ def _go(part: Part, work: Path, *arguments: str) -> str:
 
 def _no_go(part: Part, why: str) -> str:
     pulumi = ".".join(map(str, MINIMUM_PULUMI))
+    if part.for_tests:
+        return (
+            f"{part.name} {part.version} is not built yet, and {why}. Only tests use it: `make up` goes without, and "
+            f"Go {part.go_version} or newer builds it."
+        )
     also = (
         "it replaces this part"
         if part.name in REPLACED_BY_PULUMI
@@ -322,10 +338,11 @@ def _say(line: str) -> None:
     print(f"toolchain: {line}", file=sys.stderr, flush=True)
 
 
-def main(names: list[str]) -> int:
-    """Build the named parts, or else what this machine needs."""
+def main(arguments: list[str]) -> int:
+    """Build the named parts, or else what this machine needs; `--tests` adds what only tests use."""
+    names = [argument for argument in arguments if argument != "--tests"]
     try:
-        require(*(names or needed_parts()))
+        require(*(names or needed_parts(tests="--tests" in arguments)))
     except BuildError as error:
         _say(str(error))
         return 1

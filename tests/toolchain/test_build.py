@@ -90,6 +90,7 @@ def test_all_that_shapes_a_binary_shapes_the_digest(tiny: build.Part) -> None:
     others = [
         replace(tiny, version="1.2.4"),
         replace(tiny, variables={}),
+        replace(tiny, cgo=True),
         replace(tiny, sources={"schema.json": ("example.com/module", "schema.json")}),
     ]
     digests = [tiny.digest(), *(other.digest() for other in others)]
@@ -147,6 +148,23 @@ def test_without_go_and_pulumi_one_message_names_both_ways_out(cache: Path) -> N
     assert "install pulumi 3.231.0 or newer" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count("toolchain:") == 1
+
+
+def test_the_main_job_goes_without_parts_that_only_tests_use(tiny: build.Part, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(build.PARTS, "tiny", replace(tiny, for_tests=True))
+    assert "tiny" not in build.needed_parts()
+    assert "tiny" in build.needed_parts(tests=True)
+    assert set(build.needed_parts()) < set(build.needed_parts(tests=True))
+
+
+def test_a_part_that_only_tests_use_does_not_ask_for_pulumi_where_go_is_missing(
+    tiny: build.Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(build.PARTS, "tiny", replace(tiny, for_tests=True))
+    without_go(monkeypatch)
+    with pytest.raises(build.BuildError, match="`make up` goes without") as failure:
+        build.require("tiny")
+    assert "pulumi" not in str(failure.value)
 
 
 def test_a_part_that_does_not_exist_is_refused_with_those_that_do() -> None:
