@@ -330,6 +330,10 @@ class Engine(Row):
     versions: tuple[Text, ...] = ()
     images: dict[Text, Text]
     port: Positive
+    api_key: bool = True
+    """Whether it can ask its clients for one."""
+    model_store: bool = False
+    """Whether it serves from a store of its own, into which weights are imported."""
     archived: bool = False
     successors: tuple[Text, ...] = ()
     block_size: Positive | None = None

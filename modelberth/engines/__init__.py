@@ -19,10 +19,11 @@ from modelberth.engines.base import (
     Wishes,
 )
 from modelberth.engines.llamacpp import LlamaCpp
+from modelberth.engines.ollama import Ollama
 from modelberth.engines.vllm import Vllm
 from modelberth.observed import Observed
 
-ENGINES: dict[str, Engine] = {"vllm": Vllm(), "llamacpp": LlamaCpp()}
+ENGINES: dict[str, Engine] = {"vllm": Vllm(), "llamacpp": LlamaCpp(), "ollama": Ollama()}
 
 
 def read(container: Mapping[str, Any]) -> Observed | None:

@@ -171,7 +171,7 @@ class Engine(Protocol):
     pins_downloads: bool
     """Whether a server that downloads for itself can be told a revision."""
     context_flag: str
-    """The flag that states the context, in total where slots share it."""
+    """The flag that states the context, in total where slots share it; without dashes a variable, for one slot."""
     needs_gpu: bool
     """Whether it is only ever planned on GPUs."""
     quantizes_to: frozenset[str]

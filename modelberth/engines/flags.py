@@ -25,7 +25,7 @@ _SHELL_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 _SERVERS = {"vllm", "vllm.entrypoints.openai.api_server", "llama-server"}
 _LARGEST = 1e15
 _SHELLS = {"sh", "bash", "dash", "ash"}
-_NOT_KNOWN = "it is only known after apply or comes from a Secret, ConfigMap or shell expansion"
+NOT_KNOWN = "it is only known after apply or comes from a Secret, ConfigMap or shell expansion"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Parsed:
         """What the line says of one name, None when nothing; what it says and cannot be known joins ``undecided``."""
         value = self.values.get(name)
         if value is UNKNOWN or (value is None and self.opaque):
-            undecided.append((name, _NOT_KNOWN))
+            undecided.append((name, NOT_KNOWN))
             return None
         return value
 
@@ -204,8 +204,13 @@ def _shell_words(script: Word, env: Mapping[str, Word]) -> list[Word]:
         else:
             commands[-1].append(word)
     commands = [command for command in commands if command]
-    servers = [command for command in commands if any(word.rsplit("/", 1)[-1] in _SERVERS for word in command)]
+    servers = [command for command in commands if _starts_server(command)]
     return [_shell_resolved(word, env) for word in (servers or commands or [[]])[-1]]
+
+
+def _starts_server(command: Sequence[str]) -> bool:
+    names = [word.rsplit("/", 1)[-1] for word in command]
+    return not _SERVERS.isdisjoint(names) or ("ollama" in names and "serve" in names)
 
 
 def _shell_resolved(word: str, env: Mapping[str, Word]) -> Word:

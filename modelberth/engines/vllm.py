@@ -9,7 +9,7 @@ from typing import Any
 from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
-from modelberth.engines import fetch, flags, lifecycle
+from modelberth.engines import fetch, flags, lifecycle, releases
 from modelberth.engines.base import (
     CACHE_MOUNT,
     WEIGHTS_MOUNT,
@@ -32,7 +32,6 @@ from modelberth.findings import Finding
 from modelberth.memory import Memory
 from modelberth.memory import vllm as model_of_memory
 from modelberth.observed import Observed
-from modelberth.versions import key
 
 DRAIN_S = 120
 """Seconds that requests in flight have to finish (--shutdown-timeout): vLLM aborts them without it."""
@@ -182,8 +181,9 @@ class Vllm:
         argv = _serve_arguments(words, image if isinstance(image, str) and own_command else "")
         if argv is None:
             return None
-        version, assumed = self._version(image)
-        parsed = flags.parse(argv, flags.table(self.name, self._table_version(version)), abbreviations=True)
+        version, assumed = releases.version_of(image, self._facts)
+        table = flags.table(self.name, releases.nearest(version, self._facts))
+        parsed = flags.parse(argv, table, abbreviations=True)
         return _observe(parsed, version, assumed)
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
@@ -201,15 +201,6 @@ class Vllm:
             max_num_batched_tokens=observed.max_num_batched_tokens,
             enforce_eager=observed.enforce_eager,
         )
-
-    def _version(self, image: Any) -> tuple[str, bool]:
-        _, tag, _ = image_parts(image) if isinstance(image, str) else ("", None, False)
-        match = re.match(r"v?(\d+\.\d+(\.\d+)?)", tag or "")
-        return (match[1], False) if match else (self._facts.default_version, True)
-
-    def _table_version(self, version: str) -> str:
-        not_newer = [known for known in self._facts.versions if key(known) <= key(version)]
-        return max(not_newer, key=key) if not_newer else min(self._facts.versions, key=key)
 
 
 def stored_quantization(model: Model, dtype: str | None = None) -> str:

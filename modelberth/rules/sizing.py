@@ -124,7 +124,9 @@ def _listed(questions: list[str]) -> str:
 
 
 def _spelled(fact: str) -> str:
-    """Facts that arguments state by their flag, the others with an article."""
+    """Facts that arguments state by their flag, variables as they are, the others with an article."""
+    if fact.isupper() and "_" in fact:
+        return fact
     if "_" in fact or fact in _FLAGS:
         return f"--{fact.replace('_', '-')}"
     return fact if fact == CONTAINER else f"the {fact}"
