@@ -1,4 +1,4 @@
-"""llama.cpp: decision -> `llama-server` and back. Flags as of build b11434, checked against its own binary."""
+"""llama.cpp: decision -> `llama-server` and back. Flags of the builds b10434 and b11434, dumped from both."""
 
 from __future__ import annotations
 
