@@ -34,6 +34,8 @@ class LLMService(pulumi.ComponentResource):
 
     endpoint: pulumi.Output[str]
     """Base URL of the OpenAI-compatible API, inside the cluster."""
+    url: pulumi.Output[str | None]
+    """The same from outside, through the door; null without one."""
     plan: pulumi.Output[dict[str, Any]]
     """What was decided, with every figure."""
     usd_per_hour: pulumi.Output[float | None]
@@ -68,6 +70,7 @@ class LLMService(pulumi.ComponentResource):
             raise pulumi.RunError(f"{name}: planned with weights of kind {storage.kind}, given {store.kind}")
         engine = EngineDeployment(name, chosen, opts=child(self), target=where, placed=reached, weights=store)
         self.endpoint = engine.endpoint
+        self.url = engine.url
         self.plan = pulumi.Output.from_input(_figures(chosen))
         self.usd_per_hour = pulumi.Output.from_input(chosen.usd_per_hour)
         self.gpu_nodes = pulumi.Output.from_input(chosen.nodes)

@@ -11,6 +11,7 @@ import typer
 
 from modelberth import report, stackfiles
 from modelberth.cli_catalog import catalog_commands, models_command
+from modelberth.cli_check import check_command
 from modelberth.cli_explain import explain_command
 from modelberth.cli_fit import fit_command
 from modelberth.errors import ModelberthError
@@ -72,6 +73,7 @@ def estimate(
 
 
 app.command("explain")(explain_command)
+app.command("check")(check_command)
 
 
 app.command("models")(models_command)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from modelberth import exposure, scaling
 from modelberth.catalog import Checkpoint, Format, Machine, Model, catalog
 from modelberth.decision import Source
 from modelberth.engines import ENGINES, Sizing
 from modelberth.engines.choice import automatic
 from modelberth.errors import UnknownName, suggest
-from modelberth.findings import Finding, Level
+from modelberth.findings import Finding, Level, errors
 from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, stored_as
 from modelberth.names import Objective, Spread
+from modelberth.parallel import no_nodes
 from modelberth.placement import accelerator_of, kind_of
 from modelberth.spec import EngineName, NodeLabels, Quantization, ServiceSpec, StackSpec, WeightsKind
 
@@ -65,7 +67,10 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
     problems.extend(_storage(spec, stack, engine, path))
     problems.extend(_spread(spec, stack, path))
     problems.extend(_api_key(spec, engine, path))
+    problems.extend(_nodes(spec, engine, path))
     problems.extend(_extra_args(spec, engine, path))
+    problems.extend(scaling.objections(spec, stack, engine, version, path))
+    problems.extend(errors(exposure.findings(spec, engine, path)))
     if problems or source is None:
         return None, problems
     reasons = (engine_reason, quantization_reason)
@@ -253,8 +258,8 @@ def _source(
 
 def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Iterator[Finding]:
     store = stack.weights_of(spec)
-    if store.kind is not WeightsKind.HUB and spec.replicas > 1 and store.access_mode == "ReadWriteOnce":
-        message = f"{spec.replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
+    if store.kind is not WeightsKind.HUB and spec.most_replicas > 1 and store.access_mode == "ReadWriteOnce":
+        message = f"{spec.most_replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
         out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"
         yield Finding("storage", f"{path}.weights", message, out)
     one_file = ENGINES[engine].reads_gguf and not catalog().engine(engine).model_store
@@ -269,18 +274,26 @@ def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Ite
 def _spread(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
     """Zones that replicas must be spread over and that no pool has."""
     pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
-    if spec.spread is Spread.ZONES and spec.replicas > 1 and pools and all(len(pool.zones) < 2 for pool in pools):
-        message = f"{spec.replicas} replicas cannot be spread over zones: no pool states two zones or more"
+    if spec.spread is Spread.ZONES and spec.most_replicas > 1 and pools and all(len(pool.zones) < 2 for pool in pools):
+        message = f"{spec.most_replicas} replicas cannot be spread over zones: no pool states two zones or more"
         yield Finding("spread", f"{path}.spread", message, "zones: [A, B] of the pool, or spread: nodes")
 
 
 def _api_key(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
     facts = catalog().engine(engine)
-    if spec.api_key and not facts.api_key:
+    if spec.api_key and not facts.has_api_key:
         message = f"{facts.name} knows no API key: whoever reaches its port may use it"
         yield Finding(
             "api-key", f"{path}.api_key", message, "leave it out, and put a gateway that asks for one before it"
         )
+
+
+def _nodes(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
+    """Several nodes for one copy, asked of an engine that is not started so."""
+    why = no_nodes(engine)
+    if (spec.pipeline_parallel or 1) > 1 and why:
+        out = "leave it out, or engine: vllm or sglang"
+        yield Finding("pipeline-parallel", f"{path}.pipeline_parallel", f"{engine} does not share a model: {why}", out)
 
 
 def _extra_args(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
@@ -305,6 +318,7 @@ def _objections(spec: ServiceSpec, resolved: Resolved, path: str) -> Iterator[Fi
             context=spec.context,
             concurrency=spec.concurrency,
             tensor_parallel=spec.tensor_parallel or 1,
+            pipeline_parallel=spec.pipeline_parallel or 1,
             kv_cache_dtype=spec.kv_cache_dtype.value,
         )
         found = {(f.path, f.message): f for f in engine.objections(sizing) if f.level is Level.ERROR}

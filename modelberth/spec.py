@@ -32,6 +32,7 @@ from modelberth.parts import (
     Budget,
     Expose,
     ModelRef,
+    Monitoring,
     Part,
     Secret,
     Slo,
@@ -169,6 +170,25 @@ class ServiceSpec(Part):
             raise ValueError(f"typical_tokens {self.typical_tokens} is more than context {self.context}")
         return self
 
+    @model_validator(mode="after")
+    def _one_number_of_replicas(self) -> ServiceSpec:
+        if self.autoscaling and "replicas" in self.model_fields_set and self.replicas != self.autoscaling.min:
+            raise ValueError(
+                f"replicas {self.replicas} and autoscaling from {self.autoscaling.min} to {self.autoscaling.max} "
+                "contradict each other: leave replicas out"
+            )
+        return self
+
+    @property
+    def most_replicas(self) -> int:
+        """Copies there may be at once: what pools, volumes and budgets must hold."""
+        return self.autoscaling.max if self.autoscaling else self.replicas
+
+    @property
+    def fewest_replicas(self) -> int:
+        """Copies that always run; 0 for a service that may sleep."""
+        return self.autoscaling.min if self.autoscaling else self.replicas
+
     @property
     def tokens_per_request(self) -> int:
         """Tokens that one request is counted with when concurrency is sized."""
@@ -192,6 +212,8 @@ class Target(Part):
     """StorageClass of weights volumes; default: the cluster's default class."""
     pod_annotations: dict[LabelKey, Text] = Field(default_factory=dict)
     """Annotations for every pod."""
+    preflight: bool = True
+    """Whether an existing cluster is asked what it lacks before anything is created."""
 
 
 class Defaults(Part):
@@ -209,6 +231,8 @@ class Defaults(Part):
     """Who answers for the stack; a label on every object."""
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels for every object."""
+    monitoring: Monitoring = Field(default_factory=Monitoring)
+    """What the cluster has to watch services with."""
 
 
 class PoolSpec(Part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from modelberth.lock import Lock
 from modelberth.plan import Plan, replay
@@ -32,6 +33,47 @@ def _differences(was: Plan, now: Plan) -> Iterator[str]:
         budgets = f"{gib(was.fit.memory.kv_budget_bytes)} -> {gib(now.fit.memory.kv_budget_bytes)}"
         counts = f"{tokens(was.fit.memory.kv_tokens)} -> {tokens(now.fit.memory.kv_tokens)}"
         yield f"KV budget {budgets}, {counts} tokens"
+
+
+def pod_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """One line per thing that differs between two pod templates; a difference in any of them restarts the pods."""
+    if was == now:
+        return
+    old, new = _container(was), _container(now)
+    if old.get("image") != new.get("image"):
+        yield f"image {old.get('image')} -> {new.get('image')}"
+    yield from _changed("flag", _flags(old.get("args") or ()), _flags(new.get("args") or ()))
+    yield from _changed("variable", _variables(old), _variables(new))
+    said = ("image", "args", "env")
+    yield from (f"{name} of the container differs" for name in _differing(old, new) if name not in said)
+    yield from (f"{name} of the pod differs" for name in _differing(_pod(was), _pod(now)) if name != "containers")
+    if was.get("metadata") != now.get("metadata"):
+        yield "labels or annotations of the pod differ"
+
+
+def _pod(template: Mapping[str, Any]) -> Mapping[str, Any]:
+    return template.get("spec") or {}
+
+
+def _container(template: Mapping[str, Any]) -> Mapping[str, Any]:
+    containers = cast("Sequence[Mapping[str, Any]]", _pod(template).get("containers") or ({},))
+    return containers[0]
+
+
+def _variables(container: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> value; of a variable that a Secret holds, where it lies."""
+    listed = cast("Sequence[Mapping[str, Any]]", container.get("env") or ())
+    return {each["name"]: str(each.get("value") or _reference(each)) for each in listed}
+
+
+def _reference(variable: Mapping[str, Any]) -> str:
+    source = cast("Mapping[str, Mapping[str, Any]]", variable.get("valueFrom") or {})
+    held = source.get("secretKeyRef") or {}
+    return f"Secret {held['name']}, key {held['key']}" if held else ""
+
+
+def _differing(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in {*was, *now} if was.get(name) != now.get(name))
 
 
 def _changed(kind: str, was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

@@ -51,7 +51,7 @@ class Part:
     sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """File the build needs beside main.go -> (Go module, path within it)."""
     extras: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """File that belongs beside the binaries -> (Go module, path within it)."""
+    """File or folder that belongs beside the binaries -> (Go module, path within it)."""
     scripts: tuple[str, ...] = ()
     """Files of the module that belong beside the binaries, to be run."""
     cgo: bool = False
@@ -174,6 +174,36 @@ PARTS: dict[str, Part] = {
             cgo=True,
             for_tests=True,
         ),
+        Part(
+            name="lws",
+            version=_pinned("lws", "sigs.k8s.io/lws"),
+            minutes=3,
+            binaries={"lws-controller": "sigs.k8s.io/lws/cmd"},
+            for_tests=True,
+        ),
+        Part(
+            name="prometheus",
+            version=_pinned("prometheus", "github.com/prometheus/prometheus"),
+            minutes=5,
+            binaries={name: f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")},
+            for_tests=True,
+        ),
+        Part(
+            name="crds",
+            version=_pinned("crds", "sigs.k8s.io/lws"),
+            minutes=1,
+            binaries={},
+            for_tests=True,
+            extras={
+                "gateway-api": ("sigs.k8s.io/gateway-api", "config/crd/standard"),
+                "keda": ("github.com/kedacore/keda/v2", "config/crd/bases"),
+                "lws": ("sigs.k8s.io/lws", "config/crd/bases"),
+                "prometheus-operator": (
+                    "github.com/prometheus-operator/prometheus-operator",
+                    "example/prometheus-operator-crd",
+                ),
+            },
+        ),
     )
 }
 
@@ -277,7 +307,7 @@ def _build(part: Part, into: Path) -> None:
     work = into / "module"
     shutil.copytree(part.module, work)
     go_version = _go(part, work, "env", "GOVERSION").strip()
-    binaries = ", ".join(part.binaries)
+    binaries = ", ".join(part.binaries or part.extras)
     _say(f"building {part.name} {part.version} ({binaries}) with {go_version}: about {part.minutes} min if cold ...")
     started = time.monotonic()
     for name, source in part.sources.items():
@@ -295,11 +325,14 @@ def _build(part: Part, into: Path) -> None:
 
 
 def _take(part: Part, work: Path, source: tuple[str, str], target: Path) -> None:
-    """Copy a file out of a Go module, which is fetched if it is not in the module cache."""
+    """Copy a file or folder out of a Go module, which is fetched if it is not in the module cache."""
     module, path = source
-    directory = json.loads(_go(part, work, "mod", "download", "-json", module))["Dir"]
-    shutil.copy(Path(directory, path), target)
-    target.chmod(target.stat().st_mode | 0o200)
+    found = Path(json.loads(_go(part, work, "mod", "download", "-json", module))["Dir"], path)
+    if found.is_dir():
+        target.mkdir()
+    for file in sorted(found.iterdir()) if found.is_dir() else [found]:
+        copied = Path(shutil.copy(file, target))
+        copied.chmod(copied.stat().st_mode | 0o200)
 
 
 def _go(part: Part, work: Path, *arguments: str) -> str:

@@ -330,18 +330,26 @@ class Engine(Row):
     versions: tuple[Text, ...] = ()
     images: dict[Text, Text]
     port: Positive
-    api_key: bool = True
-    """Whether it can ask its clients for one."""
+    public_paths: tuple[Text, ...] = ("/v1",)
+    """Paths that a door lets through: those that the API key covers, and nothing that only operators need."""
+    has_api_key: bool = True
+    """Whether the server can be told an API key."""
     model_store: bool = False
     """Whether it serves from a store of its own, into which weights are imported."""
     archived: bool = False
     successors: tuple[Text, ...] = ()
+    root_only: Text | None = None
+    """Why its image does not start without root rights, which pods never have here; None: it does."""
+    own_image: Text | None = None
+    """The image that would, where its own does not."""
     block_size: Positive | None = None
     gpu_memory_utilization_default: tuple[Since, ...] = ()
     cudagraphs_in_budget: tuple[Since, ...] = ()
     batch_defaults: tuple[BatchDefault, ...] = ()
     oldest_version: Text | None = None
     """What came before was not read."""
+    metrics_need_api_key: bool = False
+    """Whether the API key, where one is set, is asked for metrics too."""
     default_quantization: Quantization | None = None
     """Format of the file that it downloads when only a model is named; None: as the repository stores it."""
     sized_versions: tuple[Text, ...] = ()

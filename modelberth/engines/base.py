@@ -56,6 +56,8 @@ class Sizing:
     kv_cache_dtype: str = "auto"
     gpu_memory_utilization: float | None = None
     max_num_batched_tokens: int | None = None
+    graph_batch: int | None = None
+    """Largest batch whose decode is captured as a CUDA graph, for engines that are told one."""
     enforce_eager: bool = False
     stored_bytes: int | None = None
     repository: str | None = None
@@ -113,13 +115,16 @@ class ConfigFile:
 class Group:
     """The pods of a replica that several nodes hold: ``size`` with the first one, which takes the requests.
 
-    ``args`` and ``command`` are those of the other pods; ``port`` is where they meet the first.
+    ``args`` and ``command`` are those of the other pods, which answer no probe and stop by themselves only when a rank
+    of theirs fails; ``port`` is where they meet the first.
     """
 
     size: int
     args: tuple[str, ...]
     port: int
     command: tuple[str, ...] = ()
+    secret_env: tuple[SecretEnv, ...] = ()
+    """Of those of the first pod only what the others need: they check no API key."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,8 @@ class Launch:
     download_port: int
     """Port of the hub that weights come from."""
     secret_env: tuple[SecretEnv, ...] = ()
+    pod_env: tuple[tuple[str, str], ...] = ()
+    """Variables that hold a field of the pod itself: name -> field path."""
     command: tuple[str, ...] = ()
     fetch: tuple[Fetch, ...] = ()
     """Containers that fill the weights volume, one after the other."""
@@ -172,6 +179,8 @@ class Engine(Protocol):
     """Whether a server that downloads for itself can be told a revision."""
     context_flag: str
     """The flag that states the context, in total where slots share it; without dashes a variable, for one slot."""
+    parallel_flag: str
+    """The flag that states the tensor parallel size; empty for an engine without one."""
     needs_gpu: bool
     """Whether it is only ever planned on GPUs."""
     quantizes_to: frozenset[str]
@@ -237,6 +246,7 @@ def setup_of(sizing: Sizing) -> Setup:
         max_num_batched_tokens=sizing.max_num_batched_tokens,
         kv_cache_dtype=sizing.kv_cache_dtype,
         utilization=sizing.gpu_memory_utilization,
+        graph_batch=sizing.graph_batch,
         enforce_eager=sizing.enforce_eager,
     )
 

@@ -22,7 +22,15 @@ Word = Any
 
 _REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 _SHELL_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
-_SERVERS = {"vllm", "vllm.entrypoints.openai.api_server", "llama-server"}
+_SERVERS = {
+    "vllm",
+    "vllm.entrypoints.openai.api_server",
+    "llama-server",
+    "sglang",
+    "sglang.launch_server",
+    "text-generation-launcher",
+    "tgi-entrypoint.sh",
+}
 _LARGEST = 1e15
 _SHELLS = {"sh", "bash", "dash", "ash"}
 NOT_KNOWN = "it is only known after apply or comes from a Secret, ConfigMap or shell expansion"
@@ -30,20 +38,25 @@ NOT_KNOWN = "it is only known after apply or comes from a Secret, ConfigMap or s
 
 @dataclass(frozen=True)
 class FlagTable:
-    """Spellings of one engine version: flag -> (name, what it takes: none, one, optional or many)."""
+    """Spellings of one engine version: flag -> (name, what it takes: none, one, optional or many).
+
+    ``exact`` where the engine takes neither ``_`` for ``-`` nor ``--flag.key``.
+    """
 
     version: str
     flags: Mapping[str, tuple[str, str]]
     env: Mapping[str, str]
+    exact: bool = False
 
     def find(self, spelling: str, *, abbreviations: bool) -> tuple[str, str] | None:
-        """The flag behind a spelling: exact, with ``_`` for ``-``, or an abbreviation that only one name has."""
-        spelling = spelling.partition(".")[0] if spelling.startswith("--") else spelling  # --json-flag.key value
-        for candidate in (spelling, spelling.replace("_", "-")):
+        """The flag behind a spelling: as it is, with ``_`` for ``-``, or an abbreviation that only one name has."""
+        if spelling.startswith("--") and not self.exact:
+            spelling = spelling.partition(".")[0]  # --json-flag.key value
+        dashed = spelling if self.exact else spelling.replace("_", "-")
+        for candidate in (spelling, dashed):
             if candidate in self.flags:
                 return self.flags[candidate]
         if abbreviations and spelling.startswith("--"):
-            dashed = spelling.replace("_", "-")
             matches = {entry for flag, entry in self.flags.items() if flag.startswith(dashed)}
             if len(matches) == 1:
                 return matches.pop()
@@ -56,7 +69,7 @@ def table(engine: str, version: str) -> FlagTable:
     file = files("modelberth.catalog") / "flags" / f"{engine}-{version}.json"
     document = json.loads(file.read_text(encoding="utf-8"))
     flags = {name: (entry[0], entry[1]) for name, entry in document["flags"].items()}
-    return FlagTable(document["version"], flags, document.get("env", {}))
+    return FlagTable(document["version"], flags, document.get("env", {}), document.get("exact", False))
 
 
 @dataclass
@@ -70,6 +83,8 @@ class Parsed:
     unknown_flags: list[str] = field(default_factory=list[str])
     opaque: bool = False
     """A word that could be any flag is unknown."""
+    repeated: list[str] = field(default_factory=list[str])
+    """Names that are said more than once."""
 
     def strange(self, version: str) -> list[tuple[str, str]]:
         """Flags that this version does not have, as undecided facts; none where only another version's are known."""
@@ -116,6 +131,8 @@ def _take_flag(
         parsed.unknown_flags.append(spelling)
         return index
     name, takes = found
+    if name in parsed.values:
+        parsed.repeated.append(name)
     if equals:
         parsed.values[name] = value
         return index

@@ -9,7 +9,7 @@ from typing import Any
 from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
-from modelberth.engines import fetch, flags, gguf, lifecycle, releases
+from modelberth.engines import fetch, flags, gguf, lifecycle, serving
 from modelberth.engines.base import (
     CACHE_MOUNT,
     WEIGHTS_MOUNT,
@@ -60,6 +60,7 @@ class LlamaCpp:
     name = "llamacpp"
     pins_downloads = False
     context_flag = "--ctx-size"
+    parallel_flag = ""
     needs_gpu = False
     quantizes_to = frozenset[str]()
     reads_gguf = True
@@ -135,7 +136,7 @@ class LlamaCpp:
             return None
         build = re.search(r"b\d+", tag or "")
         version = build[0] if build else self._facts.default_version
-        table = flags.table(self.name, releases.nearest(version, self._facts))
+        table = serving.table_of(self._facts, version)
         parsed = flags.parse(words[server + 1 :] if server is not None else words, table, abbreviations=False)
         for name, value in flags.environment(container).items():
             if name in table.env:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
-from modelberth.engines import fetch, flags, gguf, lifecycle, releases
+from modelberth.engines import fetch, flags, gguf, lifecycle, serving
 from modelberth.engines.base import (
     WEIGHTS_MOUNT,
     Accelerator,
@@ -56,6 +56,7 @@ class Ollama:
     name = "ollama"
     pins_downloads = False
     context_flag = "OLLAMA_CONTEXT_LENGTH"
+    parallel_flag = ""
     needs_gpu = False
     quantizes_to = frozenset[str]()
     reads_gguf = True
@@ -138,8 +139,8 @@ class Ollama:
         words = flags.command_line(container)
         if not _serves(words, image if isinstance(image, str) and not container.get("command") else ""):
             return None
-        version, assumed = releases.version_of(image, self._facts)
-        table = flags.table(self.name, releases.nearest(version, self._facts))
+        version, assumed = serving.version_of(self._facts, image)
+        table = serving.table_of(self._facts, version)
         return _observe(container, table, version, assumed)
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:

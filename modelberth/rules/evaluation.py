@@ -18,16 +18,18 @@ from modelberth.memory import Unsized, shape_of
 from modelberth.observed import Observed
 
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
-_PARALLEL = frozenset(
-    {"tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "GPU count", "group size"}
+_TENSOR_PARALLEL = frozenset({"tensor_parallel_size", "tp_size", "num_shard", "sharded"})
+_PARALLEL = _TENSOR_PARALLEL | frozenset(
+    ["pipeline_parallel_size", "pp_size", "data_parallel_size", "dp_size", "GPU count", "group size"]
 )
+_MODEL = frozenset({"model", "model_path", "model_id"})
+_CONTEXT = frozenset(
+    {"max_model_len", "context_length", "max_total_tokens", "ctx_size", "parallel", "maximum context"}
+) | {"OLLAMA_CONTEXT_LENGTH"}
 _NEEDS = {
-    "SZ-03": frozenset({CONTAINER, "model", "engine", "tensor_parallel_size"}),
+    "SZ-03": frozenset({CONTAINER, "engine"}) | _MODEL | _TENSOR_PARALLEL,
     "SZ-04": frozenset({CONTAINER, "engine"}) | _PARALLEL,
-    "SZ-08": frozenset(
-        {CONTAINER, "model", "engine", "max_model_len", "ctx_size", "parallel", "maximum context", "hf_overrides"}
-        | {"OLLAMA_CONTEXT_LENGTH"}
-    ),
+    "SZ-08": frozenset({CONTAINER, "engine", "hf_overrides", "json_model_override_args"}) | _MODEL | _CONTEXT,
 }
 
 
@@ -104,15 +106,6 @@ def evaluate(workload: Workload) -> Evaluation:
                 workload, "quantization", "it is not told by the file name", "serve a file named like model-Q4_K_M.gguf"
             )
         )
-    if observed.pipeline_parallel > 1:
-        undecided.append(
-            _of(
-                workload,
-                "pipeline parallel size",
-                "it is more than 1, and stages of a pipeline cannot be sized yet",
-                "",
-            )
-        )
     sizing = replace(wanted, context=min(wanted.context, model.max_position))
     found = Evaluation(tuple(undecided), engine, model, sizing, context=wanted.context)
     if accelerator is None or undecided or model.num_attention_heads % sizing.tensor_parallel:
@@ -169,7 +162,7 @@ def _model(
     workload: Workload, observed: Observed, undecided: list[Undecided]
 ) -> tuple[Model | None, Checkpoint | None]:
     if observed.model is None or not _REPOSITORY.fullmatch(observed.model):
-        if not any(each.fact == "model" for each in undecided):
+        if not any(each.fact in _MODEL for each in undecided):
             why = "it is not named by the arguments as a repository"
             undecided.append(_of(workload, "model", why, "name its catalog id as the served model name or alias"))
         return None, None

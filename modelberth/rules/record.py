@@ -30,12 +30,14 @@ def _container(workload: Workload, record: Mapping[str, Any]) -> Iterator[Findin
     seen = {
         "model": observed.model and record.get("model"),
         "tensor_parallel": observed.tensor_parallel,
+        "pipeline_parallel": observed.pipeline_parallel,
         "context_tokens": observed.context and observed.context // (observed.slots or 1),
         "concurrency": observed.max_num_seqs or observed.slots,
     }
+    recorded = {"pipeline_parallel": 1} | dict(record)
     for name, value in seen.items():
-        if value is not None and record.get(name) != value:
-            message = f"the record says {name} {record.get(name)}, the container is started with {value}"
+        if value is not None and recorded.get(name) != value:
+            message = f"the record says {name} {recorded.get(name)}, the container is started with {value}"
             yield Finding("SZ-20", workload.arguments_path, message, "change the spec and update the plan")
 
 

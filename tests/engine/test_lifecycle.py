@@ -106,6 +106,16 @@ def test_the_updated_plan_rolls_the_pods_in_place(stack: Project, kube: Kube) ->
     assert untouched == {pod["metadata"]["uid"] for pod in pods_of(kube, stack.namespace, "draft")}
 
 
+def test_a_preview_says_which_changes_restart_pods_and_what_users_notice(stack: Project) -> None:
+    stack.write({"chat": CHAT | WIDER | {"extra_args": ["--seed", "7"]}, "draft": DRAFT})
+    done = stack.pulumi("preview")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "chat: flag --seed is new: 7" in done.stdout
+    assert "chat: pods restart: no spare capacity" in done.stdout
+    assert "draft: pods restart" not in done.stdout
+    stack.write({"chat": CHAT | WIDER, "draft": DRAFT})
+
+
 def test_destroy_leaves_no_resource_and_no_state(stack: Project, kube: Kube) -> None:
     done = stack.pulumi("destroy", "--yes", "--skip-preview")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -20,7 +20,11 @@ def test_the_table_of_the_build_is_what_its_own_server_prints() -> None:
     printed = subprocess.run([judges.llama_server(), "--help"], capture_output=True, text=True, check=True).stdout
     entries = re.split(r"\n(?=-)", re.sub(r",\s+-", ", -", printed))
     kept = [entry for entry in entries if entry.startswith("-") and "argument has been removed" not in entry]
-    heads = [entry.partition("  ")[0].partition("\n")[0] for entry in kept if not entry.startswith("-----")]
+    heads = [
+        re.sub(r",\s+", ", ", entry).partition("  ")[0].partition("\n")[0]
+        for entry in kept
+        if not entry.startswith("-----")
+    ]
     spelled = {flag for head in heads for flag in re.findall(r"(?<![\w-])--?[A-Za-z][\w.-]*", head)}
     assert set(table("llamacpp", BUILD).flags) == spelled
     assert {name for entry in kept for name in re.findall(r"\(env: ([A-Z0-9_]+)\)", entry)} == set(

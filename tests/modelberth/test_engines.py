@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from modelberth.catalog import catalog
-from modelberth.engines import ENGINES, Launch, read
+from modelberth.engines import ENGINES, read
 from modelberth.engines.flags import parse, table
 from modelberth.observed import UNKNOWN, Observed
 from modelberth.placement import accelerator_of
 from modelberth.plan import Plan, sizing_of
-from tests.modelberth.samples import LLAMA_8B, LLAMA_70B, QWEN_7B, flag_spellings, plan_of
+from tests.modelberth.samples import LLAMA_8B, LLAMA_70B, QWEN_7B, container, flag_spellings, plan_of
 
 SECRETS = {"token": {"secret": "hub"}, "api_key": {"secret": "keys", "key": "chat"}}
 HUB = {"weights": {"w": {"kind": "hub"}}}
@@ -43,17 +43,6 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.fixture(params=CASES, scope="module")
 def plan(request: pytest.FixtureRequest) -> Plan:
     return plan_of(**CASES[request.param])
-
-
-def container(launch: Launch) -> dict[str, Any]:
-    """A launch as Kubernetes is given it."""
-    named = [{"name": name, "value": value} for name, value in launch.env]
-    secret = [
-        {"name": each.name, "valueFrom": {"secretKeyRef": {"name": each.ref.secret, "key": each.ref.key}}}
-        for each in launch.secret_env
-    ]
-    made: dict[str, Any] = {"image": launch.image, "args": list(launch.args), "env": named + secret}
-    return made | ({"command": list(launch.command)} if launch.command else {})
 
 
 def seen(plan: Plan) -> Observed:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from modelberth.lock import settle
-from modelberth.upgrade import consequences
+from modelberth.upgrade import consequences, pod_changes
 from tests.modelberth.samples import stack_with
 
 SERVICES = {
@@ -51,3 +53,31 @@ def test_nothing_is_said_of_a_service_that_stays_as_it_is() -> None:
     stack = stack_with(SERVICES)
     settled = settle(stack, {})
     assert list(consequences(stack, settled.lock, settled.plans)) == []
+
+
+def template(**container: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"labels": {"a": "b"}},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 30},
+    }
+
+
+def test_two_pod_templates_that_are_alike_restart_nothing() -> None:
+    assert list(pod_changes(template(image="a:1"), template(image="a:1"))) == []
+
+
+def test_every_difference_between_two_pod_templates_is_named() -> None:
+    key = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "api", "key": "token"}}}
+    was = template(image="a:1", args=["m", "--seed", "1"], env=[{"name": "HOME", "value": "/tmp"}], stdin=False)
+    now = template(image="a:2", args=["m", "--seed", "2", "--eager"], env=[key], stdin=True)
+    assert list(pod_changes(was, now)) == [
+        "image a:1 -> a:2",
+        "flag --eager is new",
+        "flag --seed 1 -> 2",
+        "variable HOME is gone",
+        "variable KEY is new: Secret api, key token",
+        "stdin of the container differs",
+    ]
+    later = {**was, "spec": {**was["spec"], "terminationGracePeriodSeconds": 60}}
+    assert list(pod_changes(was, later)) == ["terminationGracePeriodSeconds of the pod differs"]
+    assert list(pod_changes(was, {**was, "metadata": {}})) == ["labels or annotations of the pod differ"]

@@ -169,8 +169,8 @@ def test_nodes_carry_the_labels_of_their_machine_and_say_that_they_are_simulated
 
 def test_nodes_come_and_go_with_the_nodes_file(cluster: Cluster, kube: Kube, tmp_path: Path) -> None:
     more = tmp_path / "nodes.yaml"
-    more.write_text(NODES.read_text() + "- {machine: g2-standard-8, count: 1, zone: us-central1-b, pool: spare}\n")
-    path = "/api/v1/nodes/simulated-g2-standard-8-3"
+    more.write_text(NODES.read_text() + "- {machine: g2-standard-12, count: 1, zone: us-central1-b, pool: spare}\n")
+    path = "/api/v1/nodes/simulated-g2-standard-12-1"
 
     up(cluster.kubeconfig.parent, more)
     assert kube.get(path)["metadata"]["labels"]["cloud.google.com/gke-nodepool"] == "spare"
