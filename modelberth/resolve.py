@@ -68,7 +68,7 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
     problems.extend(_spread(spec, stack, path))
     problems.extend(_api_key(spec, engine, path))
     problems.extend(_nodes(spec, engine, path))
-    problems.extend(_extra_args(spec, engine, path))
+    problems.extend(_extra_args(spec, engine, version, path))
     problems.extend(scaling.objections(spec, stack, engine, version, path))
     problems.extend(errors(exposure.findings(spec, engine, path)))
     if problems or source is None:
@@ -296,12 +296,12 @@ def _nodes(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
         yield Finding("pipeline-parallel", f"{path}.pipeline_parallel", f"{engine} does not share a model: {why}", out)
 
 
-def _extra_args(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
+def _extra_args(spec: ServiceSpec, engine: str, version: str, path: str) -> Iterator[Finding]:
     for word in ENGINES[engine].managed_flags(spec.extra_args):
         message = f"{word} is set from the spec itself"
         yield Finding("extra-args", f"{path}.extra_args", message, "remove it and set the field of the spec")
-    for word in ENGINES[engine].unknown_flags(spec.extra_args):
-        message = f"{engine} does not know {word}"
+    for word in ENGINES[engine].unknown_flags(spec.extra_args, version):
+        message = f"{engine} {version} does not take {word}"
         yield Finding("extra-args", f"{path}.extra_args", message, "correct or remove it; the engine would not start")
 
 

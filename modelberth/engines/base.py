@@ -208,8 +208,8 @@ class Engine(Protocol):
         """The container of a decision, with every default that matters to sizing written out."""
         ...
 
-    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Those of ``args`` that look like flags and that the engine does not have."""
+    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
+        """Those of ``args`` that look like flags and that this version does not have, or refuses as they are used."""
         ...
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:

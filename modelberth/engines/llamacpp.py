@@ -114,10 +114,10 @@ class LlamaCpp:
             fetch=(fetch.single_file(image, decision, wishes),) if decision.storage.kind == "claim" else (),
         )
 
-    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Words of ``args`` that look like flags and are none."""
-        table = flags.table(self.name, self._facts.default_version)
-        return flags.parse(args, table, abbreviations=False).unknown_flags
+    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
+        """Words of ``args`` that look like flags and are none, or that it refuses."""
+        known = version if version in self._facts.versions else self._facts.default_version
+        return flags.parse(args, flags.table(self.name, known), abbreviations=False).not_taken
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""

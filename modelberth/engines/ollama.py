@@ -125,7 +125,7 @@ class Ollama:
             fetch=(fetch.into_store(decision, wishes),) if decision.storage.kind == "claim" else (),
         )
 
-    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
+    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
         """All of ``args``: `ollama serve` takes none."""
         return list(args)
 
@@ -136,12 +136,12 @@ class Ollama:
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is an Ollama server."""
         image = container.get("image")
-        words = flags.command_line(container)
-        if not _serves(words, image if isinstance(image, str) and not container.get("command") else ""):
+        started = flags.started(container)
+        if not _serves(started.words, image if isinstance(image, str) and not container.get("command") else ""):
             return None
         version, assumed = serving.version_of(self._facts, image)
         table = serving.table_of(self._facts, version)
-        return _observe(container, table, version, assumed)
+        return _observe(container, started.env, table, version, assumed)
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What memory depends on, from what was read."""
@@ -184,8 +184,9 @@ def _serves(words: list[Any], image: str) -> bool:
     return re.search(r"(^|/)ollama/ollama$", repository) is not None and names in ([], ["serve"], ["start"])
 
 
-def _observe(container: Mapping[str, Any], table: flags.FlagTable, version: str, assumed: bool) -> Observed:
-    env = flags.environment(container)
+def _observe(
+    container: Mapping[str, Any], env: Mapping[str, Any], table: flags.FlagTable, version: str, assumed: bool
+) -> Observed:
     undecided: list[tuple[str, str]] = []
 
     def said(name: str) -> str | None:

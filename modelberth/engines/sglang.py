@@ -182,10 +182,10 @@ class SGLang:
             args += ["--api-key", f"$({API_KEY})", "--log-level", "warning"]
         return args
 
-    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Words of ``args`` that look like flags and are none."""
-        table = flags.table(self.name, self._facts.default_version)
-        return flags.parse(args, table, abbreviations=True).unknown_flags
+    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
+        """Words of ``args`` that look like flags and are none, or that it refuses."""
+        table = serving.table_of(self._facts, version)
+        return flags.parse(args, table, abbreviations=True).not_taken
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""

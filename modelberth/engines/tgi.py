@@ -143,10 +143,10 @@ class Tgi:
             env["LOG_LEVEL"] = "warn"  # at info the launcher logs all its options, the key among them
         return env
 
-    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Words of ``args`` that look like flags and are none."""
-        table = flags.table(self.name, self._facts.default_version)
-        return flags.parse(args, table, abbreviations=False).unknown_flags
+    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
+        """Words of ``args`` that look like flags and are none, or that it refuses."""
+        table = serving.table_of(self._facts, version)
+        return flags.parse(args, table, abbreviations=False).not_taken
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""

@@ -71,6 +71,12 @@ _SPELLED_QUANTIZATIONS = {
     "fp8_per_channel": "fp8",
     "mxfp4": "mxfp4",
 }
+_RESIZING_ENV = {
+    "VLLM_DP_SIZE": ("1", "data parallel ranks cannot be sized yet"),
+    "VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS": ("1", "it changes what is left for the KV cache"),
+    "VLLM_MLA_DISABLE": ("0", "without latent attention the KV cache is many times larger"),
+}
+"""Variables of vllm/envs.py that memory depends on: the value that changes nothing, and why others are undecided."""
 _RESIZING = (
     "config",
     "cpu_offload_gb",
@@ -81,6 +87,8 @@ _RESIZING = (
     "prefill_context_parallel_size",
     "speculative_config",
 )
+_API_SERVER = "vllm.entrypoints.openai.api_server"
+_PROGRAMS = ("vllm", "vllm.entrypoints.cli.main")
 _KV_DTYPES = {"auto": "auto", "bfloat16": "bf16", "float16": "fp16", "fp8": "fp8", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8"}
 
 
@@ -156,10 +164,10 @@ class Vllm:
             fetch=serving.fetches(image, decision, wishes),
         )
 
-    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Words of ``args`` that look like flags and are none."""
-        table = flags.table(self.name, self._facts.default_version)
-        return flags.parse(args, table, abbreviations=True).unknown_flags
+    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
+        """Words of ``args`` that look like flags and are none, or that it refuses."""
+        table = serving.table_of(self._facts, version)
+        return flags.parse(args, table, abbreviations=True).not_taken
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""
@@ -167,15 +175,17 @@ class Vllm:
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is vLLM's."""
-        words = flags.command_line(container)
+        process = flags.started(container)
         image = container.get("image")
         own_command = not container.get("command")
-        argv = _serve_arguments(words, image if isinstance(image, str) and own_command else "")
+        argv = _serve_arguments(process.words, image if isinstance(image, str) and own_command else "")
         if argv is None:
             return None
         version, assumed = serving.version_of(self._facts, image)
         parsed = flags.parse(argv, serving.table_of(self._facts, version), abbreviations=True)
-        return _observe(parsed, version, assumed)
+        if _API_SERVER in process.words:  # it ignores the positional model that `vllm serve` takes
+            parsed.positional = []
+        return _observe(parsed, version, assumed, process.env)
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What memory depends on, from what was read."""
@@ -215,10 +225,10 @@ def _spelled_kv(kv_cache_dtype: str) -> str:
 def _serve_arguments(words: list[Any], image: str) -> list[Any] | None:
     """What follows `vllm serve` (or the api_server module), None when this is not a vLLM server."""
     for index, word in enumerate(words):
-        if word == "vllm.entrypoints.openai.api_server":
+        if word == _API_SERVER:
             return words[index + 1 :]
         following = words[index + 1 : index + 2]
-        if isinstance(word, str) and word.rsplit("/", 1)[-1] == "vllm" and following == ["serve"]:
+        if isinstance(word, str) and word.rsplit("/", 1)[-1] in _PROGRAMS and following == ["serve"]:
             return words[index + 2 :]
     repository, _, _ = image_parts(image)
     if re.search(r"(^|/)vllm(-openai)?(-cpu|-rocm)?$", repository):
@@ -226,8 +236,11 @@ def _serve_arguments(words: list[Any], image: str) -> list[Any] | None:
     return None
 
 
-def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
+def _observe(parsed: flags.Parsed, version: str, assumed: bool, env: Mapping[str, Any]) -> Observed:
     line = serving.Reading(parsed, flags.human_number)
+    for name, (plain, why) in _RESIZING_ENV.items():
+        if env.get(name, plain) != plain:
+            line.doubt(name, why)
     positional = parsed.positional[:1]
     model, anonymous = line.model(
         positional[0] if positional else line.said("model"), parsed.values.get("served_model_name")
@@ -237,6 +250,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
     dtype = line.dtype()
     line.resizing(*_RESIZING)
     line.one_at_most("data_parallel_size", "data parallel ranks")
+    nodes = str(parsed.values.get("nnodes") or "")  # of a group, a reference that its controller fills in
     left_to_engine = parsed.values.get("max_model_len") == "auto"
     if left_to_engine:
         line.doubt("max_model_len", "auto lets the engine shrink the context to what fits")
@@ -250,13 +264,13 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         context=None if left_to_engine else line.whole("max_model_len"),
         tensor_parallel=line.whole("tensor_parallel_size") or 1,
         pipeline_parallel=line.whole("pipeline_parallel_size") or 1,
-        nodes=line.whole("nnodes"),
+        nodes=int(nodes) if nodes.isdecimal() else None,
         helper=line.says("headless"),
         gpu_memory_utilization=line.share("gpu_memory_utilization"),
         max_num_seqs=line.whole("max_num_seqs"),
         max_num_batched_tokens=line.whole("max_num_batched_tokens"),
         kv_cache_dtype=kv,
-        enforce_eager=line.says("enforce_eager"),
+        enforce_eager=line.said("enforce_eager") is True,
         anonymous_path=anonymous,
         undecided=(*line.undecided, *parsed.strange(version)),
     )

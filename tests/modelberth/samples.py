@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,12 +70,6 @@ def sizing_on(gpu: str, model: str = LLAMA_8B, **fields: Any) -> Sizing:
         "concurrency": 8,
     }
     return Sizing(**known | fields)
-
-
-def flag_spellings(engine: str, version: str) -> dict[str, Any]:
-    """The flag table of one engine version as it lies in the catalog: spelling -> [name, what it takes]."""
-    path = ROOT / "modelberth" / "catalog" / "flags" / f"{engine}-{version}.json"
-    return json.loads(path.read_text(encoding="utf-8"))["flags"]
 
 
 def stack_with(services: dict[str, Any], **keys: Any) -> StackSpec:

@@ -23,7 +23,6 @@ from tests.modelberth.samples import (
     LLAMA_8B,
     LLAMA_70B,
     container,
-    flag_spellings,
     plan_of,
     refusal,
     sizing_on,
@@ -93,7 +92,7 @@ def test_the_memory_that_was_planned_is_the_memory_that_is_read(plan: Plan) -> N
 
 def test_every_flag_that_is_written_exists_and_takes_what_it_is_given(plan: Plan) -> None:
     for version in VERSIONS:
-        spelled, args = flag_spellings("sglang", version), list(plan.launch.args)
+        spelled, args = table("sglang", version).flags, list(plan.launch.args)
         for index, word in enumerate(args):
             if word.startswith("--"):
                 followed = index + 1 < len(args) and not args[index + 1].startswith("--")
@@ -182,7 +181,7 @@ def test_fp8_is_only_asked_for_when_16_bit_weights_are_loaded() -> None:
 
 
 def test_the_next_version_keeps_every_flag() -> None:
-    spelled = [set(flag_spellings("sglang", version)) for version in VERSIONS]
+    spelled = [set(table("sglang", version).flags) for version in VERSIONS]
     written = {word for word in plan_of(engine="sglang", **CASES["from the hub"]).launch.args if word.startswith("--")}
     assert all(written <= known for known in spelled)
     assert len({frozenset(known) for known in spelled}) == len(VERSIONS)
@@ -354,7 +353,7 @@ def test_it_is_planned_on_gpus_only() -> None:
 
 
 def test_an_argument_that_the_spec_states_or_that_does_not_exist_is_refused() -> None:
-    for word, says in (("--tensor-parallel-size", "is set from the spec itself"), ("--turbo", "does not know --turbo")):
+    for word, says in (("--tensor-parallel-size", "is set from the spec itself"), ("--turbo", "does not take --turbo")):
         (finding,) = refusal(lambda word=word: plan_of(engine="sglang", extra_args=[word, "2"]))
         assert says in finding.message
 
@@ -370,7 +369,7 @@ def test_abbreviations_mean_what_argparse_makes_of_them() -> None:
     """The real argparse over the options of the dump, against our reading of the same words."""
     for version in VERSIONS:
         parser = argparse.ArgumentParser(exit_on_error=False)
-        for flag, (name, takes) in flag_spellings("sglang", version).items():
+        for flag, (name, takes) in table("sglang", version).flags.items():
             if flag not in ("-h", "--help") and not flag.startswith("--no-"):
                 nargs = {"one": None, "optional": "?", "many": "*"}.get(takes)
                 kind: dict[str, Any] = {"action": "store_true"} if takes == "none" else {"nargs": nargs}
@@ -379,7 +378,7 @@ def test_abbreviations_mean_what_argparse_makes_of_them() -> None:
             theirs = {k: v for k, v in vars(parser.parse_args(words)).items() if v not in (None, False)}
             ours = parse(words, table("sglang", version), abbreviations=True)
             assert (theirs, ours.unknown_flags) == (ours.values, []), (version, words)
-    assert parse(["--context", "10"], table("sglang", "0.5.23"), abbreviations=True).unknown_flags == ["--context"]
+    assert parse(["--context", "10"], table("sglang", "0.5.23"), abbreviations=True).not_taken == ["--context"]
 
 
 def test_a_version_that_nobody_read_is_refused() -> None:

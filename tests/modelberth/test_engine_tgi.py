@@ -336,7 +336,7 @@ def test_a_plan_says_that_the_stock_image_needs_root_and_stops_where_it_must_wor
 
 
 def test_an_argument_that_the_spec_states_or_that_does_not_exist_is_refused() -> None:
-    for word, says in (("--num-shard", "is set from the spec itself"), ("--turbo", "does not know --turbo")):
+    for word, says in (("--num-shard", "is set from the spec itself"), ("--turbo", "does not take --turbo")):
         (finding,) = refusal(lambda word=word: plan_of(engine="tgi", extra_args=[word, "2"]))
         assert says in finding.message
 
