@@ -334,6 +334,8 @@ class Engine(Row):
     """Paths that a door lets through: those that the API key covers, and nothing that only operators need."""
     has_api_key: bool = True
     """Whether the server can be told an API key."""
+    model_store: bool = False
+    """Whether it serves from a store of its own, into which weights are imported."""
     archived: bool = False
     successors: tuple[Text, ...] = ()
     root_only: Text | None = None

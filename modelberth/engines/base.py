@@ -178,7 +178,7 @@ class Engine(Protocol):
     pins_downloads: bool
     """Whether a server that downloads for itself can be told a revision."""
     context_flag: str
-    """The flag that states the context, in total where slots share it."""
+    """The flag that states the context, in total where slots share it; without dashes a variable, for one slot."""
     parallel_flag: str
     """The flag that states the tensor parallel size; empty for an engine without one."""
     needs_gpu: bool

@@ -224,6 +224,11 @@ class Reading:
         if self.parsed.values.get(name) not in (None, "1"):
             self.doubt(name, f"{what} cannot be sized yet")
 
+    def nodes(self) -> int | None:
+        """Nodes that share one copy; None where nothing says so or a controller fills it in."""
+        stated = str(self.parsed.values.get("nnodes") or "")
+        return int(stated) if stated.isdecimal() else None
+
     def model(self, value: Any, served: Any = None) -> tuple[str | None, bool]:
         """(repository, whether weights come from a path that names none). ``served`` may be the repository's name."""
         if isinstance(value, str) and value.startswith(_AT_A_PATH):

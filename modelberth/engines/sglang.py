@@ -14,10 +14,11 @@ from typing import Any
 from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
-from modelberth.engines import flags, lifecycle, serving
+from modelberth.engines import flags, groups, lifecycle, serving
 from modelberth.engines.base import (
     CACHE_MOUNT,
     Accelerator,
+    Group,
     Launch,
     Sizing,
     Wishes,
@@ -37,6 +38,11 @@ answers 503 on /health meanwhile (managers/tokenizer_manager.py, sigterm_watchdo
 STOP_S = 40
 """From the last request to the end: it looks every 5 s whether one is left, then gives its schedulers 15 s to release
 their GPUs (the same file)."""
+
+MASTER_PORT = 5000
+"""Where the nodes of a group meet; SGLang takes its next few ports too."""
+
+COMMAND = ("python3", "-m", "sglang.launch_server")
 
 API_KEY = "SGLANG_API_KEY"
 """SGLang takes its key as an argument only. Kubernetes puts this variable, which a Secret holds, in its place: no
@@ -60,6 +66,9 @@ _MANAGED = frozenset(
         "quantization",
         "revision",
         "served_model_name",
+        "nnodes",
+        "node_rank",
+        "dist_init_addr",
         "tp_size",
     ]
 )
@@ -146,7 +155,8 @@ class SGLang:
     def launch(self, decision: Decision, wishes: Wishes) -> Launch:
         """`sglang.launch_server` with every flag that sizing depends on; the image has no entrypoint of its own."""
         image = image_reference(self._facts.image("cuda", decision.engine_version), wishes)
-        args = [*self._model(decision, wishes), *self._server(wishes), *_sized(decision), *_formats(self, decision)]
+        served = [*self._model(decision, wishes), *_sized(decision), *_formats(self, decision)]
+        args = [*served, *self._server(wishes), *_node(decision, "0"), *wishes.extra_args]
         env = serving.environment(decision, wishes) | {
             "FLASHINFER_WORKSPACE_BASE": CACHE_MOUNT,
             "SGLANG_CACHE_DIR": f"{CACHE_MOUNT}/sglang",
@@ -156,10 +166,12 @@ class SGLang:
         }
         return Launch(
             image=image,
-            args=(*args, *wishes.extra_args),
+            args=tuple(args),
             env=tuple(sorted(env.items())),
             secret_env=serving.secrets(decision, wishes, API_KEY),
-            command=("python3", "-m", "sglang.launch_server"),
+            pod_env=(("SGLANG_HOST_IP", groups.POD_IP),) if decision.pipeline_parallel > 1 else (),
+            group=self._group(decision, served, wishes),
+            command=COMMAND,
             download_port=download_port(wishes),
             port=self._facts.port,
             probes=lifecycle.http_probes("/health", decision),
@@ -169,6 +181,14 @@ class SGLang:
             fetch=serving.fetches(image, decision, wishes),
         )
 
+    def _group(self, decision: Decision, served: list[str], wishes: Wishes) -> Group | None:
+        """The nodes beside the first: the same model and sizes, no API behind their port and so no key."""
+        nodes = decision.pipeline_parallel
+        if nodes == 1:
+            return None
+        args = (*served, *self._listens(), *_node(decision, groups.WORKER_INDEX), *wishes.extra_args)
+        return Group(nodes, args, MASTER_PORT, COMMAND, serving.hub_token(decision, wishes))
+
     def _model(self, decision: Decision, wishes: Wishes) -> list[str]:
         args = ["--model-path", serving.model_argument(decision, wishes)]
         if serving.downloads(decision) and decision.source.revision:
@@ -176,11 +196,14 @@ class SGLang:
         return [*args, "--served-model-name", decision.model]
 
     def _server(self, wishes: Wishes) -> list[str]:
-        args = ["--host", "0.0.0.0", "--port", str(self._facts.port), "--enable-metrics"]
+        args = self._listens()
         if wishes.api_key:
             # At level info SGLang logs all its arguments, the key among them (entrypoints/engine.py).
             args += ["--api-key", f"$({API_KEY})", "--log-level", "warning"]
         return args
+
+    def _listens(self) -> list[str]:
+        return ["--host", "0.0.0.0", "--port", str(self._facts.port), "--enable-metrics"]
 
     def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
         """Words of ``args`` that look like flags and are none, or that it refuses."""
@@ -215,6 +238,14 @@ def _sized(decision: Decision) -> list[str]:
     args += ["--chunked-prefill-size", str(decision.max_num_batched_tokens)]
     args += ["--mem-fraction-static", f"{decision.gpu_memory_utilization:g}"]
     return [*args, "--cuda-graph-max-bs-decode", str(graphs)]
+
+
+def _node(decision: Decision, rank: str) -> list[str]:
+    """Arguments of a node that holds some of the layers; none where one node holds all."""
+    if decision.pipeline_parallel == 1:
+        return []
+    first = f"{groups.LEADER_ADDRESS}:{MASTER_PORT}"
+    return ["--nnodes", str(decision.pipeline_parallel), "--node-rank", rank, "--dist-init-addr", first]
 
 
 def _formats(engine: SGLang, decision: Decision) -> list[str]:
@@ -282,6 +313,8 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         context=line.whole("context_length", suffixed),
         tensor_parallel=line.whole("tp_size") or 1,
         pipeline_parallel=line.whole("pp_size") or 1,
+        nodes=line.nodes(),
+        helper=parsed.values.get("node_rank") not in (None, "0"),
         gpu_memory_utilization=line.share("mem_fraction_static"),
         max_num_seqs=line.whole("max_running_requests"),
         max_num_batched_tokens=None if chunk_is_off else line.whole("chunked_prefill_size"),

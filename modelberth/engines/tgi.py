@@ -156,17 +156,19 @@ class Tgi:
         """What a container serves, when it is TGI's. An option in the arguments goes before its variable."""
         image = container.get("image")
         own_command = bool(container.get("command"))
-        argv = _launcher_arguments(flags.command_line(container), "" if own_command else image)
+        process = flags.started(container)
+        argv = _launcher_arguments(process.words, "" if own_command else image)
         if argv is None:
             return None
         version, assumed = serving.version_of(self._facts, image)
         table = serving.table_of(self._facts, version)
-        parsed, env = flags.parse(argv, table, abbreviations=False), flags.environment(container)
+        parsed = flags.parse(argv, table, abbreviations=False)
         if not parsed.opaque:
-            for name, value in env.items():
+            for name, value in process.env.items():
                 if name in table.env:
                     parsed.values.setdefault(table.env[name], value)
-        return _observe(parsed, container, version, assumed)
+        parsed.opaque = parsed.opaque or bool(container.get("envFrom"))  # whose variables nobody here can see
+        return _observe(parsed, container, process.env, version, assumed)
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What memory depends on, from what was read."""
@@ -255,8 +257,10 @@ def _shards(line: serving.Reading, container: Mapping[str, Any]) -> int:
     return int(count or 1)
 
 
-def _observe(parsed: flags.Parsed, container: Mapping[str, Any], version: str, assumed: bool) -> Observed:
-    line, env = serving.Reading(parsed, serving.plain_number), flags.environment(container)
+def _observe(
+    parsed: flags.Parsed, container: Mapping[str, Any], env: Mapping[str, Any], version: str, assumed: bool
+) -> Observed:
+    line = serving.Reading(parsed, serving.plain_number)
     model, anonymous = line.model(line.said("model_id"))
     quantization = line.choice("quantize", _SPELLED_QUANTIZATIONS, "format")
     kv = line.choice("kv_cache_dtype", _KV_DTYPES, "type")

@@ -250,7 +250,6 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool, env: Mapping[str
     dtype = line.dtype()
     line.resizing(*_RESIZING)
     line.one_at_most("data_parallel_size", "data parallel ranks")
-    nodes = str(parsed.values.get("nnodes") or "")  # of a group, a reference that its controller fills in
     left_to_engine = str(parsed.values.get("max_model_len")).lower() in ("-1", "auto")
     if left_to_engine:
         line.doubt("max_model_len", "auto lets the engine shrink the context to what fits")
@@ -264,7 +263,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool, env: Mapping[str
         context=None if left_to_engine else line.whole("max_model_len"),
         tensor_parallel=line.whole("tensor_parallel_size") or 1,
         pipeline_parallel=line.whole("pipeline_parallel_size") or 1,
-        nodes=int(nodes) if nodes.isdecimal() else None,
+        nodes=line.nodes(),
         helper=line.on("headless"),
         gpu_memory_utilization=line.share("gpu_memory_utilization"),
         max_num_seqs=line.whole("max_num_seqs"),

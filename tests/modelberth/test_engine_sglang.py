@@ -198,6 +198,54 @@ def test_rolling_to_the_next_version_changes_the_image_and_says_what_else(old: s
     assert since_then_bounded_by_requests is (new == "0.5.22")
 
 
+@pytest.fixture(scope="module")
+def shared() -> Plan:
+    """A model that two nodes share, with a key for clients."""
+    gpus = {"accelerators": ["nvidia-h100-80gb"], "machine_types": ["p5.48xlarge"], "max_nodes": 2}
+    return plan_of(
+        keys={
+            "pools": {"gpus": gpus},
+            "weights": {"w": {"kind": "claim", "size_gib": 1600, "access_mode": "ReadWriteMany"}},
+        },
+        engine="sglang",
+        model="meta-llama/Llama-3.1-405B-Instruct",
+        concurrency=4,
+        weights="w",
+        pipeline_parallel=2,
+        **SECRETS,
+    )
+
+
+def test_nodes_that_share_a_copy_meet_the_first_one_which_alone_has_the_key(shared: Plan) -> None:
+    launch, group = shared.launch, shared.launch.group
+    assert group is not None
+    assert group.size == 2
+    for args, rank in ((launch.args, "0"), (group.args, "$(LWS_WORKER_INDEX)")):
+        at = args.index("--nnodes")
+        assert args[at : at + 6] == (
+            *("--nnodes", "2", "--node-rank", rank),
+            *("--dist-init-addr", f"$(LWS_LEADER_ADDRESS):{group.port}"),
+        )
+        assert parse(args, table("sglang", "0.5.20"), abbreviations=True).unknown_flags == []
+    assert "--api-key" in launch.args
+    assert "--api-key" not in group.args
+    assert group.secret_env == ()
+    assert dict(launch.pod_env) == {"SGLANG_HOST_IP": "status.podIP"}
+    sized = launch.args[: launch.args.index("--host")]
+    assert group.args[: len(sized)] == sized
+
+
+def test_a_group_is_read_as_one_copy_of_which_the_others_only_help(shared: Plan) -> None:
+    group = shared.launch.group
+    assert group is not None
+    first = seen(shared)
+    other = read(container(shared.launch) | {"args": list(group.args)})
+    assert other is not None
+    assert (first.nodes, first.helper, other.nodes, other.helper) == (2, False, 2, True)
+    assert (first.tensor_parallel, first.pipeline_parallel) == (8, 2)
+    assert first.undecided == ()
+
+
 SERVE = ["--model-path", LLAMA_8B, "--context-length", "8192", "--tp-size", "2"]
 MODULE = ["python3", "-m", "sglang.launch_server"]
 IMAGE = "lmsysorg/sglang:v0.5.23"

@@ -266,6 +266,24 @@ def test_what_cannot_be_known_or_sized_is_undecided_never_assumed(
     assert fact in dict(observed.undecided)
 
 
+def test_variables_of_a_config_map_leave_open_whatever_is_not_stated_beside_them() -> None:
+    config = {"envFrom": [{"configMapRef": {"name": "tgi"}}]}
+    bare, stated = read({"image": IMAGE} | config), read({"image": IMAGE, "env": ENV} | config)
+    assert bare is not None
+    assert stated is not None
+    assert {"model_id", "max_total_tokens", "num_shard"} <= set(dict(bare.undecided))
+    assert not {"model_id", "max_total_tokens", "num_shard"} & set(dict(stated.undecided))
+    assert (stated.model, stated.context, stated.tensor_parallel) == (LLAMA_8B, 8192, 2)
+    assert "cuda_memory_fraction" in dict(stated.undecided)
+
+
+def test_variables_that_a_script_sets_are_read() -> None:
+    script = f"export MAX_TOTAL_TOKENS=8192\nNUM_SHARD=2 exec text-generation-launcher --model-id {LLAMA_8B}"
+    observed = read({"image": IMAGE, "command": ["sh", "-c", script]})
+    assert observed is not None
+    assert (observed.context, observed.tensor_parallel, observed.undecided) == (8192, 2, ())
+
+
 def test_without_a_number_of_shards_every_gpu_is_one() -> None:
     def shards(gpus: Any, *args: str) -> tuple[int, bool]:
         limits = {"resources": {"limits": {"nvidia.com/gpu": gpus}}}

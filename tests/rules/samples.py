@@ -60,6 +60,19 @@ def llamacpp(*args: Any, memory: Any = "8Gi", gpus: Any = None, **more: Any) -> 
     return {"name": "server", "image": image, "args": words, "resources": {"limits": limits}} | more
 
 
+def ollama(memory: Any = "8Gi", gpus: Any = None, **variables: Any) -> dict[str, Any]:
+    """An Ollama container that says by its hook which file of Qwen2.5 7B it serves."""
+    limits = {name: value for name, value in {"memory": memory, "nvidia.com/gpu": gpus}.items() if value is not None}
+    pull = ["ollama", "pull", "hf.co/bartowski/Qwen2.5-7B-Instruct-GGUF:Q4_K_M"]
+    return {
+        "name": "server",
+        "image": "ollama/ollama:0.34.0",
+        "env": [{"name": name, "value": str(value)} for name, value in variables.items()],
+        "lifecycle": {"postStart": {"exec": {"command": pull}}},
+        "resources": {"limits": limits},
+    }
+
+
 def gguf(name: str = "Qwen2.5-7B-Instruct-Q4_K_M.gguf") -> list[str]:
     return ["--model", f"/weights/{name}", "--alias", QWEN_7B]
 
