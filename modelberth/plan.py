@@ -94,7 +94,7 @@ def plan(name: str, stack: StackSpec) -> Plan:
 
 def replay(name: str, stack: StackSpec, decision: Decision) -> Plan:
     """The plan of a decision that was made before: same machine, same arguments, today's arithmetic."""
-    resolved, problems = resolve(name, stack)
+    resolved, problems = resolve(name, stack, decision.engine_version)
     if resolved is None or errors(problems):
         raise Refused(problems)
     answer = fit(ENGINES[decision.engine], sizing_of(decision, resolved.model), stack.services[name].tokens_per_request)

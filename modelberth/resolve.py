@@ -45,8 +45,11 @@ class Resolved:
     """Machines that are allowed and that the engine is never planned on."""
 
 
-def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]]:
-    """Look everything up. The first part is None when there are errors; findings may hold warnings too."""
+def resolve(name: str, stack: StackSpec, locked_version: str | None = None) -> tuple[Resolved | None, list[Finding]]:
+    """Look everything up. The first part is None when there are errors; findings may hold warnings too.
+
+    ``locked_version`` is the engine version that was decided before: it holds where the spec states none.
+    """
     spec, path = stack.services[name], f"services.{name}"
     problems = [*_names(spec, stack, path), *_traffic(spec, path)]
     model, checkpoint = _model(spec, path, problems)
@@ -54,7 +57,7 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
     if problems or model is None:
         return None, problems
     engine, engine_reason = _engine(spec, machines, checkpoint)
-    version = _version(spec, stack, engine, path, problems)
+    version = _version(spec, stack, engine, path, problems, locked_version)
     quantization, quantization_reason = _quantization(spec, engine, model, checkpoint)
     source = _source(spec, path, engine, model, checkpoint, quantization, problems)
     without_gpu: tuple[Machine, ...] = ()
@@ -176,9 +179,11 @@ def _engine(spec: ServiceSpec, machines: tuple[Machine, ...], checkpoint: Checkp
     return engine, Reason("engine", engine, why)
 
 
-def _version(spec: ServiceSpec, stack: StackSpec, engine: str, path: str, problems: list[Finding]) -> str:
+def _version(
+    spec: ServiceSpec, stack: StackSpec, engine: str, path: str, problems: list[Finding], locked: str | None
+) -> str:
     facts = catalog().engine(engine)
-    default = stack.defaults.engine_versions.get(EngineName(engine), facts.default_version)
+    default = stack.defaults.engine_versions.get(EngineName(engine), locked or facts.default_version)
     version = spec.engine_version or default
     if version not in facts.versions:
         where = f"{path}.engine_version" if spec.engine_version else f"defaults.engine_versions.{engine}"
