@@ -6,8 +6,8 @@ Spelling -> [name, what it takes]: one, optional, many, none for a switch, off f
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
-import importlib.util
 import json
 import sys
 
@@ -20,8 +20,13 @@ def vllm() -> argparse.ArgumentParser:
 
     for place in ("common", "launchers", "openai"):
         module = f"vllm.entrypoints.{place}.cli_args"
-        if importlib.util.find_spec(module):
-            return importlib.import_module(module).make_arg_parser(FlexibleArgumentParser(prog="vllm serve"))
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as missing:
+            if not (missing.name or "").startswith("vllm.entrypoints"):
+                raise
+            continue
+        return found.make_arg_parser(FlexibleArgumentParser(prog="vllm serve"))
     raise SystemExit("this vLLM keeps its parser somewhere else")
 
 
@@ -46,6 +51,7 @@ def takes(parser: argparse.ArgumentParser, spelling: str, action: argparse.Actio
 
 
 if __name__ == "__main__":
-    own = {"vllm": vllm, "sglang": sglang}[sys.argv[1]]()
+    with contextlib.redirect_stdout(sys.stderr):
+        own = {"vllm": vllm, "sglang": sglang}[sys.argv[1]]()
     spelled = sorted(own._option_string_actions.items())
     json.dump({spelling: [action.dest, takes(own, spelling, action)] for spelling, action in spelled}, sys.stdout)
