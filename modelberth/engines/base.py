@@ -189,6 +189,8 @@ class Engine(Protocol):
     """Whether weights are GGUF files; otherwise they are safetensors."""
     reserves_context: bool
     """Whether every request holds a full context (slots) rather than the tokens it uses (pages)."""
+    slots_share_context: bool
+    """Whether the context that it is told is the total of all its slots."""
     spreads_unasked: bool
     """Whether it spreads the layers over every GPU it sees without being told to."""
 
