@@ -111,6 +111,7 @@ def _pinned(part: str, module: str) -> str:
 
 _ENGINE = _pinned("engine", "github.com/pulumi/pulumi/pkg/v3")
 _KUBERNETES = _pinned("control-plane", "k8s.io/kubernetes")
+_PROMETHEUS = _pinned("prometheus", "github.com/prometheus/prometheus")
 _PROVIDER = "4.25.0"
 _PROVIDER_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 
@@ -173,9 +174,10 @@ PARTS: dict[str, Part] = {
         ),
         Part(
             name="prometheus",
-            version=_pinned("prometheus", "github.com/prometheus/prometheus"),
+            version=_PROMETHEUS,
             minutes=5,
             binaries={name: f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")},
+            variables={"github.com/prometheus/common/version.Version": _PROMETHEUS},
             for_tests=True,
         ),
         Part(
