@@ -64,7 +64,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def on_cpu(container: Container, model: Path, port: int) -> Container:
-    """The rendered container on one machine without GPUs: another model, address and share of memory, nothing compiled."""
+    """The rendered container on one machine without GPUs: another model, address and share of memory."""
     here = {
         "--host": "127.0.0.1",
         "--port": str(port),
