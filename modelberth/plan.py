@@ -65,6 +65,8 @@ class Plan:
     speed: Speed | None = None
     usd_per_million_tokens: float | None = None
     scaling: Scaling | None = None
+    monitored: bool = False
+    """Whether the Prometheus operator is told about it."""
     door: Door | None = None
 
 
@@ -144,6 +146,7 @@ def assemble(
         speed=speed,
         usd_per_million_tokens=_per_million(spec, speed, usd),
         scaling=scaling(spec, stack, decision),
+        monitored=stack.defaults.monitoring.operator,
         door=door(name, spec, decision.engine, launch),
     )
 
