@@ -9,7 +9,7 @@ STACK ?= local
 TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup toolchain toolchain-tests up down status preview plan check test test-unit test-engine test-engines accuracy bench generate lock clean
+.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-engine test-engines accuracy bench generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -39,6 +39,9 @@ up: toolchain ## plan and create the local stack on the embedded cluster
 
 down: setup ## destroy it, stop the cluster, leave nothing
 	@$(BIN)/python -m toolchain.local down $(STACK)
+
+roll: toolchain ## raise each engine of the running stack to its next version, and watch that pods stay ready
+	@$(BIN)/python -m toolchain.roll $(STACK)
 
 status: setup ## what runs
 	@$(BIN)/python -m toolchain.cluster status

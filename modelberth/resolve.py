@@ -66,8 +66,9 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
         problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", _offers(stack)))
     problems.extend(_storage(spec, stack, engine, path))
     problems.extend(_spread(spec, stack, path))
+    problems.extend(_api_key(spec, engine, path))
     problems.extend(_nodes(spec, engine, path))
-    problems.extend(_extra_args(spec, engine, path))
+    problems.extend(_extra_args(spec, engine, version, path))
     problems.extend(scaling.objections(spec, stack, engine, version, path))
     problems.extend(errors(exposure.findings(spec, engine, path)))
     if problems or source is None:
@@ -261,8 +262,8 @@ def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Ite
         message = f"{spec.most_replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
         out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"
         yield Finding("storage", f"{path}.weights", message, out)
-    names_no_file = ENGINES[engine].reads_gguf and not store.path.endswith(".gguf")
-    if store.kind is WeightsKind.EXISTING_CLAIM and names_no_file:
+    one_file = ENGINES[engine].reads_gguf and not catalog().engine(engine).model_store
+    if store.kind is WeightsKind.EXISTING_CLAIM and one_file and not store.path.endswith(".gguf"):
         message = f"{engine} reads one file: name it as path of the weights"
         yield Finding("storage", f"weights.{spec.weights}.path", message, "path: FOLDER/FILE.gguf")
     if store.kind is WeightsKind.HUB and not ENGINES[engine].pins_downloads:
@@ -278,6 +279,15 @@ def _spread(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]
         yield Finding("spread", f"{path}.spread", message, "zones: [A, B] of the pool, or spread: nodes")
 
 
+def _api_key(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
+    facts = catalog().engine(engine)
+    if spec.api_key and not facts.has_api_key:
+        message = f"{facts.name} knows no API key: whoever reaches its port may use it"
+        yield Finding(
+            "api-key", f"{path}.api_key", message, "leave it out, and put a gateway that asks for one before it"
+        )
+
+
 def _nodes(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
     """Several nodes for one copy, asked of an engine that is not started so."""
     why = no_nodes(engine)
@@ -286,12 +296,12 @@ def _nodes(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
         yield Finding("pipeline-parallel", f"{path}.pipeline_parallel", f"{engine} does not share a model: {why}", out)
 
 
-def _extra_args(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
+def _extra_args(spec: ServiceSpec, engine: str, version: str, path: str) -> Iterator[Finding]:
     for word in ENGINES[engine].managed_flags(spec.extra_args):
         message = f"{word} is set from the spec itself"
         yield Finding("extra-args", f"{path}.extra_args", message, "remove it and set the field of the spec")
-    for word in ENGINES[engine].unknown_flags(spec.extra_args):
-        message = f"{engine} does not know {word}"
+    for word in ENGINES[engine].unknown_flags(spec.extra_args, version):
+        message = f"{engine} {version} does not take {word}"
         yield Finding("extra-args", f"{path}.extra_args", message, "correct or remove it; the engine would not start")
 
 

@@ -38,9 +38,7 @@ def _shown(metric: Metric) -> str:
 
 
 def dashboards() -> dict[str, str]:
-    """File name -> the dashboard of every engine that has metrics: in the version deployed by default, or the first that
-    is known to have any.
-    """
+    """File name -> dashboard of each engine that has metrics: in the default version, or the first that has any."""
     found: dict[str, str] = {}
     for engine in catalog().engines():
         known = sorted({row.since for row in catalog().metrics if row.engine == engine.id}, key=key)

@@ -111,6 +111,7 @@ def _pinned(part: str, module: str) -> str:
 
 _ENGINE = _pinned("engine", "github.com/pulumi/pulumi/pkg/v3")
 _KUBERNETES = _pinned("control-plane", "k8s.io/kubernetes")
+_OLLAMA = _pinned("ollama", "github.com/ollama/ollama")
 _PROVIDER = "4.25.0"
 _PROVIDER_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 
@@ -163,6 +164,15 @@ PARTS: dict[str, Part] = {
             version=_pinned("kwok", "sigs.k8s.io/kwok"),
             minutes=2,
             binaries={"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
+        ),
+        Part(
+            name="ollama",
+            version=_OLLAMA,
+            minutes=2,
+            binaries={"ollama": "github.com/ollama/ollama"},
+            variables={"github.com/ollama/ollama/version.Version": _OLLAMA},
+            cgo=True,
+            for_tests=True,
         ),
         Part(
             name="lws",

@@ -334,8 +334,14 @@ class Engine(Row):
     """Paths that a door lets through: those that the API key covers, and nothing that only operators need."""
     has_api_key: bool = True
     """Whether the server can be told an API key."""
+    model_store: bool = False
+    """Whether it serves from a store of its own, into which weights are imported."""
     archived: bool = False
     successors: tuple[Text, ...] = ()
+    root_only: Text | None = None
+    """Why its image does not start without root rights, which pods never have here; None: it does."""
+    own_image: Text | None = None
+    """The image that would, where its own does not."""
     block_size: Positive | None = None
     gpu_memory_utilization_default: tuple[Since, ...] = ()
     cudagraphs_in_budget: tuple[Since, ...] = ()

@@ -56,6 +56,8 @@ class Sizing:
     kv_cache_dtype: str = "auto"
     gpu_memory_utilization: float | None = None
     max_num_batched_tokens: int | None = None
+    graph_batch: int | None = None
+    """Largest batch whose decode is captured as a CUDA graph, for engines that are told one."""
     enforce_eager: bool = False
     stored_bytes: int | None = None
     repository: str | None = None
@@ -176,7 +178,9 @@ class Engine(Protocol):
     pins_downloads: bool
     """Whether a server that downloads for itself can be told a revision."""
     context_flag: str
-    """The flag that states the context, in total where slots share it."""
+    """The flag that states the context, in total where slots share it; without dashes a variable, for one slot."""
+    parallel_flag: str
+    """The flag that states the tensor parallel size; empty for an engine without one."""
     needs_gpu: bool
     """Whether it is only ever planned on GPUs."""
     quantizes_to: frozenset[str]
@@ -204,8 +208,8 @@ class Engine(Protocol):
         """The container of a decision, with every default that matters to sizing written out."""
         ...
 
-    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Those of ``args`` that look like flags and that the engine does not have."""
+    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
+        """Those of ``args`` that look like flags and that this version does not have, or refuses as they are used."""
         ...
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
@@ -242,6 +246,7 @@ def setup_of(sizing: Sizing) -> Setup:
         max_num_batched_tokens=sizing.max_num_batched_tokens,
         kv_cache_dtype=sizing.kv_cache_dtype,
         utilization=sizing.gpu_memory_utilization,
+        graph_batch=sizing.graph_batch,
         enforce_eager=sizing.enforce_eager,
     )
 

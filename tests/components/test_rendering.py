@@ -24,6 +24,8 @@ STACKS = {
     "autoscaled": GOLDEN / "autoscaled" / "spec.yaml",
     "exposed": GOLDEN / "exposed" / "Pulumi.exposed.yaml",
     **{name: GOLDEN / name / "spec.yaml" for name in ARCHITECTURES},
+    "sglang-8b-on-l4": GOLDEN / "sglang-8b-on-l4" / "spec.yaml",
+    "tgi-8b-on-a10g": GOLDEN / "tgi-8b-on-a10g" / "spec.yaml",
 }
 
 Registration = dict[str, Any]

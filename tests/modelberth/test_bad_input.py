@@ -244,7 +244,7 @@ def test_more_typical_tokens_than_context_are_refused() -> None:
         ("speculative", {"method": "ngram", "tokens": 2}),
         ("slo", {"ttft_ms": 200}),
         ("model", {"id": "a/b", "architecture": {"hidden_size": 1}}),
-        ("engine", "sglang"),
+        ("engine", "tensorrt_llm"),
     ],
 )
 def test_a_field_that_nothing_implements_is_refused_never_ignored(field: str, value: object) -> None:
@@ -255,7 +255,10 @@ def test_a_field_that_nothing_implements_is_refused_never_ignored(field: str, va
 
 @pytest.mark.parametrize(
     ("engine", "message"),
-    [("auto", "names no engine; a version belongs to one"), ("sglang", "engine sglang is not supported yet")],
+    [
+        ("auto", "names no engine; a version belongs to one"),
+        ("tensorrt_llm", "engine tensorrt_llm is not supported yet"),
+    ],
 )
 def test_a_version_belongs_to_an_engine_that_can_be_planned(engine: str, message: str) -> None:
     (finding,) = refusal(lambda: parse.stack(stack_document(defaults={"engine_versions": {engine: "0.33.0"}})))
