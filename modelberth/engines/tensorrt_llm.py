@@ -65,6 +65,7 @@ class TensorRtLlm:
     quantizes_to = frozenset[str]()
     reads_gguf = False
     reserves_context = False
+    slots_share_context = False
     spreads_unasked = False
 
     @property
