@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from modelberth.catalog import catalog
+from modelberth.versions import key
 
 FILE = Path(__file__).parents[1] / "docs" / "engines" / "verified.yaml"
 
@@ -18,12 +19,15 @@ def _document() -> dict[str, Any]:
 
 
 def verified() -> str:
-    """What was proven, how and when."""
-    rows = [
-        f"| {catalog().engine(row['engine']).name} {row['version']} | {row['how']} | {row['what']} | {row['date']} |"
-        for row in _document()["proofs"]
+    """What was proven, how and when; versions of which the same is known share a row."""
+    rows: dict[tuple[str, str, str, str], list[str]] = {}
+    for row in _document()["proofs"]:
+        rows.setdefault((row["engine"], row["how"], row["what"], row["date"]), []).append(row["version"])
+    lines = [
+        f"| {catalog().engine(engine).name} {', '.join(sorted(versions, key=key))} | {how} | {what} | {date} |"
+        for (engine, how, what, date), versions in rows.items()
     ]
-    return "\n".join(["| engine | how | what was proven | date |", "|---|---|---|---|", *rows])
+    return "\n".join(["| engine | how | what was proven | date |", "|---|---|---|---|", *lines])
 
 
 def unseen() -> str:

@@ -6,7 +6,7 @@ A test claims something with ``@proves("...")``; `pytest --verified` writes what
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,30 @@ Row = dict[str, str]
 
 def claims(engine: str, version: str, how: str) -> Callable[[str], pytest.MarkDecorator]:
     """A decorator for tests that prove something of an engine's version: by its dump, parser or server."""
-    return lambda what: pytest.mark.proves(engine=engine, version=version, how=how, what=what)
+    return lambda what: pytest.mark.proves(of={engine: version}, how=how, what=what)
+
+
+def claims_of_each(versions: Mapping[str, str], how: str) -> Callable[[str], pytest.MarkDecorator]:
+    """The same for tests with a parameter ``engine``."""
+    return lambda what: pytest.mark.proves(of=versions, how=how, what=what)
+
+
+def claims_of_cases(how: str) -> Callable[[str], pytest.MarkDecorator]:
+    """The same for tests with a parameter ``case`` that has an engine and a version."""
+    return lambda what: pytest.mark.proves(of={}, how=how, what=what)
+
+
+def _row(item: pytest.Item, mark: pytest.Mark) -> Row:
+    parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    of: Mapping[str, str] = mark.kwargs["of"]
+    case = parameters.get("case")
+    if not of and case is not None:
+        engine, version = case.engine, case.version
+    else:
+        engine = parameters.get("engine") or next(iter(of))
+        version = of[engine]
+    test = item.nodeid.partition("[")[0]
+    return {"engine": engine, "version": version, "how": mark.kwargs["how"], "what": mark.kwargs["what"], "test": test}
 
 
 def claimed() -> Iterator[tuple[str, str]]:
@@ -49,7 +72,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Servers of gigabytes only start when somebody asks for them: `-m inference`."""
     for item in items:
         for mark in item.iter_markers("proves"):
-            item.user_properties.append(("proves", mark.kwargs))
+            item.user_properties.append(("proves", _row(item, mark)))
     if "inference" not in (config.getoption("markexpr") or ""):
         heavy = [item for item in items if item.get_closest_marker("inference")]
         config.hook.pytest_deselected(items=heavy)
@@ -58,25 +81,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 class _Recorder:
     def __init__(self) -> None:
-        self.rows: dict[tuple[str, str], Row] = {}
-        self.failed: set[str] = set()
+        self.rows: list[Row] = []
+        self.failed: set[tuple[str, str]] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        test = report.nodeid.partition("[")[0]
+        here: Any = [value for name, value in report.user_properties if name == "proves"]
         if report.failed:
-            self.failed.add(test)
+            self.failed |= {(row["test"], row["engine"]) for row in here}
         if report.when == "call" and report.passed:
-            for name, claim in report.user_properties:
-                if name == "proves":
-                    row: Any = {**claim, "test": test, "date": datetime.now(UTC).date().isoformat()}
-                    self.rows[test, row["what"]] = row
+            today = datetime.now(UTC).date().isoformat()
+            self.rows += [{**row, "date": today} for row in here]
 
     def pytest_sessionfinish(self) -> None:
-        there = set(claimed())
-        kept = {(row["test"], row["what"]): row for row in rows() if (row["test"], row["what"]) in there} | self.rows
-        held = [row for (test, _), row in kept.items() if test not in self.failed]
-        held.sort(key=lambda row: (row["engine"], row["how"], row["version"], row["test"], row["what"]))
-        document = yaml.safe_load(FILE.read_text(encoding="utf-8")) | {"proofs": held}
+        there, ran = set(claimed()), {(row["test"], row["engine"]) for row in self.rows} | self.failed
+        kept = [
+            row for row in rows() if (row["test"], row["what"]) in there and (row["test"], row["engine"]) not in ran
+        ]
+        now = [row for row in self.rows if (row["test"], row["engine"]) not in self.failed]
+        held = {tuple(row.items()): row for row in [*kept, *now]}
+        order = ("engine", "how", "version", "test", "what")
+        document = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+        document |= {"proofs": sorted(held.values(), key=lambda row: [row[name] for name in order])}
         FILE.write_text(HEAD + yaml.safe_dump(document, sort_keys=False, width=120), encoding="utf-8")
 
 

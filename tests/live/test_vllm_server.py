@@ -45,8 +45,8 @@ KEY = "planted-key"
 START_S = 500
 """Until a server on a busy machine is ready; half a minute on an idle one."""
 
-SLEEP_S = 4
-"""How long the rendered sleep is made to last where a server leaves; everything else in proportion."""
+SLEEP_S = 3
+"""How long the rendered sleep is made to last where a server leaves."""
 
 TRACED = ["--compilation-config", '{"mode": 2, "backend": "eager"}']
 """For pipeline stages: on CPUs only the warm-up makes the later ones ready for their input, and eager mode skips it
@@ -84,11 +84,11 @@ def on_cpu(container: Container, model: Path, port: int) -> Container:
 
 
 @contextmanager
-def serving(container: Container, model: Path, directory: Path, pace: float = 1.0, **env: str) -> Iterator[Server]:
+def serving(container: Container, model: Path, directory: Path, **env: str) -> Iterator[Server]:
     """A started server, mounts and all."""
     port = free_port()
     here = on_cpu(container.mounted(directory), model, port)
-    with running(inference.server(), here, directory, env=CPU_ENV | env, port=port, pace=pace) as server:
+    with running(inference.server(), here, directory, env=CPU_ENV | env, port=port) as server:
         yield server
 
 
@@ -185,18 +185,15 @@ def first_pod(kind: str) -> Container:
     return container(found["template"]["spec"])
 
 
-def shorter(container: Container, pace: float) -> Container:
-    """The engine's own time to finish, in proportion to everything else."""
-    return container.told(("--shutdown-timeout", str(int(int(container.value("--shutdown-timeout")) * pace))))
-
-
 def drained(server: Server, model: str, *others: Server) -> Drained:
     """Let a server leave that has two requests in flight which outlast the sleep, and gets others meanwhile.
 
-    ``others`` are told to leave with it.
+    The sleep is shortened, the engine's time to finish is not: it ends when the requests do. ``others`` leave with it,
+    in their own time.
     """
+    server.pace, server.pace_after = SLEEP_S / server.container.sleep_s, 1
     asking: Callable[[str, int], Answer] = lambda url, tokens: chat(url, tokens, model=model)  # noqa: E731
-    long = tokens_lasting(server, model, 3 * SLEEP_S)
+    long = tokens_lasting(server, model, 5 * SLEEP_S)
     underway = at_once(*[lambda: asking(server.url, long)] * 2)
     with Load([server], lambda url: asking(url, 2)).of(1) as load:
         time.sleep(0.3)
@@ -209,8 +206,7 @@ def drained(server: Server, model: str, *others: Server) -> Drained:
 @proves("leaving under load: requests in flight outlast the signal and finish, none is lost")
 def test_requests_in_flight_outlast_the_signal_and_none_is_lost(model: Path, tmp_path: Path) -> None:
     pod = first_pod("Deployment")
-    pace = SLEEP_S / pod.sleep_s
-    with serving(shorter(pod, pace), model, tmp_path, pace) as server:
+    with serving(pod, model, tmp_path) as server:
         server.started(START_S)
         found = drained(server, pod.value("--served-model-name"))
     assert (found.left.code, found.left.killed) == (0, False)
@@ -223,8 +219,7 @@ def test_requests_in_flight_outlast_the_signal_and_none_is_lost(model: Path, tmp
 def test_without_a_time_to_finish_the_same_requests_are_lost(model: Path, tmp_path: Path) -> None:
     """The control: vLLM aborts what it does when it is told to stop."""
     pod = first_pod("Deployment")
-    pace = SLEEP_S / pod.sleep_s
-    with serving(pod.told(("--shutdown-timeout", None)), model, tmp_path, pace) as server:
+    with serving(pod.told(("--shutdown-timeout", None)), model, tmp_path) as server:
         server.started(START_S)
         found = drained(server, pod.value("--served-model-name"))
     assert 200 not in found.long
@@ -272,12 +267,11 @@ def test_two_nodes_of_a_group_answer_as_one_and_drain_as_one(model: Path, tmp_pa
     leader, worker = (container(template[f"{role}Template"]["spec"]) for role in ("leader", "worker"))
     assert not worker.probes
     assert worker.sleep_s >= leader.grace_s
-    pace = SLEEP_S / leader.sleep_s
     port = ("--master-port", str(free_port()))
-    leader, worker = (shorter(each, pace).told(port) for each in (leader, worker))
+    leader, worker = (each.told(port) for each in (leader, worker))
     with (
-        serving(worker, model, folder(tmp_path, "1"), pace, **group_variables(1)) as second,
-        serving(leader, model, folder(tmp_path, "0"), pace, **group_variables(0)) as first,
+        serving(worker, model, folder(tmp_path, "1"), **group_variables(1)) as second,
+        serving(leader, model, folder(tmp_path, "0"), **group_variables(0)) as first,
     ):
         first.started(START_S)
         assert ask(f"{second.url}/health", timeout_s=5).status == REFUSED
