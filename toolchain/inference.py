@@ -112,7 +112,7 @@ def _sources(directory: Path) -> None:
 
 def _install(directory: Path, lock: Path) -> None:
     """What a lock file names, and nothing that it does not."""
-    _pip(directory, "install", "--no-deps", "--require-hashes", "-r", str(lock))
+    _pip(directory, "install", "--no-compile", "--no-deps", "--require-hashes", "-r", str(lock))
 
 
 def _pip(directory: Path, command: str, *arguments: str) -> None:

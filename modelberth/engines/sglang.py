@@ -130,6 +130,7 @@ class SGLang:
     quantizes_to = frozenset({"fp8"})
     reads_gguf = False
     reserves_context = False
+    slots_share_context = False
     spreads_unasked = False
 
     @property

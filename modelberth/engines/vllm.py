@@ -103,6 +103,7 @@ class Vllm:
     quantizes_to = frozenset({"fp8"})
     reads_gguf = False
     reserves_context = False
+    slots_share_context = False
     spreads_unasked = False
 
     @property

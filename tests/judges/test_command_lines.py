@@ -17,8 +17,10 @@ from tests.judges.parser_process import SOURCES, VERSIONS, ParserProcess, Refusa
 from tests.judges.written_lines import SGLANG, VLLM, Line, lines
 from tests.modelberth.lines import cases
 from tests.modelberth.samples import ROOT, container
+from tests.proofs import PARSER, claims_of_each
 
 pytestmark = pytest.mark.engine
+proves = claims_of_each(VERSIONS, PARSER)
 
 MENUS = {"vllm": VLLM, "sglang": SGLANG}
 MODELS = ["meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen2.5-7B-Instruct"]
@@ -96,6 +98,7 @@ def containers(value: Any) -> Iterator[dict[str, Any]]:
 TAKES = {None: "one", "?": "optional", "+": "many", "*": "many"}
 
 
+@proves("our table of flags is the parser's own")
 def test_the_flag_table_is_the_parsers_own(engine: str, parser: ParserProcess) -> None:
     known = table(engine, VERSIONS[engine]).flags
     own = {flag: entry for flag, entry in parser.flags.items() if entry[0] != "help"}
@@ -112,6 +115,7 @@ def test_every_switch_sets_what_the_table_says(engine: str, parser: ParserProces
             assert parser.values([*start, flag])[name] is on, flag
 
 
+@proves("every rendered command line of the goldens is taken")
 def test_every_rendered_command_line_is_taken(engine: str, parser: ParserProcess) -> None:
     found = [(where, words) for where, words, version in rendered(engine) if version == VERSIONS[engine]]
     assert found
@@ -119,6 +123,7 @@ def test_every_rendered_command_line_is_taken(engine: str, parser: ParserProcess
         assert parser.values(words), where
 
 
+@proves("what is launched for every golden spec and shipped stack is taken")
 def test_what_is_launched_on_its_version_is_taken(engine: str, parser: ParserProcess) -> None:
     mine = [case for case in cases() if (case.engine, case.version) == (engine, VERSIONS[engine])]
     assert mine
@@ -180,6 +185,7 @@ def same(said: Any, value: Any) -> bool:
     return said == value
 
 
+@proves("what we read out of 200 generated command lines is what the parser makes of them")
 def test_what_is_read_is_what_the_parser_says(engine: str, parser: ParserProcess) -> None:
     for line in written(engine):
         observed, values = read(line.container), parser.values_or_none(line.words)

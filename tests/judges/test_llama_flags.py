@@ -9,13 +9,16 @@ import pytest
 
 from modelberth.engines.flags import table
 from tests.modelberth.samples import QWEN_7B, plan_of
+from tests.proofs import PARSER, claims
 from toolchain import judges
 
 pytestmark = pytest.mark.engine
 
 BUILD = "b10434"
+proves = claims("llamacpp", BUILD, PARSER)
 
 
+@proves("our table of flags is what the server itself prints")
 def test_the_table_of_the_build_is_what_its_own_server_prints() -> None:
     printed = subprocess.run([judges.llama_server(), "--help"], capture_output=True, text=True, check=True).stdout
     entries = re.split(r"\n(?=-)", re.sub(r",\s+-", ", -", printed))

@@ -23,9 +23,11 @@ from modelberth.engines.base import WEIGHTS_MOUNT
 from modelberth.plan import Plan
 from tests.judges.tiny_models import LLAMA, make
 from tests.modelberth.samples import QWEN_7B, plan_of
+from tests.proofs import SERVER, claims
 from toolchain import build, judges
 
 pytestmark = pytest.mark.engine
+proves = claims("ollama", build.PARTS["ollama"].version, SERVER)
 
 PLAN: dict[str, Any] = {
     "model": QWEN_7B,
@@ -112,6 +114,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         read_only(volume, 0o755)
 
 
+@proves("the download's store is served read-only; the startup probe loads the model, and then it is ready")
 def test_the_startup_probe_loads_the_model_and_then_it_is_ready(served: Served) -> None:
     probes = served.plan.launch.probes
     started = served.probe(probes.startup)
@@ -120,6 +123,7 @@ def test_the_startup_probe_loads_the_model_and_then_it_is_ready(served: Served) 
     assert served.probe(probes.readiness).returncode == 0
 
 
+@proves("the context, slots and cache type that were sized reach the server that it starts")
 def test_the_llama_server_that_ollama_starts_gets_what_was_sized(served: Served) -> None:
     served.probe(served.plan.launch.probes.startup)
     command = next(line for line in served.log.read_text().splitlines() if "starting llama-server" in line)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.proofs import PARSER, claims_of_each
 from toolchain import inference, judges
 
 pytestmark = pytest.mark.engine
+proves = claims_of_each({"vllm": inference.VLLM_PARSER, "sglang": inference.SGLANG_PARSER}, PARSER)
 
 BESIDE_TORCH = {
     "vllm": "b75469389fdc09375ee6ff0dbda7d42530cd35e6c8818e71be54619f28cf17c0",
@@ -20,6 +22,7 @@ BESIDE_TORCH = {
 SOURCES = {"vllm": inference.vllm_source, "sglang": inference.sglang_source}
 
 
+@proves("run beside a stand-in for torch, it has the options that it has with torch")
 @pytest.mark.parametrize("engine", BESIDE_TORCH)
 def test_the_stand_in_for_torch_changes_no_option(engine: str) -> None:
     dump = Path(inference.STAND_IN).with_name("dump.py")

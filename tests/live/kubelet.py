@@ -173,7 +173,9 @@ class Server:
     process: subprocess.Popen[bytes]
     log: Path
     pace: float = 1.0
-    """How many of these seconds a rendered one lasts."""
+    """How many of these seconds a rendered one lasts, until the signal."""
+    pace_after: float | None = None
+    """The same from the signal to the kill; None for the same."""
     in_endpoints: bool = True
 
     @property
@@ -208,11 +210,13 @@ class Server:
 
         ``sleeping=False`` leaves the preStop out, as the control of what it is good for.
         """
-        killed_at = time.monotonic() + self.container.grace_s * self.pace
+        sleep_s = self.container.sleep_s * self.pace
+        rest_s = (self.container.grace_s - self.container.sleep_s) * (self.pace_after or self.pace)
+        killed_at = time.monotonic() + sleep_s + rest_s
         lag = threading.Timer(LAG * lifecycle.LEAVE_ENDPOINTS_S * self.pace, self._out_of_endpoints)
         lag.start()
         if sleeping:
-            time.sleep(self.container.sleep_s * self.pace)
+            time.sleep(sleep_s)
         self.process.send_signal(signal.SIGTERM)
         try:
             code = self.process.wait(max(0.1, killed_at - time.monotonic()))

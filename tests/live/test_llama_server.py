@@ -31,9 +31,11 @@ from tests.live.kubelet import (
     running,
 )
 from tests.modelberth.samples import QWEN_7B, plan_of
+from tests.proofs import SERVER, claims
 from toolchain import judges
 
 pytestmark = pytest.mark.engine
+proves = claims("llamacpp", "b10434", SERVER)
 
 KEY = "planted-key"
 WORD = 300
@@ -97,6 +99,7 @@ def complete(answer: Answer, tokens: int) -> bool:
     return answer.status == 200 and answer.body["usage"]["completion_tokens"] == tokens
 
 
+@proves("fails the startup probe while the model loads; a chat is answered as soon as it passes")
 def test_the_startup_probe_fails_while_the_model_loads_and_a_completion_works_when_it_passes(start: Start) -> None:
     with start() as server:
         path = server.container.probes["startup"]["httpGet"]["path"]
@@ -111,6 +114,7 @@ def test_the_startup_probe_fails_while_the_model_loads_and_a_completion_works_wh
         assert answer.body["choices"][0]["message"]["content"]
 
 
+@proves("with an API key: probes pass without it, requests and metrics need it")
 def test_probes_pass_without_the_key_that_requests_need(start: Start) -> None:
     keyed = plan_of(model=QWEN_7B, accelerators=["cpu"], concurrency=4, api_key={"secret": "keys", "key": "chat"})
     (secret,) = keyed.launch.secret_env
@@ -124,6 +128,7 @@ def test_probes_pass_without_the_key_that_requests_need(start: Start) -> None:
         assert ask(f"{server.url}/metrics", key=KEY).status == 200
 
 
+@proves("ready and alive while every slot is busy and requests wait")
 def test_a_server_whose_slots_are_all_busy_stays_ready_and_alive(start: Start) -> None:
     with start() as server:
         server.started()
@@ -143,6 +148,7 @@ def paced(start: Start) -> Iterator[tuple[Server, int]]:
         yield server, tokens
 
 
+@proves("a rollout under load loses no request: the sleep before the signal outlasts them")
 def test_a_rollout_under_load_loses_no_request(paced: tuple[Server, int], start: Start) -> None:
     """Requests arrive until the endpoints are gone, and the sleep outlasts all of them."""
     old, tokens = paced
@@ -158,6 +164,7 @@ def test_a_rollout_under_load_loses_no_request(paced: tuple[Server, int], start:
         assert [answer for answer in load.answers if not complete(answer, tokens)] == []
 
 
+@proves("control: without the sleep every request in flight is lost, and the server has to be killed")
 def test_without_the_sleep_the_same_requests_are_lost(paced: tuple[Server, int]) -> None:
     """The control: a busy llama-server answers nothing after the signal and has to be killed."""
     server, tokens = paced
@@ -167,6 +174,7 @@ def test_without_the_sleep_the_same_requests_are_lost(paced: tuple[Server, int])
     assert {answer.status for answer in underway()} == {REFUSED}
 
 
+@proves("a request that runs longer than the sleep is cut off at the end of the grace period")
 def test_what_runs_longer_than_the_sleep_is_cut_off_at_the_end_of_the_grace_period(paced: tuple[Server, int]) -> None:
     server, tokens = paced
     short, long = lambda: chat(server.url, tokens), lambda: chat(server.url, 100 * tokens)
@@ -177,6 +185,7 @@ def test_what_runs_longer_than_the_sleep_is_cut_off_at_the_end_of_the_grace_peri
     assert cut.status == REFUSED
 
 
+@proves("an idle server ends at the signal, with code 0")
 def test_an_idle_server_ends_at_the_signal(start: Start) -> None:
     with start(pace=1 / 100) as server:
         server.started()

@@ -152,7 +152,7 @@ def test_a_bare_spec_has_no_lock_to_update(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["prodution", "missing.yaml", "stacks", "x" * 300])
 def test_a_missing_file_names_the_stacks_there_are(name: str) -> None:
-    assert bad("plan", name) == f"error: no such file or stack: {name}; stacks here: local\n"
+    assert bad("plan", name) == f"error: no such file or stack: {name}; stacks here: engines, local\n"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,9 @@ from modelberth.placement import accelerator_of
 from modelberth.plan import Plan, sizing_of
 from tests.modelberth.lines import Case, cases
 from tests.modelberth.samples import container
+from tests.proofs import DUMP, claims_of_cases
+
+proves = claims_of_cases(DUMP)
 
 
 @pytest.fixture(params=cases(), ids=str, scope="module")
@@ -56,6 +59,7 @@ def test_every_engine_is_tried_on_every_version() -> None:
     assert tried == {(name, version) for name in ENGINES for version in catalog().engine(name).versions}
 
 
+@proves("the version has every flag that is written for golden specs and shipped stacks")
 def test_the_version_takes_every_flag_that_is_written(case: Case, plan: Plan) -> None:
     for words in words_of(plan):
         not_taken = ENGINES[case.engine].unknown_flags(words, case.version)
