@@ -6,7 +6,7 @@ No defaults live here: what is left out is left to the spec.
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
-from modelberth.names import Affinity, Capacity, Controller, DoorKind, Objective, Quantization, Scaler, Signal, Spread
+from modelberth.names import Affinity, Capacity, Controller, DoorKind, Objective, Packaging, Quantization, Scaler, Signal, Spread
 from modelberth.spec import EngineName, KvCacheDtype, Profile
 
 
@@ -178,6 +178,8 @@ class ServiceArgs(TypedDict):
     """Inference engine."""
     engine_version: NotRequired[str]
     """Version of the engine; default: the stack's, then the catalog's."""
+    packaging: NotRequired[Packaging]
+    """Its own server, or triton (engine tensorrt_llm only): Triton's API instead of the OpenAI-compatible one."""
     quantization: NotRequired[Quantization]
     """How the weights are stored."""
     kv_cache_dtype: NotRequired[KvCacheDtype]

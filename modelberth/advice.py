@@ -11,6 +11,7 @@ from modelberth.engines import ENGINES, Launch
 from modelberth.fabric import fabric_of
 from modelberth.findings import Finding, Level
 from modelberth.fit import Fit, Verdict
+from modelberth.names import Packaging
 from modelberth.placement import exchange_cost
 from modelberth.spec import Profile, ServiceSpec, StackSpec, WeightsKind
 
@@ -40,6 +41,9 @@ def advice(
     yield from _upstream(name, stack, decision)
     if answer.verdict is Verdict.UNKNOWN:
         yield Finding("too-close", path, answer.why, "plan anew, or lower context or concurrency", Level.WARNING)
+    if spec.packaging is Packaging.TRITON:
+        message = "Triton answers its own API (/v2/models/tensorrt_llm/generate), not the OpenAI-compatible one"
+        yield Finding("packaging", f"{path}.packaging", message, "packaging: serve", Level.WARNING)
     if _needs_token(spec, decision, model):
         message = f"{decision.source.repository} is gated: its hub gives it to accounts that accepted the licence"
         yield Finding(

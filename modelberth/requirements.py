@@ -13,15 +13,24 @@ from importlib.resources import files
 from modelberth.catalog.loader import index, read_rows
 from modelberth.catalog.schema import Row
 from modelberth.doors import GATEWAY_API, INFERENCE_API, controllers
-from modelberth.names import Affinity, DoorKind
+from modelberth.names import Affinity, DoorKind, Scaler
 from modelberth.plan import Plan
 from modelberth.spec import StackSpec, WeightsKind
 
 TLS_KEYS = ("tls.crt", "tls.key")
 
+MONITORING_API, KEDA_API = "monitoring.coreos.com/v1", "keda.sh/v1alpha1"
+WATCHED = ("PodMonitor", "PrometheusRule")
+"""Kinds of the Prometheus operator that a monitored service has."""
+
+
+def _scaled_by(plan: Plan, scaler: Scaler) -> bool:
+    return plan.scaling is not None and plan.scaling.scaler is scaler
+
+
 ASKED: Mapping[str, Callable[[Plan], str]] = {
     "lws": lambda plan: "pipeline_parallel" if plan.decision.pipeline_parallel > 1 else "",
-    "keda": lambda plan: "autoscaling" if plan.spec.autoscaling else "",
+    "keda": lambda plan: "autoscaling" if _scaled_by(plan, Scaler.KEDA) else "",
 }
 """Add-on -> the field of a service that asks for it; empty where the plan does without."""
 
@@ -96,6 +105,10 @@ def _needs(plan: Plan) -> Iterator[Need]:
         if field := asks(plan):
             row = add_ons()[name]
             yield Need(row.api, row.kind, f"{path}.{field}", row.name, row.installed_by)
+    if plan.monitored:
+        row = add_ons()["prometheus-operator"]
+        for kind in WATCHED:
+            yield Need(row.api, kind, "defaults.monitoring.operator", row.name, row.installed_by)
     if plan.door is None or plan.spec.expose is None:
         return
     facts = controllers()[plan.spec.expose.controller]
@@ -175,5 +188,11 @@ def created(plans: Sequence[Plan]) -> tuple[tuple[str, str], ...]:
             found.add(("v1", "ConfigMap"))
         if plan.decision.storage.kind == "claim":
             found |= {("v1", "PersistentVolumeClaim"), ("batch/v1", "Job")}
+        if _scaled_by(plan, Scaler.KEDA):
+            found.add((KEDA_API, "ScaledObject"))
+        if _scaled_by(plan, Scaler.HPA):
+            found.add(("autoscaling/v2", "HorizontalPodAutoscaler"))
+        if plan.monitored:
+            found |= {("v1", "ConfigMap"), *((MONITORING_API, kind) for kind in WATCHED)}
         found |= {(each.api_version, each.kind) for each in (plan.door.objects if plan.door else ())}
     return tuple(sorted(found))

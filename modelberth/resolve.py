@@ -13,7 +13,7 @@ from modelberth.engines.choice import automatic
 from modelberth.errors import UnknownName, suggest
 from modelberth.findings import Finding, Level, errors
 from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, stored_as
-from modelberth.names import Objective, Spread
+from modelberth.names import Objective, Packaging, Spread
 from modelberth.parallel import no_nodes
 from modelberth.placement import accelerator_of, kind_of
 from modelberth.spec import EngineName, NodeLabels, Quantization, ServiceSpec, StackSpec, WeightsKind
@@ -67,6 +67,7 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
     problems.extend(_storage(spec, stack, engine, path))
     problems.extend(_spread(spec, stack, path))
     problems.extend(_api_key(spec, engine, path))
+    problems.extend(_packaging(spec, engine, version, path))
     problems.extend(_nodes(spec, engine, path))
     problems.extend(_extra_args(spec, engine, version, path))
     problems.extend(scaling.objections(spec, stack, engine, version, path))
@@ -286,6 +287,25 @@ def _api_key(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
         yield Finding(
             "api-key", f"{path}.api_key", message, "leave it out, and put a gateway that asks for one before it"
         )
+
+
+def _packaging(spec: ServiceSpec, engine: str, version: str, path: str) -> Iterator[Finding]:
+    """What Triton is asked for and does not do."""
+    if spec.packaging is not Packaging.TRITON:
+        return
+    facts, where = catalog().engine(engine), f"{path}.packaging"
+    if facts.triton_image is None:
+        message = f"{facts.name} is started by its own server only"
+        yield Finding("packaging", where, message, "leave it out, or engine: tensorrt_llm")
+    elif version not in facts.triton_releases:
+        known = ", ".join(facts.triton_releases)
+        yield Finding("packaging", where, f"no Triton release with {facts.name} {version} is known", f"one of {known}")
+    elif spec.extra_args:
+        message = "Triton takes other arguments than trtllm-serve, and those are not known"
+        yield Finding("packaging", f"{path}.extra_args", message, "leave them out, or packaging: serve")
+    elif spec.expose:
+        message = "a door lets through the OpenAI-compatible API, and Triton has another one"
+        yield Finding("packaging", where, message, "packaging: serve, or no expose")
 
 
 def _nodes(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:

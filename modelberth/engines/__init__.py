@@ -21,6 +21,7 @@ from modelberth.engines.base import (
 from modelberth.engines.llamacpp import LlamaCpp
 from modelberth.engines.ollama import Ollama
 from modelberth.engines.sglang import SGLang
+from modelberth.engines.tensorrt_llm import TensorRtLlm
 from modelberth.engines.tgi import Tgi
 from modelberth.engines.vllm import Vllm
 from modelberth.observed import Observed
@@ -30,6 +31,7 @@ ENGINES: dict[str, Engine] = {
     "llamacpp": LlamaCpp(),
     "ollama": Ollama(),
     "sglang": SGLang(),
+    "tensorrt_llm": TensorRtLlm(),
     "tgi": Tgi(),
 }
 

@@ -13,6 +13,7 @@ from modelberth.compatibility import Answer, Kind, Subject
 from modelberth.decision import Decision
 from modelberth.findings import Finding, Level
 from modelberth.memory import Memory, Ranks, Setup, Unsized, shape_of, stored_as
+from modelberth.names import Packaging
 from modelberth.observed import Observed
 from modelberth.parts import SecretRef
 
@@ -152,6 +153,8 @@ class Launch:
     """Containers that fill the weights volume, one after the other."""
     files: tuple[ConfigFile, ...] = ()
     group: Group | None = None
+    api_path: str = "/v1"
+    """Where the API begins: the OpenAI-compatible one, except for Triton's own."""
     metrics_port: int | None = None
     """Port of the metrics, where it is not the serving one."""
 
@@ -168,6 +171,7 @@ class Wishes:
     registry: str | None = None
     hub_endpoint: str | None = None
     weights_path: str = ""
+    packaging: Packaging = Packaging.SERVE
     extra_args: tuple[str, ...] = field(default=())
 
 
@@ -189,6 +193,8 @@ class Engine(Protocol):
     """Whether weights are GGUF files; otherwise they are safetensors."""
     reserves_context: bool
     """Whether every request holds a full context (slots) rather than the tokens it uses (pages)."""
+    slots_share_context: bool
+    """Whether the context that it is told is the total of all its slots."""
     spreads_unasked: bool
     """Whether it spreads the layers over every GPU it sees without being told to."""
 

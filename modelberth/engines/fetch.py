@@ -80,9 +80,9 @@ def _common(decision: Decision, wishes: Wishes, folder: str) -> list[tuple[str, 
     return [*env, ("REVISION", source.revision)] if source.revision else env
 
 
-def snapshot(image: str, decision: Decision, wishes: Wishes) -> Fetch:
+def snapshot(image: str, decision: Decision, wishes: Wishes, folder: str | None = None) -> Fetch:
     """All safetensors and configuration files of a repository, by the hub's own client in the engine's image."""
-    common = _common(decision, wishes, weights_folder(decision))
+    common = _common(decision, wishes, folder or weights_folder(decision))
     env = [*common, ("HF_HOME", "/tmp/hub"), ("HF_HUB_DISABLE_XET", "1")]  # Xet buffers gigabytes
     if wishes.token:
         env.append(("HF_TOKEN_PATH", f"{HUB_TOKEN_MOUNT}/{wishes.token.key}"))

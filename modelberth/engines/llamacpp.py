@@ -65,6 +65,7 @@ class LlamaCpp:
     quantizes_to = frozenset[str]()
     reads_gguf = True
     reserves_context = True
+    slots_share_context = True
     spreads_unasked = True
 
     @property

@@ -61,6 +61,7 @@ class Ollama:
     quantizes_to = frozenset[str]()
     reads_gguf = True
     reserves_context = True
+    slots_share_context = False
     spreads_unasked = True
 
     @property

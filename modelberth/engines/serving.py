@@ -171,6 +171,10 @@ class Reading:
         """Whether the line turns something on or gives it a value that may be one."""
         return bool(self.parsed.values.get(name))
 
+    def on(self, name: str) -> bool:
+        """Whether the line turns something on, as far as it is legible."""
+        return self.said(name) is True
+
     def doubt(self, name: str, why: str) -> None:
         """Something that is said and that changes the sum in an unknown way."""
         self.undecided.append((name, why))

@@ -130,6 +130,7 @@ class SGLang:
     quantizes_to = frozenset({"fp8"})
     reads_gguf = False
     reserves_context = False
+    slots_share_context = False
     spreads_unasked = False
 
     @property
@@ -320,7 +321,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         max_num_batched_tokens=None if chunk_is_off else line.whole("chunked_prefill_size"),
         kv_cache_dtype=kv,
         graph_batch=line.whole("cuda_graph_max_bs_decode"),
-        enforce_eager=line.says("disable_cuda_graph"),
+        enforce_eager=line.on("disable_cuda_graph"),
         anonymous_path=anonymous,
         undecided=(*line.undecided, *parsed.strange(version)),
     )

@@ -81,6 +81,7 @@ class Tgi:
     quantizes_to = frozenset(_MADE_WHILE_LOADING)
     reads_gguf = False
     reserves_context = False
+    slots_share_context = False
     spreads_unasked = False
 
     @property

@@ -103,6 +103,7 @@ class Vllm:
     quantizes_to = frozenset({"fp8"})
     reads_gguf = False
     reserves_context = False
+    slots_share_context = False
     spreads_unasked = False
 
     @property
@@ -250,7 +251,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool, env: Mapping[str
     dtype = line.dtype()
     line.resizing(*_RESIZING)
     line.one_at_most("data_parallel_size", "data parallel ranks")
-    left_to_engine = parsed.values.get("max_model_len") == "auto"
+    left_to_engine = str(parsed.values.get("max_model_len")).lower() in ("-1", "auto")
     if left_to_engine:
         line.doubt("max_model_len", "auto lets the engine shrink the context to what fits")
     return Observed(
@@ -264,12 +265,12 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool, env: Mapping[str
         tensor_parallel=line.whole("tensor_parallel_size") or 1,
         pipeline_parallel=line.whole("pipeline_parallel_size") or 1,
         nodes=line.nodes(),
-        helper=line.says("headless"),
+        helper=line.on("headless"),
         gpu_memory_utilization=line.share("gpu_memory_utilization"),
         max_num_seqs=line.whole("max_num_seqs"),
         max_num_batched_tokens=line.whole("max_num_batched_tokens"),
         kv_cache_dtype=kv,
-        enforce_eager=line.said("enforce_eager") is True,
+        enforce_eager=line.on("enforce_eager"),
         anonymous_path=anonymous,
         undecided=(*line.undecided, *parsed.strange(version)),
     )

@@ -24,7 +24,7 @@ _PARALLEL = _TENSOR_PARALLEL | frozenset(
 )
 _MODEL = frozenset({"model", "model_path", "model_id"})
 _CONTEXT = frozenset(
-    {"max_model_len", "context_length", "max_total_tokens", "ctx_size", "parallel", "maximum context"}
+    {"max_model_len", "context_length", "max_total_tokens", "max_seq_len", "ctx_size", "parallel", "maximum context"}
 ) | {"OLLAMA_CONTEXT_LENGTH"}
 _NEEDS = {
     "SZ-03": frozenset({CONTAINER, "engine"}) | _MODEL | _TENSOR_PARALLEL,

@@ -26,6 +26,9 @@ STACKS = {
     **{name: GOLDEN / name / "spec.yaml" for name in ARCHITECTURES},
     "sglang-8b-on-l4": GOLDEN / "sglang-8b-on-l4" / "spec.yaml",
     "tgi-8b-on-a10g": GOLDEN / "tgi-8b-on-a10g" / "spec.yaml",
+    "ollama-on-cpu": GOLDEN / "ollama-on-cpu" / "spec.yaml",
+    "trtllm-8b-on-h100": GOLDEN / "trtllm-8b-on-h100" / "spec.yaml",
+    "triton-8b-on-h100": GOLDEN / "triton-8b-on-h100" / "spec.yaml",
 }
 
 Registration = dict[str, Any]

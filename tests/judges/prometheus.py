@@ -30,10 +30,9 @@ START_S = 60.0
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
-def page(engine: str, state: str) -> str:
-    """The recorded or written page of an engine, ``idle`` or ``busy``."""
-    (found,) = PAGES.glob(f"{engine}-*-{state}.prom")
-    return found.read_text(encoding="utf-8")
+def page(of: tuple[str, str], state: str) -> str:
+    """The recorded or written page of (engine, version), ``idle`` or ``busy``."""
+    return (PAGES / f"{of[0]}-{of[1]}-{state}.prom").read_text(encoding="utf-8")
 
 
 def samples(text: str) -> Series:
@@ -53,10 +52,10 @@ def kinds(text: str) -> dict[str, str]:
     return dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
 
 
-def hour(engine: str, state: str, where: Mapping[str, str]) -> list[dict[str, str]]:
+def hour(of: tuple[str, str], state: str, where: Mapping[str, str]) -> list[dict[str, str]]:
     """An hour of a pod as promtool wants it: gauges as on the page, counters from the idle page to this one."""
-    before, after = samples(page(engine, "idle")), samples(page(engine, state))
-    counters = {name for name, kind in kinds(page(engine, state)).items() if kind != "gauge"}
+    before, after = samples(page(of, "idle")), samples(page(of, state))
+    counters = {name for name, kind in kinds(page(of, state)).items() if kind != "gauge"}
     steps = MINUTES * 60 // INTERVAL_S
     found = []
     for (name, labels), value in after.items():
@@ -121,8 +120,8 @@ class Server:
 
 
 @contextmanager
-def scraping(pods: Mapping[str, str], namespace: str, folder: Path) -> Iterator[Server]:
-    """Prometheus over pods: name -> engine. Each serves its idle page three times and its busy page from then on."""
+def scraping(pods: Mapping[str, tuple[str, str]], namespace: str, folder: Path) -> Iterator[Server]:
+    """Prometheus over pods: name -> (engine, version). Each serves its idle page three times, then its busy one."""
     asked: dict[str, int] = {}
 
     class Pod(BaseHTTPRequestHandler):

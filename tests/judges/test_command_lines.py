@@ -15,8 +15,8 @@ from modelberth.engines.flags import command_line, human_number, parse, table
 from modelberth.observed import Observed
 from tests.judges.parser_process import SOURCES, VERSIONS, ParserProcess, Refusal
 from tests.judges.written_lines import SGLANG, VLLM, Line, lines
-from tests.modelberth.lines import cases, container
-from tests.modelberth.samples import ROOT
+from tests.modelberth.lines import cases
+from tests.modelberth.samples import ROOT, container
 from tests.proofs import PARSER, claims_of_each
 
 pytestmark = pytest.mark.engine

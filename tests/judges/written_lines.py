@@ -24,6 +24,8 @@ class Menu:
     """The flag that names the model; a model may also stand alone where ``positional`` is true."""
     positional: bool
     underscores: bool
+    command: Sequence[str] = ()
+    """What a container starts, where its image starts nothing."""
 
 
 VLLM = Menu(
@@ -90,6 +92,7 @@ SGLANG = Menu(
     model="model_path",
     positional=False,
     underscores=False,
+    command=("python3", "-m", "sglang.launch_server"),
 )
 
 
@@ -133,6 +136,8 @@ class _Writer:
 
     def _part(self) -> list[str]:
         chance, menu = self._chance, self._menu
+        if chance.random() < 0.03:
+            return [chance.choice(["--frobnicate", "--max-num", "--tensor-parallel-sise=2", "--enforce-eager=True"])]
         kind = chance.random()
         if kind < 0.3:
             return [self._spelled(chance.choice(self._switches))]
@@ -144,9 +149,7 @@ class _Writer:
             name = chance.choice(sorted(menu.lists))
             several = [chance.choice(menu.lists[name]) for _ in range(chance.randint(1, 3))]
             return [self._spelled(self._flag(name)), *several]
-        if kind < 0.53:
-            return [chance.choice(["--frobnicate", "--max-num", "--tensor-parallel-sise=2", "--enforce-eager=True"])]
-        if kind < 0.56 and menu.underscores:
+        if kind < 0.53 and menu.underscores:
             return chance.choice([["-O2"], ["-O", "1"], ["-O=3"]])
         name = chance.choice(sorted(menu.values))
         flag, value = self._spelled(self._flag(name)), chance.choice(menu.values[name])
@@ -175,4 +178,5 @@ class _Writer:
                 args.append(f"{head}=$(V{len(env) - 1})" if equals else f"$(V{len(env) - 1})")
             else:
                 args.append(word.replace("$", "$$"))
-        return {"image": image, "args": args, "env": env}
+        command = {"command": list(self._menu.command)} if self._menu.command else {}
+        return {"image": image, "args": args, "env": env, **command}

@@ -10,7 +10,6 @@ from typing import Any
 
 from modelberth import stackfiles
 from modelberth.catalog import catalog
-from modelberth.engines import Launch
 from modelberth.errors import ModelberthError
 from modelberth.findings import Refused
 from modelberth.lock import settle
@@ -95,15 +94,3 @@ def _cases() -> Iterator[Case]:
         engine = plan("chat", stack_of(**fields)).decision.engine
         for version in catalog().engine(engine).versions:
             yield Case(name, "chat", engine, version)
-
-
-def container(launch: Launch, *, member: bool = False) -> dict[str, Any]:
-    """A launch as Kubernetes is given it; ``member`` for the pods of a group that are not its first."""
-    named = [{"name": name, "value": value} for name, value in launch.env]
-    secret = [
-        {"name": each.name, "valueFrom": {"secretKeyRef": {"name": each.ref.secret, "key": each.ref.key}}}
-        for each in launch.secret_env
-    ]
-    started = launch.group if member and launch.group else launch
-    made: dict[str, Any] = {"image": launch.image, "args": list(started.args), "env": named + secret}
-    return made | ({"command": list(started.command)} if started.command else {})

@@ -77,12 +77,13 @@ def stack_with(services: dict[str, Any], **keys: Any) -> StackSpec:
     return parse.stack(stack_document(services, **keys))
 
 
-def container(launch: Launch) -> dict[str, Any]:
-    """A launch as Kubernetes is given it."""
+def container(launch: Launch, *, member: bool = False) -> dict[str, Any]:
+    """A launch as Kubernetes is given it; ``member`` for the pods of a group that are not its first."""
     named = [{"name": name, "value": value} for name, value in launch.env]
     secret = [
         {"name": each.name, "valueFrom": {"secretKeyRef": {"name": each.ref.secret, "key": each.ref.key}}}
         for each in launch.secret_env
     ]
-    made: dict[str, Any] = {"image": launch.image, "args": list(launch.args), "env": named + secret}
-    return made | ({"command": list(launch.command)} if launch.command else {})
+    started = launch.group if member and launch.group else launch
+    made: dict[str, Any] = {"image": launch.image, "args": list(started.args), "env": named + secret}
+    return made | ({"command": list(started.command)} if started.command else {})

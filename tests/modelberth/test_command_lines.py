@@ -11,7 +11,8 @@ from modelberth.findings import Refused
 from modelberth.observed import Observed
 from modelberth.placement import accelerator_of
 from modelberth.plan import Plan, sizing_of
-from tests.modelberth.lines import Case, cases, container
+from tests.modelberth.lines import Case, cases
+from tests.modelberth.samples import container
 from tests.proofs import DUMP, claims_of_cases
 
 proves = claims_of_cases(DUMP)

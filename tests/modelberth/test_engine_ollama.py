@@ -110,7 +110,7 @@ def test_a_store_on_an_existing_claim_is_served_where_it_lies() -> None:
         ({"api_key": {"secret": "keys"}}, "api_key", "knows no API key", "a gateway that asks for one"),
         ({"tensor_parallel": 2, "accelerators": ["nvidia-l4"]}, "tensor_parallel", "on one GPU", "engine vllm"),
         ({"kv_cache_dtype": "fp8"}, "kv_cache_dtype", "no fp8 KV cache", "q8_0"),
-        ({"extra_args": ["--port", "1"]}, "extra_args", "does not know", "remove it"),
+        ({"extra_args": ["--port", "1"]}, "extra_args", "does not take", "remove it"),
     ],
 )
 def test_what_ollama_cannot_do_is_said_with_the_way_out(

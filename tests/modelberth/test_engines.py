@@ -9,8 +9,8 @@ import pytest
 from modelberth.catalog import catalog
 from modelberth.engines import read
 from modelberth.observed import UNKNOWN
-from tests.modelberth.lines import SPELLED, container
-from tests.modelberth.samples import LLAMA_8B, plan_of
+from tests.modelberth.lines import SPELLED
+from tests.modelberth.samples import LLAMA_8B, container, plan_of
 
 
 @pytest.mark.parametrize(

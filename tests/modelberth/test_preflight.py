@@ -273,6 +273,23 @@ def test_a_plan_over_nodes_needs_leader_worker_sets() -> None:
     assert need.installed_by.startswith("helm install lws ")
 
 
+def test_replicas_that_follow_the_load_need_keda_only_where_keda_scales_them() -> None:
+    monitoring = {"monitoring": {"prometheus": "http://prometheus:9090"}}
+    for scaler, kinds in (("keda", ["ScaledObject"]), ("hpa", [])):
+        scaled = {"weights": "hub", "autoscaling": {"min": 1, "max": 2, "scaler": scaler}}
+        stack = stack_of(scaled, defaults=monitoring, weights={"hub": {"kind": "hub"}})
+        assert [need.kind for need in needs(plans_of(stack))] == kinds
+
+
+def test_a_stack_that_is_watched_needs_the_prometheus_operator_and_says_who_installs_it() -> None:
+    stack = stack_of(defaults={"monitoring": {"operator": True}})
+    found = needs(plans_of(stack))
+    assert [need.kind for need in found] == ["PodMonitor", "PrometheusRule"]
+    assert {need.path for need in found} == {"defaults.monitoring.operator"}
+    assert all(need.installed_by.startswith("helm install monitoring ") for need in found)
+    assert ("monitoring.coreos.com/v1", "PodMonitor") in questions(stack, plans_of(stack)).created
+
+
 def test_every_add_on_that_a_plan_asks_for_is_a_row_with_a_kind() -> None:
     assert all(add_ons()[name].kind for name in ASKED)
 
