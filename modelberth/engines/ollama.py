@@ -127,12 +127,12 @@ class Ollama:
         )
 
     def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
-        """All of ``args``: `ollama serve` takes none."""
-        return list(args)
+        """All that follows ``serve``: it takes no arguments."""
+        return list(args[1:] if args[:1] == ("serve",) else args)
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
-        """None: `ollama serve` takes no arguments."""
-        return []
+        """The word that starts the server."""
+        return [word for word in args if word == "serve"]
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is an Ollama server."""

@@ -122,6 +122,9 @@ class TensorRtLlm:
 
     def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
         """Words of ``args`` that look like flags and are none, or that it refuses."""
+        in_triton = triton.unknown_flags(args, version)
+        if in_triton is not None:
+            return in_triton
         return flags.parse(args, serving.table_of(self._facts, version), abbreviations=False).not_taken
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:

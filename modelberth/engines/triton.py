@@ -13,7 +13,7 @@ from typing import Any
 
 from modelberth.catalog import catalog
 from modelberth.decision import Decision
-from modelberth.engines import lifecycle, serving
+from modelberth.engines import flags, lifecycle, serving
 from modelberth.engines.base import (
     CACHE_MOUNT,
     ConfigFile,
@@ -24,7 +24,6 @@ from modelberth.engines.base import (
     image_parts,
     image_reference,
 )
-from modelberth.engines.flags import repository_in
 from modelberth.engines.settings import SETTINGS, SETTINGS_PATH, as_json, as_yaml, from_env, unread
 from modelberth.engines.shells import Started
 from modelberth.observed import Observed
@@ -70,11 +69,11 @@ def launch(
         "TMPDIR": "/tmp",
         "TRTLLM_NO_USAGE_STATS": "1",
     }
-    args = [f"--model-repository={REPOSITORY}", f"--http-port={facts.port}", f"--grpc-port={GRPC_PORT}"]
-    args += [f"--metrics-port={METRICS_PORT}", f"--exit-timeout-secs={DRAIN_S}"]
+    args = ["--model-repository", REPOSITORY, "--http-port", str(facts.port), "--grpc-port", str(GRPC_PORT)]
+    args += ["--metrics-port", str(METRICS_PORT), "--exit-timeout-secs", str(DRAIN_S)]
     return Launch(
         image=image,
-        args=(*args, *wishes.extra_args),
+        args=tuple(args),
         env=tuple(sorted(env.items())),
         secret_env=serving.hub_token(decision, wishes),
         command=("tritonserver",),
@@ -89,6 +88,14 @@ def launch(
         fetch=fetches(image, decision, wishes),
         files=(ConfigFile(SETTINGS_PATH, as_yaml(whole)),),
     )
+
+
+def unknown_flags(args: tuple[str, ...], version: str) -> list[str] | None:
+    """Words that `tritonserver` does not take; None for the arguments of another server."""
+    release = catalog().engine(ENGINE).triton_releases.get(version)
+    if release is None or "--model-repository" not in args:
+        return None
+    return flags.parse(args, flags.table("triton", release), abbreviations=False).not_taken
 
 
 def read(started: Started, image: Any) -> Observed | None:
@@ -114,7 +121,7 @@ def read(started: Started, image: Any) -> Observed | None:
     model, cache = settings.model or "", settings.kv_cache_config
     return Observed(
         **common,
-        model=repository_in(model) if model.startswith("/") else settings.model,
+        model=flags.repository_in(model) if model.startswith("/") else settings.model,
         context=settings.max_seq_len,
         tensor_parallel=settings.tensor_parallel_size,
         pipeline_parallel=settings.pipeline_parallel_size,
@@ -122,5 +129,5 @@ def read(started: Started, image: Any) -> Observed | None:
         max_num_seqs=settings.max_batch_size,
         max_num_batched_tokens=settings.max_num_tokens,
         kv_cache_dtype=cache.dtype,
-        anonymous_path=model.startswith("/") and repository_in(model) is None,
+        anonymous_path=model.startswith("/") and flags.repository_in(model) is None,
     )

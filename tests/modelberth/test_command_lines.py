@@ -8,6 +8,7 @@ from modelberth.catalog import catalog
 from modelberth.engines import ENGINES, read
 from modelberth.engines.flags import FlagTable, table
 from modelberth.findings import Refused
+from modelberth.names import Packaging
 from modelberth.observed import Observed
 from modelberth.placement import accelerator_of
 from modelberth.plan import Plan, sizing_of
@@ -41,8 +42,10 @@ def observed(plan: Plan) -> Observed:
     return seen
 
 
-def table_of(case: Case) -> FlagTable | None:
+def table_of(case: Case, plan: Plan) -> FlagTable | None:
     """None for an engine that takes no flags."""
+    if plan.spec.packaging is Packaging.TRITON:
+        return table("triton", catalog().engine(case.engine).triton_releases[case.version])
     try:
         return table(case.engine, case.version)
     except FileNotFoundError:
@@ -67,7 +70,7 @@ def test_the_version_takes_every_flag_that_is_written(case: Case, plan: Plan) ->
 
 
 def test_every_flag_is_spelled_out_and_gets_what_it_takes(case: Case, plan: Plan) -> None:
-    known = table_of(case)
+    known = table_of(case, plan)
     if known is None:
         assert not [word for words in words_of(plan) for word in words if word.startswith("-")]
         return
