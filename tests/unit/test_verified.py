@@ -9,7 +9,7 @@ from tests.proofs import DUMP, FILE, PARSER, SERVER, claimed, rows
 
 
 def test_what_is_said_to_be_proven_is_what_tests_claim() -> None:
-    """When this fails, `make test-engines` writes the file anew."""
+    """When this fails: `pytest -m "proves or inference" --verified` on what changed, then `make generate`."""
     assert {(row["test"], row["what"]) for row in rows()} == set(claimed())
 
 
