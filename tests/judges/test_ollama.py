@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,11 +107,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     read_only(volume, 0o555)
     log = work / "log"
     with log.open("wb") as written:
-        process = subprocess.Popen(["ollama", *plan.launch.args], env=env, stdout=written, stderr=written)
+        process = subprocess.Popen(
+            ["ollama", *plan.launch.args], env=env, stdout=written, stderr=written, start_new_session=True
+        )
     try:
         yield Served(plan, address, env, log, process)
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the llama-server that it started too
         process.wait(LIMIT_S)
         read_only(volume, 0o755)
 
