@@ -27,26 +27,33 @@ def policy(
     *,
     port: int | None,
     downloads: int | None,
-    door: Door | None = None,
     metrics: int | None = None,
+    door: Door | None = None,
+    among_themselves: bool = False,
 ) -> k8s.networking.v1.NetworkPolicy:
     """Callers: this namespace, namespaces labelled as clients, and the proxies of a door, on ``port`` (None: nobody).
 
     Prometheus, where the stack names one, on ``metrics``.
-    Egress: DNS, and the hub's port ``downloads`` at anything but link-local addresses where pods download.
+    Egress: DNS, and the hub's port ``downloads`` at anything but link-local addresses where pods download. Pods that
+    compute together (``among_themselves``) reach each other on every port: NCCL and Gloo choose theirs as they start.
     """
     dns = [net.NetworkPolicyPortArgs(port=53, protocol=protocol) for protocol in ("UDP", "TCP")]
     egress = [net.NetworkPolicyEgressRuleArgs(ports=dns)]
     if downloads:
         anywhere = net.IPBlockArgs(cidr="0.0.0.0/0", except_=["169.254.0.0/16"])
         egress.append(_to(anywhere, downloads))
+    ingress = [*([_from_clients(port, door)] if port else []), *_from_prometheus(target, metrics)]
+    if among_themselves:
+        peers = [net.NetworkPolicyPeerArgs(pod_selector=meta.LabelSelectorArgs(match_labels=dict(selector)))]
+        ingress.append(net.NetworkPolicyIngressRuleArgs(from_=peers))
+        egress.append(net.NetworkPolicyEgressRuleArgs(to=peers))
     return net.NetworkPolicy(
         name,
         metadata=meta.ObjectMetaArgs(namespace=target.namespace, labels=dict(labels)),
         spec=net.NetworkPolicySpecArgs(
             pod_selector=meta.LabelSelectorArgs(match_labels=dict(selector)),
             policy_types=["Ingress", "Egress"],
-            ingress=[*([_from_clients(port, door)] if port else []), *_from_prometheus(target, metrics)],
+            ingress=ingress,
             egress=egress,
         ),
         opts=child(parent, provider=target.provider),

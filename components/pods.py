@@ -41,12 +41,17 @@ def container_security() -> k8s.core.v1.SecurityContextArgs:
     )
 
 
-def environment(plain: Iterable[tuple[str, str]], secrets: Iterable[SecretEnv] = ()) -> list[k8s.core.v1.EnvVarArgs]:
-    """Plain variables, then the ones that Secrets hold."""
+def environment(
+    plain: Iterable[tuple[str, str]], secrets: Iterable[SecretEnv] = (), fields: Iterable[tuple[str, str]] = ()
+) -> list[k8s.core.v1.EnvVarArgs]:
+    """Plain variables, then the ones that Secrets hold, then fields of the pod."""
     found = [core.EnvVarArgs(name=name, value=value) for name, value in plain]
     for secret in secrets:
         key = core.SecretKeySelectorArgs(name=secret.ref.secret, key=secret.ref.key)
         found.append(core.EnvVarArgs(name=secret.name, value_from=core.EnvVarSourceArgs(secret_key_ref=key)))
+    for name, path in fields:
+        source = core.EnvVarSourceArgs(field_ref=core.ObjectFieldSelectorArgs(field_path=path))
+        found.append(core.EnvVarArgs(name=name, value_from=source))
     return found
 
 
@@ -153,8 +158,20 @@ def beside(labels: Mapping[str, str]) -> k8s.core.v1.PodAffinityArgs:
     return core.PodAffinityArgs(required_during_scheduling_ignored_during_execution=[term])
 
 
-def spread(spec: ServiceSpec, selector: Mapping[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgs]:
-    """Replicas over zones and nodes; none for a single one."""
+def near(labels: Mapping[str, str], same: str) -> k8s.core.v1.PodAffinityArgs:
+    """In the zone of pods with these labels and with the same value of one more; the first such pod matches itself."""
+    term = core.PodAffinityTermArgs(
+        topology_key=ZONE,
+        label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=dict(labels)),
+        match_label_keys=[same],
+    )
+    return core.PodAffinityArgs(required_during_scheduling_ignored_during_execution=[term])
+
+
+def spread(
+    spec: ServiceSpec, selector: Mapping[str, str], *, by: str = "pod-template-hash"
+) -> list[k8s.core.v1.TopologySpreadConstraintArgs]:
+    """Replicas over zones and nodes, those of one template (label ``by``) apart; none for a single one."""
     if spec.most_replicas < 2 or spec.spread is Spread.NONE:
         return []
     required = {ZONE: spec.spread is Spread.ZONES, HOST: spec.spread is Spread.NODES}
@@ -164,7 +181,7 @@ def spread(spec: ServiceSpec, selector: Mapping[str, str]) -> list[k8s.core.v1.T
             max_skew=1,
             when_unsatisfiable="DoNotSchedule" if must else "ScheduleAnyway",
             label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=dict(selector)),
-            match_label_keys=["pod-template-hash"],
+            match_label_keys=[by],
         )
         for key, must in required.items()
     ]

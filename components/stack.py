@@ -41,7 +41,6 @@ def configured() -> dict[str, Any]:
 def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMService]:
     """Create everything; services by name. ``root`` is where a relative kubeconfig path starts."""
     target = _target(stack, root)
-    target.monitoring = stack.defaults.monitoring
     pools = {
         name: GpuNodePool(
             f"pool-{name}",
@@ -105,6 +104,7 @@ def _target(stack: StackSpec, root: Path) -> Target:
         "node_labels": wanted.node_labels.value,
         "labels": labels,
         "pod_annotations": dict(wanted.pod_annotations),
+        "monitoring": defaults.monitoring.model_dump(exclude_none=True),
     }
     if wanted.kubeconfig:
         args["kubeconfig"] = str(_kubeconfig(wanted.kubeconfig, root))

@@ -58,36 +58,19 @@ class Spread(StrEnum):
     NONE = "none"
 
 
+class Packaging(StrEnum):
+    """What an engine is started inside of."""
+
+    SERVE = "serve"
+    TRITON = "triton"
+
+
 class Objective(StrEnum):
     """What the best of several machines is best at."""
 
     COST_PER_HOUR = "cost_per_hour"
     COST_PER_TOKEN = "cost_per_token"  # noqa: S105
     LATENCY = "latency"
-
-
-class DoorKind(StrEnum):
-    """What a service is reached through from outside its cluster."""
-
-    GATEWAY = "gateway"
-    INGRESS = "ingress"
-
-
-class Controller(StrEnum):
-    """Who carries a door out: it decides which annotations and policies hold source ranges, timeouts and affinity."""
-
-    ENVOY_GATEWAY = "envoy-gateway"
-    GKE_GATEWAY = "gke-gateway"
-    INGRESS_NGINX = "ingress-nginx"
-    OTHER = "other"
-
-
-class Affinity(StrEnum):
-    """Which replica a request goes to: any, the one of its session, or the one that holds most of its prompt."""
-
-    NONE = "none"
-    SESSION = "session"
-    PREFIX = "prefix"
 
 
 class Signal(StrEnum):
@@ -120,3 +103,27 @@ class Measure(StrEnum):
     TTFT = "ttft"
     ITL = "itl"
     E2E = "e2e"
+
+
+class DoorKind(StrEnum):
+    """What a service is reached through from outside its cluster."""
+
+    GATEWAY = "gateway"
+    INGRESS = "ingress"
+
+
+class Controller(StrEnum):
+    """Who carries a door out: it decides which annotations and policies hold source ranges, timeouts and affinity."""
+
+    ENVOY_GATEWAY = "envoy-gateway"
+    GKE_GATEWAY = "gke-gateway"
+    INGRESS_NGINX = "ingress-nginx"
+    OTHER = "other"
+
+
+class Affinity(StrEnum):
+    """Which replica a request goes to: any, the one of its session, or the one that holds most of its prompt."""
+
+    NONE = "none"
+    SESSION = "session"
+    PREFIX = "prefix"

@@ -64,8 +64,10 @@ class Plan:
     locked: bool = False
     speed: Speed | None = None
     usd_per_million_tokens: float | None = None
-    door: Door | None = None
     scaling: Scaling | None = None
+    monitored: bool = False
+    """Whether the Prometheus operator is told about it."""
+    door: Door | None = None
 
 
 def plan(name: str, stack: StackSpec) -> Plan:
@@ -87,13 +89,14 @@ def plan(name: str, stack: StackSpec) -> Plan:
     no_gpu = (
         Loser(machine.id, f"has no GPU, {resolved.engine} is planned on GPUs") for machine in resolved.without_gpu
     )
-    losers = (*also, *map(over_nodes, choice.spanning), *choice.losers, *no_gpu)
+    over = (over_nodes(best, other) for other in choice.spanning)
+    losers = (*also, *over, *choice.losers, *no_gpu)
     return assemble(name, stack, decision, resolved, best.fit, reasons, losers)
 
 
 def replay(name: str, stack: StackSpec, decision: Decision) -> Plan:
     """The plan of a decision that was made before: same machine, same arguments, today's arithmetic."""
-    resolved, problems = resolve(name, stack)
+    resolved, problems = resolve(name, stack, decision.engine_version)
     if resolved is None or errors(problems):
         raise Refused(problems)
     answer = fit(ENGINES[decision.engine], sizing_of(decision, resolved.model), stack.services[name].tokens_per_request)
@@ -130,7 +133,7 @@ def assemble(
         nodes=share.nodes,
         usd_per_hour=usd,
         price_as_of=price.as_of.isoformat() if price else None,
-        fetch_s=fetch_seconds(decision.source.stored_bytes),
+        fetch_s=fetch_seconds(decision.source.stored_bytes, catalog().engine(decision.engine).image_gib),
         reasons=reasons,
         losers=losers,
         findings=(
@@ -142,8 +145,9 @@ def assemble(
         locked=locked,
         speed=speed,
         usd_per_million_tokens=_per_million(spec, speed, usd),
-        door=door(name, spec, decision.engine, launch),
         scaling=scaling(spec, stack, decision),
+        monitored=stack.defaults.monitoring.operator,
+        door=door(name, spec, decision.engine, launch),
     )
 
 
@@ -153,6 +157,7 @@ def _demand(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Demand:
         typical_tokens=spec.tokens_per_request,
         replicas=spec.most_replicas,
         tensor_parallel=spec.tensor_parallel,
+        pipeline_parallel=spec.pipeline_parallel,
         download_bytes=_own_download(spec, stack, resolved),
         goal=Goal(spec.objective, _traffic(spec), budget),
     )
@@ -209,6 +214,7 @@ def wishes(name: str, stack: StackSpec) -> Wishes:
         registry=defaults.registry,
         hub_endpoint=defaults.hub_endpoint,
         weights_path=stack.weights_of(spec).path,
+        packaging=spec.packaging,
         extra_args=spec.extra_args,
     )
 
@@ -223,6 +229,7 @@ def sizing_of(decision: Decision, model: Model) -> Sizing:
         context=decision.context,
         concurrency=decision.concurrency,
         tensor_parallel=decision.tensor_parallel,
+        pipeline_parallel=decision.pipeline_parallel,
         kv_cache_dtype=decision.kv_cache_dtype,
         gpu_memory_utilization=decision.gpu_memory_utilization,
         max_num_batched_tokens=decision.max_num_batched_tokens,
@@ -274,7 +281,8 @@ def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Can
         most_used = memory.budget_bytes - memory.kv_budget_range_bytes[0]
         needed = most_used + spec.concurrency * memory.kv_bytes_for(spec.context)
     host: Host = gpu_host(machine, gpus, downloads) if gpus else cpu_host(machine, needed, downloads)
-    load_s = load_seconds(stored, on_gpu=bool(gpus), from_volume=store.kind is not WeightsKind.HUB)
+    from_volume, image_gib = store.kind is not WeightsKind.HUB, catalog().engine(resolved.engine).image_gib
+    load_s = load_seconds(stored, on_gpu=bool(gpus), from_volume=from_volume, image_gib=image_gib)
     return Decision(
         model=spec.model.id,
         engine=resolved.engine,
@@ -286,7 +294,7 @@ def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Can
         machine_type=machine.id,
         pool=best.site.pool,
         tensor_parallel=best.sizing.tensor_parallel,
-        pipeline_parallel=1,
+        pipeline_parallel=best.sizing.pipeline_parallel,
         context=spec.context,
         concurrency=spec.concurrency,
         storage=Storage(
@@ -311,12 +319,12 @@ def _nothing_fits(path: str, spec: ServiceSpec, stack: StackSpec, resolved: Reso
         shown = "; ".join(f"{labels}: {why}" for labels, why in list(grouped(ranked_out))[:4])
         out = "objective: cost_per_hour needs no speed" + ("; or raise the budget" if spec.budget else "")
         return Finding("objective", f"{path}.objective", f"nothing can be ranked by {spec.objective}: {shown}", out)
-    if not choice.losers and not choice.spanning:
+    if not choice.losers:
         allowed = ", ".join(spec.accelerators) or "any"
         return Finding(
             "no-machine", path, f"no machine type offers the accelerators allowed ({allowed})", _pools(stack)
         )
-    tried = list(grouped([*map(over_nodes, choice.spanning), *choice.losers]))
+    tried = list(grouped(choice.losers))
     shown = "; ".join(f"{labels}: {why}" for labels, why in tried[:6])
     more = f"; and {len(tried) - 6} more kinds of machine" if len(tried) > 6 else ""
     return Finding(

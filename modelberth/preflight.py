@@ -111,8 +111,8 @@ class Snapshot:
 def questions(stack: StackSpec, plans: Sequence[Plan]) -> Questions:
     """What to look at."""
     refs = tuple(dict.fromkeys(each.ref for each in named(stack, plans)))
-    ours = created(stack, plans)
-    apis = {need.api for need in needs(stack, plans)} | {api for api, _ in ours} | {ref.api for ref in refs}
+    ours = created(plans)
+    apis = {need.api for need in needs(plans)} | {api for api, _ in ours} | {ref.api for ref in refs}
     return Questions(stack.target.namespace, refs, ours, tuple(sorted(apis)))
 
 
@@ -122,7 +122,7 @@ def judge(stack: StackSpec, plans: Sequence[Plan], seen: Snapshot) -> list[Findi
         *_version(seen),
         *_leave(stack, seen),
         *_namespace(stack, seen),
-        *_apis(stack, plans, seen),
+        *_apis(plans, seen),
         *_nodes(stack, plans, seen),
         *_storage(stack, plans, seen),
         *_objects(stack, plans, seen),
@@ -168,9 +168,9 @@ def _namespace(stack: StackSpec, seen: Snapshot) -> Iterator[Finding]:
     yield _found(path, message, out, Level.WARNING)
 
 
-def _apis(stack: StackSpec, plans: Sequence[Plan], seen: Snapshot) -> Iterator[Finding]:
+def _apis(plans: Sequence[Plan], seen: Snapshot) -> Iterator[Finding]:
     missing: dict[tuple[str, str, str, str], list[str]] = {}
-    for need in needs(stack, plans):
+    for need in needs(plans):
         if (need.api, need.kind) not in seen.served:
             missing.setdefault((need.path, need.api, need.name, need.installed_by), []).append(need.kind)
     for (path, api, name, installed_by), kinds in missing.items():

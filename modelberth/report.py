@@ -172,6 +172,9 @@ def decided(plan: Plan) -> list[Row]:
     if decision.on_gpu:
         size = f"{decision.tensor_parallel}"
         rows.append(("tensor parallel size", size, why.get("tensor parallel size", locked)))
+    if decision.pipeline_parallel > 1:
+        stages = str(decision.pipeline_parallel)
+        rows.append(("pipeline parallel size", stages, why.get("pipeline parallel size", locked)))
     rows += [
         ("context", f"{tokens(decision.context)} tokens", f"one request may hold{asked}"),
         ("concurrency", f"{decision.concurrency} requests", plan.fit.why),

@@ -19,19 +19,18 @@ from modelberth.spec import StackSpec, WeightsKind
 
 TLS_KEYS = ("tls.crt", "tls.key")
 
-ASKED: Mapping[str, Callable[[StackSpec, Plan], str]] = {
-    "lws": lambda _, plan: f"services.{plan.service}.pipeline_parallel" if plan.decision.pipeline_parallel > 1 else "",
-    "keda": lambda _, plan: f"services.{plan.service}.autoscaling" if _scaled_by(plan, Scaler.KEDA) else "",
-    "custom-metrics": lambda _, plan: f"services.{plan.service}.autoscaling" if _scaled_by(plan, Scaler.HPA) else "",
-    "prometheus-operator": lambda stack, _: (
-        "defaults.monitoring.operator" if stack.defaults.monitoring.operator else ""
-    ),
-}
-"""Add-on -> the field of the stack that asks for it; empty where the plan does without."""
-
 
 def _scaled_by(plan: Plan, scaler: Scaler) -> bool:
     return plan.scaling is not None and plan.scaling.scaler is scaler
+
+
+ASKED: Mapping[str, Callable[[Plan], str]] = {
+    "lws": lambda plan: f"services.{plan.service}.pipeline_parallel" if plan.decision.pipeline_parallel > 1 else "",
+    "keda": lambda plan: f"services.{plan.service}.autoscaling" if _scaled_by(plan, Scaler.KEDA) else "",
+    "custom-metrics": lambda plan: f"services.{plan.service}.autoscaling" if _scaled_by(plan, Scaler.HPA) else "",
+    "prometheus-operator": lambda plan: "defaults.monitoring.operator" if plan.monitored else "",
+}
+"""Add-on -> the field of the stack that asks for it; empty where the plan does without."""
 
 
 class AddOn(Row):
@@ -93,19 +92,19 @@ class Named:
     vital: bool = True
 
 
-def needs(stack: StackSpec, plans: Sequence[Plan]) -> tuple[Need, ...]:
+def needs(plans: Sequence[Plan]) -> tuple[Need, ...]:
     """Every API that is not part of Kubernetes itself, once per kind."""
     found: dict[tuple[str, str], Need] = {}
     for plan in plans:
-        for need in _needs(stack, plan):
+        for need in _needs(plan):
             found.setdefault((need.api, need.kind), need)
     return tuple(found.values())
 
 
-def _needs(stack: StackSpec, plan: Plan) -> Iterator[Need]:
+def _needs(plan: Plan) -> Iterator[Need]:
     path = f"services.{plan.service}"
     for name, asks in ASKED.items():
-        if field := asks(stack, plan):
+        if field := asks(plan):
             row = add_ons()[name]
             for kind in row.kinds or ("",):
                 yield Need(row.api, kind, field, row.name, row.installed_by, created=bool(kind))
@@ -174,7 +173,7 @@ def _way_in(stack: StackSpec, plan: Plan) -> Iterator[Named]:
         )
 
 
-def created(stack: StackSpec, plans: Sequence[Plan]) -> tuple[tuple[str, str], ...]:
+def created(plans: Sequence[Plan]) -> tuple[tuple[str, str], ...]:
     """(API, kind) of every namespaced object that a stack of these plans creates."""
     found = {
         ("v1", "ServiceAccount"),
@@ -188,9 +187,10 @@ def created(stack: StackSpec, plans: Sequence[Plan]) -> tuple[tuple[str, str], .
             found.add(("v1", "ConfigMap"))
         if plan.decision.storage.kind == "claim":
             found |= {("v1", "PersistentVolumeClaim"), ("batch/v1", "Job")}
-        if plan.spec.expose and plan.spec.expose.kind is DoorKind.INGRESS:
-            found.add(("networking.k8s.io/v1", "Ingress"))
+        if plan.monitored:
+            found.add(("v1", "ConfigMap"))
         if _scaled_by(plan, Scaler.HPA):
             found.add(("autoscaling/v2", "HorizontalPodAutoscaler"))
-    found |= {(need.api, need.kind) for need in needs(stack, plans) if need.created}
+        found |= {(each.api_version, each.kind) for each in (plan.door.objects if plan.door else ())}
+    found |= {(need.api, need.kind) for need in needs(plans) if need.created}
     return tuple(sorted(found))

@@ -36,9 +36,10 @@ class Share:
 
     @property
     def nodes(self) -> int:
-        """Nodes that its replicas take; one each where no two may share one."""
-        if self.spread is Spread.NODES:
-            return self.replicas
+        """Nodes that its replicas take; one each where no two may share one, one for each stage of a pipeline."""
+        stages = self.decision.pipeline_parallel
+        if self.spread is Spread.NODES or stages > 1:
+            return self.replicas * stages
         gpus = self.decision.gpus_per_replica
         return nodes_needed(self.replicas, gpus, catalog().machine(self.decision.machine_type))
 
@@ -61,12 +62,14 @@ def rollout(mine: Share, pools: Mapping[str, PoolSpec], others: Sequence[Share] 
 def _spare(mine: Share, pools: Mapping[str, PoolSpec], others: Sequence[Share]) -> str:
     """Where one more replica would run; empty when nowhere that is known."""
     decision = mine.decision
-    machine = catalog().machine(decision.machine_type)
+    machine, stages = catalog().machine(decision.machine_type), decision.pipeline_parallel
     free_here = mine.nodes * replicas_per_node(decision.gpus_per_replica, machine) - mine.replicas
-    if decision.on_gpu and free_here > 0:
+    if decision.on_gpu and stages == 1 and free_here > 0:
         return "a free GPU of its node" if decision.gpus_per_replica == 1 else "free GPUs of its node"
     pool = pools.get(decision.pool or "")
     if pool is None or decision.storage.access_mode == "ReadWriteOnce":
         return ""
     taken = mine.nodes + sum(each.nodes for each in others if each.decision.pool == decision.pool)
-    return f"another node of pool {decision.pool}" if taken < pool.max_nodes else ""
+    if taken + stages > pool.max_nodes:
+        return ""
+    return f"another node of pool {decision.pool}" if stages == 1 else f"{stages} more nodes of pool {decision.pool}"

@@ -90,6 +90,12 @@ class Kube:
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         return self._request("POST", path, asked)["status"]["token"]
 
+    def scale(self, path: str, replicas: int, *, field_manager: str = "modelberth-test") -> Manifest:
+        """Sets the replicas of the workload at `path` through its scale subresource, as autoscalers do."""
+        query = urllib.parse.urlencode({"fieldManager": field_manager})
+        wanted = {"spec": {"replicas": replicas}}
+        return self._request("PATCH", f"{path}/scale?{query}", wanted, "application/merge-patch+json")
+
     def delete(self, what: str | Manifest) -> None:
         """Deletes an object and its dependents, given by path or manifest; one that is gone already is no error."""
         try:

@@ -267,9 +267,9 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
 def test_a_plan_over_nodes_needs_leader_worker_sets() -> None:
     stack = stack_of()
     (plan,) = plans_of(stack)
-    assert needs(stack, [plan]) == ()
+    assert needs([plan]) == ()
     split = replace(plan, decision=plan.decision.model_copy(update={"pipeline_parallel": 2}))
-    (need,) = needs(stack, [split])
+    (need,) = needs([split])
     assert (need.kind, need.path) == ("LeaderWorkerSet", "services.chat.pipeline_parallel")
     assert need.installed_by.startswith("helm install lws ")
 
@@ -277,12 +277,20 @@ def test_a_plan_over_nodes_needs_leader_worker_sets() -> None:
 def test_what_scales_and_what_watches_is_asked_for_where_it_is_used() -> None:
     watched = {"monitoring": {"prometheus": "http://p:9090", "operator": True}}
     stack = stack_of({"weights": "hub", "autoscaling": {"min": 1, "max": 2}}, defaults=watched, weights=HUB)
-    asked = {need.kind: need.path for need in needs(stack, plans_of(stack))}
+    asked = {need.kind: need.path for need in needs(plans_of(stack))}
     assert asked == {
         "ScaledObject": "services.chat.autoscaling",
         "PodMonitor": "defaults.monitoring.operator",
         "PrometheusRule": "defaults.monitoring.operator",
     }
+
+
+def test_the_kinds_that_scale_and_watch_are_among_those_to_be_created() -> None:
+    watched = {"monitoring": {"prometheus": "http://p:9090", "operator": True}}
+    stack = stack_of({"weights": "hub", "autoscaling": {"min": 1, "max": 2}}, defaults=watched, weights=HUB)
+    ours = questions(stack, plans_of(stack)).created
+    assert {("keda.sh/v1alpha1", "ScaledObject"), ("monitoring.coreos.com/v1", "PodMonitor")} <= set(ours)
+    assert ("v1", "ConfigMap") in ours
 
 
 def test_a_horizontal_autoscaler_needs_an_adapter_that_answers() -> None:
