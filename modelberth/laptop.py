@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -33,106 +32,118 @@ WEIGHTS_FOLDER = "weights"
 TOKEN = "HF_TOKEN"  # noqa: S105
 
 
-@dataclass(frozen=True)
-class _Asks:
-    """How a health check in the engine's image asks its own port."""
+SERVED_BY_ITSELF = frozenset({"LLAMA_ARG_THREADS"})
+"""What the plan's node decided, and the engine finds out for itself on another machine."""
 
-    words: tuple[str, ...]
-
-    def test(self, url: str) -> list[str]:
-        """As Compose wants it."""
-        return ["CMD", *(word.replace("URL", url) for word in self.words)]
-
-
-_ASKS = {
-    "llamacpp": _Asks(("curl", "--fail", "--silent", "--output", "/dev/null", "URL")),
-    "vllm": _Asks(("python3", "-c", "import urllib.request; urllib.request.urlopen('URL', timeout=5)")),
+_ASK = {
+    "llamacpp": ("curl", "--fail", "--silent", "--output", "/dev/null", "URL"),
+    "vllm": ("python3", "-c", "import urllib.request; urllib.request.urlopen('URL', timeout=5)"),
 }
-"""Programs that the images hold: .devops/cuda.Dockerfile and cpu.Dockerfile of llama.cpp, docker/Dockerfile of vLLM."""
+"""How a health check asks a path, with what the images hold: .devops/cuda.Dockerfile and cpu.Dockerfile of llama.cpp,
+docker/Dockerfile of vLLM.
+"""
 
 
 def commands(plan: Plan, stack: StackSpec) -> str:
-    """A shell script for engines that are installed: get the weights, start the server. Raises :class:`Refused`."""
+    """A shell script for an engine that is installed: get the weights, start the server. Raises :class:`Refused`."""
     write = {"llamacpp": _llama_commands, "ollama": _ollama_commands}.get(plan.decision.engine)
     if write is None:
-        message = f"{plan.decision.engine} is not started from a command here"
-        raise Refused([Finding("laptop", f"services.{plan.service}.engine", message, "--compose, or engine llamacpp")])
+        name = catalog().engine(plan.decision.engine).name
+        raise _refused(plan, "engine", f"{name} is not started by commands here", "--compose, or engine llamacpp")
     return "\n".join(["#!/bin/sh", f"# {_title(plan)}", "set -eu", "", *write(plan, stack)]) + "\n"
+
+
+def _refused(plan: Plan, field: str, message: str, way_out: str) -> Refused:
+    return Refused([Finding("laptop", f"services.{plan.service}.{field}", message, way_out)])
 
 
 def _title(plan: Plan) -> str:
     decision = plan.decision
     memory = f"{gib(decision.host.memory_mib * MIB)} of memory"
-    where = f"a {catalog().gpu(decision.accelerator).name} and {memory}" if decision.on_gpu else memory
+    count = f"{decision.gpus_per_replica} x " if decision.gpus_per_replica > 1 else "a "
+    where = f"{count}{catalog().gpu(decision.accelerator).name} and {memory}" if decision.on_gpu else memory
     served = f"{decision.model} as {decision.quantization} with {decision.engine} {decision.engine_version}"
     return f"{served}: {decision.concurrency} requests of {decision.context} tokens; takes {where}"
 
 
+def _file(plan: Plan) -> str:
+    return f"{WEIGHTS_FOLDER}/{weights_folder(plan.decision)}/{plan.decision.source.file}"
+
+
 def _download(plan: Plan, stack: StackSpec) -> Iterator[str]:
-    """One file of a repository at its commit, resumed where it stopped."""
-    source, folder = plan.decision.source, f"{WEIGHTS_FOLDER}/{weights_folder(plan.decision)}"
+    """One file of a repository at its commit, resumed where it stopped; the token is never an argument."""
+    source, file = plan.decision.source, shlex.quote(_file(plan))
     endpoint = (stack.defaults.hub_endpoint or HUB_ENDPOINT).rstrip("/")
-    url = f"{endpoint}/{source.repository}/resolve/{source.revision or 'main'}/{source.file}"
-    file = shlex.quote(f"{folder}/{source.file}")
-    header = f' --header "Authorization: Bearer ${{{TOKEN}:?a token of the hub}}"' if plan.spec.token else ""
+    url = shlex.quote(f"{endpoint}/{source.repository}/resolve/{source.revision or 'main'}/{source.file}")
+    send, header = "", ""
+    if plan.spec.token:
+        send, header = f"printf 'Authorization: Bearer %s\\n' \"${TOKEN}\" |\n    ", " --header @-"
     yield f"# weights, once: {gib(source.stored_bytes)}"
-    yield f"mkdir -p {shlex.quote(folder)}"
-    yield f"test -f {file} || {{"
-    yield f"  curl --fail --location --continue-at -{header} \\"
-    yield f"    --output {file}.part \\"
-    yield f"    {shlex.quote(url)}"
-    yield f"  mv {file}.part {file}"
-    yield "}"
+    yield f"file={file}"
+    yield 'mkdir -p "$(dirname "$file")"'
+    yield 'if [ ! -f "$file" ]; then'
+    if header:
+        yield f'  : "${{{TOKEN}:?a token of the hub}}"'
+    yield f'  {send}curl --fail --location --continue-at -{header} --output "$file.part" \\'
+    yield f"    {url}"
+    yield '  mv "$file.part" "$file"'
+    yield "fi"
     yield ""
 
 
 def _llama_commands(plan: Plan, stack: StackSpec) -> Iterator[str]:
     if plan.decision.storage.kind != "existing-claim":
         yield from _download(plan, stack)
-    yield f"# the server: http://{LOOPBACK}:{plan.launch.port}/v1"
+    yield f"# the server: http://{LOOPBACK}:{plan.launch.port}{plan.launch.api_path}"
     for secret in plan.launch.secret_env:
         yield f'export {secret.name}="${{{secret.name}:?the API key}}"'
-    args = ["llama-server", *_own_machine(plan.launch.args, host=LOOPBACK)]
-    yield _lines([word.replace(f"{WEIGHTS_MOUNT}/", f"{WEIGHTS_FOLDER}/") for word in args])
+    words = ["exec", "llama-server", *_arguments(plan, host=LOOPBACK)]
+    yield _lines([word.replace(f"{WEIGHTS_MOUNT}/", f"{WEIGHTS_FOLDER}/") for word in words])
 
 
 def _ollama_commands(plan: Plan, stack: StackSpec) -> Iterator[str]:
-    decision, port = plan.decision, plan.launch.port
-    settings = {name: value for name, value in plan.launch.env if name.startswith("OLLAMA_")}
-    settings |= {"OLLAMA_HOST": f"{LOOPBACK}:{port}"}
-    settings.pop("OLLAMA_MODELS", None)
-    yield from _download(plan, stack)
-    file = f"{WEIGHTS_FOLDER}/{weights_folder(decision)}/{decision.source.file}"
-    yield f"# the server: http://{LOOPBACK}:{port}/v1, without an API key: for this machine only"
-    yield from (f"export {name}={shlex.quote(value)}" for name, value in sorted(settings.items()))
+    address, model = f"{LOOPBACK}:{plan.launch.port}", shlex.quote(plan.decision.model)
+    settings = {name: value for name, value in _environment(plan).items() if name.startswith(("OLLAMA_", "LLAMA_"))}
+    store = settings.pop("OLLAMA_MODELS").replace(f"{WEIGHTS_MOUNT}/", f"{WEIGHTS_FOLDER}/")
+    own = plan.decision.storage.kind == "existing-claim"
+    if not own:
+        yield from _download(plan, stack)
+    yield f"# the server: http://{address}{plan.launch.api_path}, without an API key: for this machine only"
+    yield from (f"export {name}={shlex.quote(value)}" for name, value in (settings | {"OLLAMA_HOST": address}).items())
+    if own:
+        yield f'export OLLAMA_MODELS="$PWD/"{shlex.quote(store)}'
+    yield "if ollama list > /dev/null 2>&1; then"
+    yield f"  echo 'an Ollama with other settings listens on {address}: stop it first' >&2; exit 1"
+    yield "fi"
     yield "ollama serve & server=$!"
-    yield "until ollama list > /dev/null 2>&1; do sleep 1; done"
-    yield f"printf 'FROM %s\\nPARAMETER num_ctx {decision.context}\\n' \"$PWD/{file}\" > Modelfile"
-    yield f"ollama create {shlex.quote(decision.model.lower())} --file Modelfile"
+    yield "trap 'kill \"$server\" 2> /dev/null || :' EXIT INT TERM"
+    yield 'until ollama list > /dev/null 2>&1; do kill -0 "$server"; sleep 1; done'
+    if not own:
+        yield 'printf \'FROM %s\\n\' "$PWD/$file" > "$file.modelfile"'
+        yield f'ollama create {model} --file "$file.modelfile" # a copy in its own store'
+    yield f'ollama run {model} "" # loads it'
     yield 'wait "$server"'
 
 
-def _own_machine(args: Sequence[str], *, host: str) -> list[str]:
+def _arguments(plan: Plan, *, host: str) -> list[str]:
     """Arguments without what the plan's node decided: threads are left to the engine, which sees this machine."""
-    found, skip = list[str](), False
-    for word, after in zip(args, [*args[1:], ""], strict=True):
-        if skip:
-            skip = False
-        elif word == "--threads":
-            skip = True
-        elif word == "--host":
-            found += [word, host]
-            skip = bool(after)
-        else:
-            found.append(word)
-    return found
+    words = list(plan.launch.args)
+    for flag, value in (("--threads", []), ("--host", ["--host", host])):
+        if flag in words:
+            at = words.index(flag)
+            words[at : at + 2] = value
+    return words
+
+
+def _environment(plan: Plan) -> dict[str, str]:
+    return {name: value for name, value in plan.launch.env if name not in SERVED_BY_ITSELF}
 
 
 def _lines(words: Sequence[str]) -> str:
     """A command line, a flag and its value a line."""
-    lines = [shlex.quote(words[0])]
-    for word in words[1:]:
-        if word.startswith("-") or lines[-1] == words[0] or " " in lines[-1].strip():
+    lines = [shlex.join(words[:2])]
+    for word in words[2:]:
+        if word.startswith("-") or " " in lines[-1].strip() or len(lines) == 1:
             lines.append(f"  {shlex.quote(word)}")
         else:
             lines[-1] += f" {shlex.quote(word)}"
@@ -141,6 +152,9 @@ def _lines(words: Sequence[str]) -> str:
 
 def compose(plan: Plan) -> str:
     """A Compose file of the engine's own image. Raises :class:`Refused`."""
+    if plan.launch.group:
+        message = f"a replica is held by {plan.launch.group.size} nodes"
+        raise _refused(plan, "pipeline_parallel", message, "a smaller model, or a format of fewer bits")
     return f"# {_title(plan)}\n" + yaml.dump(_compose(plan), Dumper=_Readable, sort_keys=False, width=120)
 
 
@@ -165,8 +179,8 @@ def _compose(plan: Plan) -> Mapping[str, Any]:
     server: dict[str, Any] = {"image": launch.image}
     if launch.command:
         server["entrypoint"] = list(launch.command)
-    server["command"] = [_plain(word) for word in _own_machine(launch.args, host="0.0.0.0")]  # noqa: S104
-    server["environment"] = {name: _plain(value) for name, value in launch.env} | {
+    server["command"] = [_plain(word) for word in _arguments(plan, host="0.0.0.0")]  # noqa: S104
+    server["environment"] = {name: _plain(value) for name, value in _environment(plan).items()} | {
         secret.name: f"${{{secret.name}:?set it to the secret}}" for secret in launch.secret_env
     }
     if steps:
@@ -179,7 +193,8 @@ def _compose(plan: Plan) -> Mapping[str, Any]:
     server["shm_size"] = f"{decision.host.shm_mib}m"
     server["stop_grace_period"] = f"{max(10, launch.grace_s - launch.leave_s)}s"
     services = {name: _step(plan, name, step, list(steps)) for name, step in steps.items()}
-    whole: dict[str, Any] = {"name": plan.service, "services": services | {"server": {**server, **_HARDENED}}}
+    server |= {"read_only": True, **_HARDENED}
+    whole: dict[str, Any] = {"name": plan.service, "services": {**services, "server": server}}
     if plan.spec.token and steps:
         whole["secrets"] = {"hub-token": {"environment": TOKEN}}
     named = ["weights"] if decision.storage.kind == "claim" else []
@@ -187,8 +202,7 @@ def _compose(plan: Plan) -> Mapping[str, Any]:
 
 
 _HARDENED: Mapping[str, Any] = {
-    "read_only": True,
-    "tmpfs": ["/tmp"],  # noqa: S108
+    "tmpfs": ["/tmp:exec"],  # noqa: S108
     "cap_drop": ["ALL"],
     "security_opt": ["no-new-privileges:true"],
 }
@@ -218,18 +232,21 @@ def _step(plan: Plan, name: str, step: Fetch, order: Sequence[str]) -> Mapping[s
         found["depends_on"] = {before: {"condition": "service_completed_successfully"}}
     if plan.spec.token:
         found["secrets"] = [{"source": "hub-token", "target": f"{HUB_TOKEN_MOUNT}/{plan.spec.token.key}"}]
-    return {**found, **_HARDENED}
+    # Compose puts a secret of the environment into the container's own file system, which must take it.
+    return {**found, "read_only": plan.spec.token is None, **_HARDENED}
 
 
 def _health(plan: Plan) -> Mapping[str, Any]:
     asked = plan.launch.probes
     if asked.readiness.command:
         test = ["CMD", *(_plain(word) for word in asked.readiness.command)]
-    elif plan.decision.engine in _ASKS:
-        test = _ASKS[plan.decision.engine].test(f"http://{LOOPBACK}:{plan.launch.port}{asked.readiness.path}")
+    elif ask := _ASK.get(plan.decision.engine):
+        url = f"http://{LOOPBACK}:{plan.launch.port}{asked.readiness.path}"
+        test = ["CMD", *(word.replace("URL", url) for word in ask)]
     else:
-        message = f"no health check is known for the image of {plan.decision.engine}"
-        raise Refused([Finding("laptop", f"services.{plan.service}.engine", message, f"one of: {', '.join(_ASKS)}")])
+        known = ", ".join(sorted({*_ASK, "ollama"}))
+        name = catalog().engine(plan.decision.engine).name
+        raise _refused(plan, "engine", f"no health check is known that the image of {name} can run", f"one of: {known}")
     return {
         "test": test,
         "interval": f"{asked.readiness.period_s}s",
