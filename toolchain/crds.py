@@ -22,7 +22,7 @@ _Loader.add_constructor("tag:yaml.org,2002:value", yaml.SafeLoader.construct_yam
 
 
 def definitions(add_on: str) -> list[Manifest]:
-    """The definitions of `gateway-api`, `keda`, `lws` or `prometheus-operator`; fetches them if need be.
+    """The definitions of an add-on (`gateway-api`, `keda`, ...: the part's extras); fetches them if need be.
 
     Raises BuildError for another name, and when they cannot be fetched.
     """
@@ -46,5 +46,5 @@ def install(kube: Kube, *add_ons: str) -> None:
 
 
 def _served(definition: Manifest) -> bool:
-    conditions = {entry["type"]: entry["status"] for entry in definition.get("status", {}).get("conditions", [])}
+    conditions = {entry["type"]: entry["status"] for entry in definition.get("status", {}).get("conditions") or []}
     return conditions.get("Established") == "True"

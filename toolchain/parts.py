@@ -202,6 +202,10 @@ PARTS: dict[str, Part] = {
             binaries={},
             for_tests=True,
             extras={
+                "envoy-gateway": (
+                    "github.com/envoyproxy/gateway",
+                    "charts/gateway-helm/charts/crds/crds/generated",
+                ),
                 "gateway-api": ("sigs.k8s.io/gateway-api", "config/crd/standard"),
                 "keda": ("github.com/kedacore/keda/v2", "config/crd/bases"),
                 "lws": ("sigs.k8s.io/lws", "config/crd/bases"),

@@ -76,6 +76,29 @@ def test_the_engine_says_what_is_missing_before_anything_is_created(project: Pro
     assert project.resources() == []
 
 
+def test_a_preview_is_refused_for_an_api_that_nobody_installed_and_says_who_does(project: Project, kube: Kube) -> None:
+    gke = DOOR | {"controller": "gke-gateway", "ranges_enforced_by": "office-only"}
+    project.write({"chat": CHAT | {"api_key": KEY, "expose": gke}})
+    done = project.pulumi("preview")
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "services.chat.expose: the cluster has no " in text
+    assert "GCPBackendPolicy (networking.gke.io/v1): GKE Gateway is installed by you, not by this stack" in text
+    assert "gcloud container clusters update CLUSTER --gateway-api=standard" in text
+    assert f"Secret api in namespace {project.namespace} does not exist" in text
+    assert "Traceback" not in text
+    assert kube.find(f"/api/v1/namespaces/{project.namespace}") is None
+    assert project.resources() == []
+
+
+def test_a_horizontal_autoscaler_without_an_adapter_is_refused(project: Project) -> None:
+    scaled = CHAT | {"weights": "hub", "autoscaling": {"min": 1, "max": 2, "scaler": "hpa"}}
+    done = check(project.write({"chat": scaled}, weights={"hub": {"kind": "hub"}}))
+    assert done.returncode == 1
+    assert "the cluster has no custom.metrics.k8s.io/v1beta1: an adapter for custom metrics" in done.stdout
+    assert "helm install prometheus-adapter" in done.stdout
+
+
 def test_a_target_may_be_left_unasked(project: Project) -> None:
     path = project.write({"chat": CHAT | {"api_key": KEY}})
     content = yaml.safe_load(path.read_text())
@@ -135,6 +158,16 @@ def test_a_namespace_of_another_level_is_taken_over_only_with_a_warning(
     done = check(project.write({"chat": CHAT}))
     assert done.returncode == 0
     assert "becomes restricted (now privileged)" in done.stdout
+
+
+def test_a_namespace_that_is_restricted_already_keeps_its_level(project: Project, kube: Kube, namespace: str) -> None:
+    level = {"pod-security.kubernetes.io/enforce": "restricted"}
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": level}})
+    project.namespace = namespace
+    done = check(project.write({"chat": CHAT}))
+    assert done.returncode == 0
+    assert "was not made by a stack: it is taken over" in done.stdout
+    assert "becomes restricted" not in done.stdout
 
 
 def test_a_namespace_that_runs_somebody_elses_pods_is_refused(project: Project, kube: Kube, namespace: str) -> None:

@@ -8,6 +8,7 @@ from toolchain.kube import Kube
 pytestmark = pytest.mark.engine
 
 KINDS = {
+    "envoy-gateway": ("gateway.envoyproxy.io/v1alpha1", "SecurityPolicy"),
     "gateway-api": ("gateway.networking.k8s.io/v1", "HTTPRoute"),
     "keda": ("keda.sh/v1alpha1", "ScaledObject"),
     "lws": ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"),
@@ -27,5 +28,7 @@ def test_the_api_server_serves_what_an_add_on_defines(kube: Kube, add_on: str) -
 
 
 def test_an_add_on_that_is_not_pinned_is_refused_with_those_that_are() -> None:
-    with pytest.raises(build.BuildError, match=r"No such add-on: istio\. Add-ons: gateway-api, keda, lws, prom"):
+    with pytest.raises(
+        build.BuildError, match=r"No such add-on: istio\. Add-ons: envoy-gateway, gateway-api, keda, lws"
+    ):
         crds.definitions("istio")
