@@ -169,6 +169,8 @@ PARTS: dict[str, Part] = {
             version=_pinned("lws", "sigs.k8s.io/lws"),
             minutes=3,
             binaries={"lws-controller": "sigs.k8s.io/lws/cmd"},
+            extras={"webhooks.yaml": ("sigs.k8s.io/lws", "config/webhook/manifests.yaml")},
+            for_tests=True,
         ),
         Part(
             name="crds",
@@ -184,6 +186,7 @@ PARTS: dict[str, Part] = {
                     "example/prometheus-operator-crd",
                 ),
             },
+            for_tests=True,
         ),
     )
 }

@@ -78,9 +78,14 @@ class Kube:
         field_manager: str = "modelberth-test",
         subresource: str = "",
         force: bool = False,
+        dry_run: bool = False,
     ) -> Manifest:
-        """Creates or changes an object by server-side apply; `force` takes fields over from other managers."""
-        query = urllib.parse.urlencode({"fieldManager": field_manager, "force": str(force).lower()})
+        """Creates or changes an object by server-side apply; `force` takes fields over from other managers.
+
+        With `dry_run` the server checks it, admission included, answers what it would keep, and keeps nothing.
+        """
+        how = {"fieldManager": field_manager, "force": str(force).lower()} | ({"dryRun": "All"} if dry_run else {})
+        query = urllib.parse.urlencode(how)
         path = self.path(manifest) + (f"/{subresource}" if subresource else "")
         return self._request("PATCH", f"{path}?{query}", manifest, "application/apply-patch+yaml")
 
