@@ -1,4 +1,4 @@
-"""Arguments of LLMService as callers in every language see them. Generated from modelberth/spec.py by scripts/generate.
+"""Arguments of components as callers in every language see them. Generated from modelberth/spec.py by scripts/generate.
 
 No defaults live here: what is left out is left to the spec.
 """
@@ -6,7 +6,7 @@ No defaults live here: what is left out is left to the spec.
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
-from modelberth.names import Affinity, Capacity, Controller, DoorKind, Objective, Quantization, Scaler, Signal, Spread
+from modelberth.names import Affinity, Capacity, Controller, DoorKind, Objective, Packaging, Quantization, Scaler, Signal, Spread
 from modelberth.spec import EngineName, KvCacheDtype, Profile
 
 
@@ -178,6 +178,8 @@ class ServiceArgs(TypedDict):
     """Inference engine."""
     engine_version: NotRequired[str]
     """Version of the engine; default: the stack's, then the catalog's."""
+    packaging: NotRequired[Packaging]
+    """Its own server, or triton (engine tensorrt_llm only): Triton's API instead of the OpenAI-compatible one."""
     quantization: NotRequired[Quantization]
     """How the weights are stored."""
     kv_cache_dtype: NotRequired[KvCacheDtype]
@@ -230,3 +232,16 @@ class ServiceArgs(TypedDict):
     """Latency promised to users."""
     expose: NotRequired[ExposeArgs]
     """A door from outside the cluster."""
+
+
+class MonitoringArgs(TypedDict):
+    """What the cluster already has to watch services with; none of it is installed here."""
+
+    prometheus: NotRequired[str]
+    """URL of a Prometheus that scrapes the services, as KEDA reaches it."""
+    operator: NotRequired[bool]
+    """Whether the Prometheus operator is there: PodMonitors, alert rules and dashboards are then created."""
+    namespace: NotRequired[str]
+    """Namespace of Prometheus; its pods may reach the metrics port."""
+    labels: NotRequired[dict[str, str]]
+    """Labels by which the operator picks PodMonitors and rules, such as release: NAME."""

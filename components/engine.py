@@ -88,7 +88,7 @@ class EngineDeployment(pulumi.ComponentResource):
             open_door(name, self, target, self._labels, plan.door, service)
         self.url = pulumi.Output.from_input(plan.door.url if plan.door else None)
         self.endpoint = pulumi.Output.format(
-            "http://{0}.{1}.svc:{2}/v1", service.metadata.name, target.namespace, plan.launch.port
+            "http://{0}.{1}.svc:{2}{3}", service.metadata.name, target.namespace, plan.launch.port, plan.launch.api_path
         )
         register(self)
 

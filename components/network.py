@@ -15,8 +15,6 @@ from .targets.base import Target
 
 meta, net = k8s.meta.v1, k8s.networking.v1
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
-
-NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """A label that the API server keeps on every namespace."""
 
 
@@ -86,7 +84,7 @@ def _from_clients(port: int, door: Door | None) -> k8s.networking.v1.NetworkPoli
         net.NetworkPolicyPeerArgs(namespace_selector=meta.LabelSelectorArgs(match_labels={CLIENTS_LABEL: "true"})),
     ]
     if door and door.proxy_namespace:
-        named = meta.LabelSelectorArgs(match_labels={NAMESPACE_NAME: door.proxy_namespace})
+        named = meta.LabelSelectorArgs(match_labels={NAMESPACE_LABEL: door.proxy_namespace})
         peers.append(net.NetworkPolicyPeerArgs(namespace_selector=named))
     for cidr in door.proxy_ranges if door else ():
         peers.append(net.NetworkPolicyPeerArgs(ip_block=net.IPBlockArgs(cidr=cidr)))

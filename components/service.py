@@ -8,8 +8,9 @@ from modelberth import parse
 from modelberth.conflicts import conflicts
 from modelberth.decision import digest
 from modelberth.findings import refuse
+from modelberth.parts import Monitoring
 from modelberth.plan import Plan, plan
-from modelberth.spec import NodeLabels, StackSpec
+from modelberth.spec import Defaults, NodeLabels, StackSpec
 from modelberth.spec import Target as TargetSpec
 
 from .args import ServiceArgs
@@ -18,7 +19,7 @@ from .naming import token
 from .node_pool import GpuNodePool, placed
 from .options import child, refused, register
 from .targets import ExistingCluster, Target
-from .targets.existing import ExistingClusterArgs
+from .targets.existing import ExistingClusterArgs, monitoring_of
 from .weights import WeightStore
 
 
@@ -58,7 +59,12 @@ class LLMService(pulumi.ComponentResource):
         reach = cast(ExistingClusterArgs, wanted.pop("target", {}))
         chosen = planned or refused(
             lambda: _plan(
-                name, wanted, pool, weights, target.node_labels if target else reach.get("node_labels", "generic")
+                name,
+                wanted,
+                pool,
+                weights,
+                target.node_labels if target else reach.get("node_labels", "generic"),
+                target.monitoring if target else monitoring_of(reach),
             )
         )
         super().__init__(token("LLMService"), name, {}, opts)
@@ -78,13 +84,19 @@ class LLMService(pulumi.ComponentResource):
 
 
 def _plan(
-    name: str, args: dict[str, Any], pool: GpuNodePool | None, weights: WeightStore | None, node_labels: str
+    name: str,
+    args: dict[str, Any],
+    pool: GpuNodePool | None,
+    weights: WeightStore | None,
+    node_labels: str,
+    monitoring: Monitoring,
 ) -> Plan:
     """The plan of one service on its own: the pool and the weights given, otherwise the whole catalog and a volume."""
     given = {"pool": "given" if pool else None, "weights": "given" if weights else None}
     spec = parse.service(args | {key: value for key, value in given.items() if value}, name)
     stack = StackSpec(
         target=TargetSpec(kind="existing", node_labels=NodeLabels(node_labels)),
+        defaults=Defaults(monitoring=monitoring),
         pools={"given": pool.spec} if pool else {},
         weights={"given": weights.spec} if weights else {},
         services={name: spec},

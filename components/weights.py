@@ -10,7 +10,6 @@ import pulumi_kubernetes as k8s
 
 from modelberth import parse
 from modelberth.engines import Fetch
-from modelberth.engines.base import weights_folder
 from modelberth.findings import Finding, Refused
 from modelberth.host import FETCH_HOST
 from modelberth.plan import Plan
@@ -65,7 +64,7 @@ class WeightStore(pulumi.ComponentResource):
         super().__init__(token("WeightStore"), name, {}, opts)
         self.kind = self.spec.kind.value
         self._name, self._target = name, target
-        self._filled: dict[str, k8s.batch.v1.Job] = {}
+        self._filled: dict[tuple[str, ...], k8s.batch.v1.Job] = {}
         self.claim = pulumi.Output.from_input(args.get("claim", ""))
         if self.kind == "claim":
             self.claim = self._make_claim(args)
@@ -92,10 +91,10 @@ class WeightStore(pulumi.ComponentResource):
         """
         if not plan.launch.fetch or self.kind != "claim":
             return []
-        folder = weights_folder(plan.decision)
-        if folder not in self._filled:
-            self._filled[folder] = self._job(plan, placed)
-        return [self._filled[folder]]
+        folders = tuple(dict(each.env)["FOLDER"] for each in plan.launch.fetch)
+        if folders not in self._filled:
+            self._filled[folders] = self._job(plan, placed)
+        return [self._filled[folders]]
 
     def _job(self, plan: Plan, placed: Placed) -> k8s.batch.v1.Job:
         selector = fetch_labels(plan.service)

@@ -11,6 +11,7 @@ from modelberth.engines import ENGINES, Launch
 from modelberth.fabric import fabric_of
 from modelberth.findings import Finding, Level
 from modelberth.fit import Fit, Verdict
+from modelberth.names import Packaging
 from modelberth.placement import exchange_cost
 from modelberth.spec import Profile, ServiceSpec, StackSpec, WeightsKind
 
@@ -37,8 +38,12 @@ def advice(
             f"set model: {{id: {decision.source.repository}, revision: the 40-digit commit}}",
             Level.ERROR if prod else Level.WARNING,
         )
+    yield from _upstream(name, stack, decision)
     if answer.verdict is Verdict.UNKNOWN:
         yield Finding("too-close", path, answer.why, "plan anew, or lower context or concurrency", Level.WARNING)
+    if spec.packaging is Packaging.TRITON:
+        message = "Triton answers its own API (/v2/models/tensorrt_llm/generate), not the OpenAI-compatible one"
+        yield Finding("packaging", f"{path}.packaging", message, "packaging: serve", Level.WARNING)
     if _needs_token(spec, decision, model):
         message = f"{decision.source.repository} is gated: its hub gives it to accounts that accepted the licence"
         yield Finding(
@@ -80,6 +85,21 @@ def _several_nodes(spec: ServiceSpec, stack: StackSpec, path: str, decision: Dec
     yield Finding("fabric", path, message, "follow the cloud's guide for it, then measure", Level.NOTE)
 
 
+def _upstream(name: str, stack: StackSpec, decision: Decision) -> Iterator[Finding]:
+    """What an engine's makers left behind: no more fixes, an image that does not start in our pods."""
+    facts, path = catalog().engine(decision.engine), f"services.{name}"
+    if facts.archived:
+        message = f"{facts.name} is archived upstream: it gets no fixes any more"
+        successors = " or ".join(facts.successors)
+        yield Finding("archived", f"{path}.engine", message, f"engine: {successors}", Level.WARNING)
+    if facts.root_only and stack.services[name].image is None:
+        message = (
+            f"{facts.image('cuda', decision.engine_version)} does not start without root rights: {facts.root_only}"
+        )
+        level = Level.ERROR if stack.profile_of(name) is Profile.PROD else Level.WARNING
+        yield Finding("image", f"{path}.image", message, f"image: {facts.own_image}", level)
+
+
 def _needs_token(spec: ServiceSpec, decision: Decision, model: Model) -> bool:
     own = decision.source.repository in (model.id, *model.aliases)
     return bool(model.gated) and own and not spec.token and decision.storage.kind != "existing-claim"
@@ -92,7 +112,8 @@ def unsizable(name: str, spec: ServiceSpec, decision: Decision, launch: Launch) 
     image = catalog().engine(decision.engine).image("cuda" if decision.on_gpu else "cpu", decision.engine_version)
     env = [{"name": variable, "value": value} for variable, value in launch.env]
     env += [{"name": each.name, "valueFrom": "a Secret"} for each in launch.secret_env]
-    seen = ENGINES[decision.engine].read({"image": image, "args": launch.args, "env": env})
+    container = {"image": image, "command": launch.command, "args": launch.args, "env": env}
+    seen = ENGINES[decision.engine].read(container)
     for fact, why in dict(seen.undecided if seen else ()).items():
         message = f"--{fact.replace('_', '-')} cannot be planned: {why}"
         yield Finding("extra-args", f"services.{name}.extra_args", message, "leave it out")

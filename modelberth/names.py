@@ -58,6 +58,13 @@ class Spread(StrEnum):
     NONE = "none"
 
 
+class Packaging(StrEnum):
+    """What an engine is started inside of."""
+
+    SERVE = "serve"
+    TRITON = "triton"
+
+
 class Objective(StrEnum):
     """What the best of several machines is best at."""
 

@@ -45,6 +45,7 @@ class Observed:
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     kv_cache_dtype: str | None = None
+    graph_batch: int | None = None
     enforce_eager: bool = False
     gpu_layers: str | None = None
     anonymous_path: bool = False

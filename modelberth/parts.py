@@ -160,7 +160,7 @@ class Monitoring(Part):
     prometheus: HttpUrl | None = None
     """URL of a Prometheus that scrapes the services, as KEDA reaches it."""
     operator: Flag = False
-    """Whether the Prometheus operator is there: each service then gets a PodMonitor, alert rules and a dashboard."""
+    """Whether the Prometheus operator is there: PodMonitors, alert rules and dashboards are then created."""
     namespace: Name = "monitoring"
     """Namespace of Prometheus; its pods may reach the metrics port."""
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)

@@ -65,6 +65,8 @@ class Plan:
     speed: Speed | None = None
     usd_per_million_tokens: float | None = None
     scaling: Scaling | None = None
+    monitored: bool = False
+    """Whether the Prometheus operator is told about it."""
     door: Door | None = None
 
 
@@ -94,7 +96,7 @@ def plan(name: str, stack: StackSpec) -> Plan:
 
 def replay(name: str, stack: StackSpec, decision: Decision) -> Plan:
     """The plan of a decision that was made before: same machine, same arguments, today's arithmetic."""
-    resolved, problems = resolve(name, stack)
+    resolved, problems = resolve(name, stack, decision.engine_version)
     if resolved is None or errors(problems):
         raise Refused(problems)
     answer = fit(ENGINES[decision.engine], sizing_of(decision, resolved.model), stack.services[name].tokens_per_request)
@@ -131,7 +133,7 @@ def assemble(
         nodes=share.nodes,
         usd_per_hour=usd,
         price_as_of=price.as_of.isoformat() if price else None,
-        fetch_s=fetch_seconds(decision.source.stored_bytes),
+        fetch_s=fetch_seconds(decision.source.stored_bytes, catalog().engine(decision.engine).image_gib),
         reasons=reasons,
         losers=losers,
         findings=(
@@ -144,6 +146,7 @@ def assemble(
         speed=speed,
         usd_per_million_tokens=_per_million(spec, speed, usd),
         scaling=scaling(spec, stack, decision),
+        monitored=stack.defaults.monitoring.operator,
         door=door(name, spec, decision.engine, launch),
     )
 
@@ -211,6 +214,7 @@ def wishes(name: str, stack: StackSpec) -> Wishes:
         registry=defaults.registry,
         hub_endpoint=defaults.hub_endpoint,
         weights_path=stack.weights_of(spec).path,
+        packaging=spec.packaging,
         extra_args=spec.extra_args,
     )
 
@@ -277,7 +281,8 @@ def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Can
         most_used = memory.budget_bytes - memory.kv_budget_range_bytes[0]
         needed = most_used + spec.concurrency * memory.kv_bytes_for(spec.context)
     host: Host = gpu_host(machine, gpus, downloads) if gpus else cpu_host(machine, needed, downloads)
-    load_s = load_seconds(stored, on_gpu=bool(gpus), from_volume=store.kind is not WeightsKind.HUB)
+    from_volume, image_gib = store.kind is not WeightsKind.HUB, catalog().engine(resolved.engine).image_gib
+    load_s = load_seconds(stored, on_gpu=bool(gpus), from_volume=from_volume, image_gib=image_gib)
     return Decision(
         model=spec.model.id,
         engine=resolved.engine,

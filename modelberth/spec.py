@@ -25,7 +25,7 @@ from modelberth.fields import (
     Whole,
     own_namespace,
 )
-from modelberth.names import Capacity, Objective, Quantization, Spread
+from modelberth.names import Capacity, Objective, Packaging, Quantization, Spread
 from modelberth.parts import (
     Adapter,
     Autoscaling,
@@ -105,6 +105,8 @@ class ServiceSpec(Part):
     """Inference engine."""
     engine_version: Text | None = None
     """Version of the engine; default: the stack's, then the catalog's."""
+    packaging: Packaging = Packaging.SERVE
+    """Its own server, or triton (engine tensorrt_llm only): Triton's API instead of the OpenAI-compatible one."""
     quantization: Quantization = Quantization.AUTO
     """How the weights are stored."""
     kv_cache_dtype: KvCacheDtype = KvCacheDtype.AUTO
@@ -212,6 +214,8 @@ class Target(Part):
     """StorageClass of weights volumes; default: the cluster's default class."""
     pod_annotations: dict[LabelKey, Text] = Field(default_factory=dict)
     """Annotations for every pod."""
+    preflight: bool = True
+    """Whether an existing cluster is asked what it lacks before anything is created."""
 
 
 class Defaults(Part):

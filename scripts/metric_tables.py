@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
-from modelberth.catalog import catalog
+from modelberth.catalog import Metric, catalog
 from modelberth.dashboards import dashboard
 from modelberth.names import Measure
 from modelberth.queries import metrics_of
+from modelberth.versions import key
 
 
 def signals() -> str:
@@ -26,18 +27,25 @@ def metrics() -> str:
     lines = ["| | " + " | ".join(f"{engine.name} {engine.default_version}" for engine in engines) + " |"]
     lines.append("|---" * (len(engines) + 1) + "|")
     for measure in Measure:
-        cells = [f"`{found.name}`" if (found := known[engine.id].get(measure)) else "-" for engine in engines]
+        cells = [f"`{_shown(found)}`" if (found := known[engine.id].get(measure)) else "-" for engine in engines]
         lines.append(f"| {measure} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
+def _shown(metric: Metric) -> str:
+    own = ",".join(f'{label}="{value}"' for label, value in metric.match.items())
+    return f"{metric.name}{{{own}}}" if own else metric.name
+
+
 def dashboards() -> dict[str, str]:
-    """File name -> the dashboard of every engine that has metrics, in the version that is deployed by default."""
-    return {
-        f"{engine.id}.json": json.dumps(dashboard(engine.id, [engine.default_version]), indent=1, sort_keys=True) + "\n"
-        for engine in catalog().engines()
-        if metrics_of(engine.id, engine.default_version)
-    }
+    """File name -> dashboard of each engine that has metrics: in the default version, or the first that has any."""
+    found: dict[str, str] = {}
+    for engine in catalog().engines():
+        known = sorted({row.since for row in catalog().metrics if row.engine == engine.id}, key=key)
+        if known:
+            version = max(engine.default_version, known[0], key=key)
+            found[f"{engine.id}.json"] = json.dumps(dashboard(engine.id, [version]), indent=1, sort_keys=True) + "\n"
+    return found
 
 
 TABLES = {"signals": signals, "metrics": metrics}

@@ -13,6 +13,7 @@ from modelberth.compatibility import Answer, Kind, Subject
 from modelberth.decision import Decision
 from modelberth.findings import Finding, Level
 from modelberth.memory import Memory, Ranks, Setup, Unsized, shape_of, stored_as
+from modelberth.names import Packaging
 from modelberth.observed import Observed
 from modelberth.parts import SecretRef
 
@@ -56,6 +57,8 @@ class Sizing:
     kv_cache_dtype: str = "auto"
     gpu_memory_utilization: float | None = None
     max_num_batched_tokens: int | None = None
+    graph_batch: int | None = None
+    """Largest batch whose decode is captured as a CUDA graph, for engines that are told one."""
     enforce_eager: bool = False
     stored_bytes: int | None = None
     repository: str | None = None
@@ -150,6 +153,8 @@ class Launch:
     """Containers that fill the weights volume, one after the other."""
     files: tuple[ConfigFile, ...] = ()
     group: Group | None = None
+    api_path: str = "/v1"
+    """Where the API begins: the OpenAI-compatible one, except for Triton's own."""
     metrics_port: int | None = None
     """Port of the metrics, where it is not the serving one."""
 
@@ -166,6 +171,7 @@ class Wishes:
     registry: str | None = None
     hub_endpoint: str | None = None
     weights_path: str = ""
+    packaging: Packaging = Packaging.SERVE
     extra_args: tuple[str, ...] = field(default=())
 
 
@@ -176,7 +182,9 @@ class Engine(Protocol):
     pins_downloads: bool
     """Whether a server that downloads for itself can be told a revision."""
     context_flag: str
-    """The flag that states the context, in total where slots share it."""
+    """The flag that states the context, in total where slots share it; without dashes a variable, for one slot."""
+    parallel_flag: str
+    """The flag that states the tensor parallel size; empty for an engine without one."""
     needs_gpu: bool
     """Whether it is only ever planned on GPUs."""
     quantizes_to: frozenset[str]
@@ -185,6 +193,8 @@ class Engine(Protocol):
     """Whether weights are GGUF files; otherwise they are safetensors."""
     reserves_context: bool
     """Whether every request holds a full context (slots) rather than the tokens it uses (pages)."""
+    slots_share_context: bool
+    """Whether the context that it is told is the total of all its slots."""
     spreads_unasked: bool
     """Whether it spreads the layers over every GPU it sees without being told to."""
 
@@ -204,8 +214,8 @@ class Engine(Protocol):
         """The container of a decision, with every default that matters to sizing written out."""
         ...
 
-    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Those of ``args`` that look like flags and that the engine does not have."""
+    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
+        """Those of ``args`` that look like flags and that this version does not have, or refuses as they are used."""
         ...
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
@@ -242,6 +252,7 @@ def setup_of(sizing: Sizing) -> Setup:
         max_num_batched_tokens=sizing.max_num_batched_tokens,
         kv_cache_dtype=sizing.kv_cache_dtype,
         utilization=sizing.gpu_memory_utilization,
+        graph_batch=sizing.graph_batch,
         enforce_eager=sizing.enforce_eager,
     )
 

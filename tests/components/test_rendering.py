@@ -17,13 +17,18 @@ import yaml
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 GOLDEN = ROOT / "tests" / "golden"
-ARCHITECTURES = ("8b-three-times", "405b-on-two-nodes")
+ARCHITECTURES = ("8b-three-times", "405b-on-two-nodes", "sglang-on-two-nodes")
 STACKS = {
     "local": ROOT / "stacks" / "Pulumi.local.yaml",
     "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml",
     "autoscaled": GOLDEN / "autoscaled" / "spec.yaml",
     "exposed": GOLDEN / "exposed" / "Pulumi.exposed.yaml",
     **{name: GOLDEN / name / "spec.yaml" for name in ARCHITECTURES},
+    "sglang-8b-on-l4": GOLDEN / "sglang-8b-on-l4" / "spec.yaml",
+    "tgi-8b-on-a10g": GOLDEN / "tgi-8b-on-a10g" / "spec.yaml",
+    "ollama-on-cpu": GOLDEN / "ollama-on-cpu" / "spec.yaml",
+    "trtllm-8b-on-h100": GOLDEN / "trtllm-8b-on-h100" / "spec.yaml",
+    "triton-8b-on-h100": GOLDEN / "triton-8b-on-h100" / "spec.yaml",
 }
 
 Registration = dict[str, Any]
