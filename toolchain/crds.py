@@ -46,5 +46,5 @@ def install(kube: Kube, *add_ons: str) -> None:
 
 
 def _served(definition: Manifest) -> bool:
-    conditions = definition.get("status", {}).get("conditions") or ()  # null while it is new
-    return any(entry["type"] == "Established" and entry["status"] == "True" for entry in conditions)
+    conditions = {entry["type"]: entry["status"] for entry in (definition.get("status") or {}).get("conditions") or ()}
+    return conditions.get("Established") == "True"

@@ -82,10 +82,10 @@ class Kube:
     ) -> Manifest:
         """Creates or changes an object by server-side apply; `force` takes fields over from other managers.
 
-        With `dry_run` the server checks it, admission included, answers what it would keep, and keeps nothing.
+        With `dry_run` everything is checked, admission included, and nothing is stored.
         """
-        how = {"fieldManager": field_manager, "force": str(force).lower()} | ({"dryRun": "All"} if dry_run else {})
-        query = urllib.parse.urlencode(how)
+        options = {"fieldManager": field_manager, "force": str(force).lower()}
+        query = urllib.parse.urlencode(options | ({"dryRun": "All"} if dry_run else {}))
         path = self.path(manifest) + (f"/{subresource}" if subresource else "")
         return self._request("PATCH", f"{path}?{query}", manifest, "application/apply-patch+yaml")
 
