@@ -18,7 +18,7 @@ def tracked() -> frozenset[Path]:
     """Every file that git tracks or would, and their folders."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    files = [ROOT / name for name in listed.split("\0") if name]
+    files = [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
     return frozenset([*files, *(folder for file in files for folder in file.parents)])
 
 
