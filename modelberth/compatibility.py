@@ -108,13 +108,20 @@ class Rule(Row):
 
 
 class Feature(Row):
-    """Whether an engine has a feature, from which version on where a source states it."""
+    """Whether an engine has a feature, from which version on where a source states it, and the version it was read in.
+
+    ``launched``: the package starts the engine with it when a spec asks; where it does not, ``note`` says why not and
+    ``remedy`` the way out.
+    """
 
     engine: Text
     feature: Text
     value: Text
+    checked: Text
     note: str = ""
     since: Text | None = None
+    launched: bool = False
+    remedy: str = ""
 
 
 class ImageCuda(Row):
@@ -234,6 +241,11 @@ def rules(engine: str) -> tuple[Rule, ...]:
 def features() -> tuple[Feature, ...]:
     """Every feature row."""
     return read_rows(_FOLDER / "features.yaml", Feature)
+
+
+def feature(engine: str, name: str) -> Feature | None:
+    """One row, None where nothing is known."""
+    return next((row for row in features() if (row.engine, row.feature) == (engine, name)), None)
 
 
 @cache
