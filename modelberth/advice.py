@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from modelberth import features
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
 from modelberth.engines import ENGINES, Launch
@@ -41,6 +42,16 @@ def advice(
         yield Finding(
             "gated", f"{path}.token", message, "token: {secret: NAME}, a Secret with a hub token", Level.WARNING
         )
+    drafting = decision.speculative
+    if drafting and drafting.source and drafting.source.revision is None:
+        yield Finding(
+            "revision",
+            f"{path}.speculative.model.revision",
+            f"{drafting.source.repository} is not pinned: what drafts changes when its default branch moves",
+            f"set model: {{id: {drafting.source.repository}, revision: the 40-digit commit}}",
+            Level.ERROR if stack.profile_of(name) is Profile.PROD else Level.WARNING,
+        )
+    yield from features.advice(spec, decision.engine, path)
     for note in answer.notes:
         if note.level is not Level.ERROR:
             yield Finding(note.code, f"{path}.{note.path}", note.message, note.remedy, note.level)

@@ -10,8 +10,6 @@ NOT_YET: dict[type[Part], frozenset[str]] = {
         {
             "autoscaling",
             "capacity",
-            "adapters",
-            "speculative",
             "slo",
             "expose",
             "pipeline_parallel",

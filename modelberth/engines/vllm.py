@@ -9,7 +9,7 @@ from typing import Any
 from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
-from modelberth.engines import fetch, flags, lifecycle
+from modelberth.engines import fetch, flags, lifecycle, vllm_extras
 from modelberth.engines.base import (
     CACHE_MOUNT,
     WEIGHTS_MOUNT,
@@ -29,7 +29,7 @@ from modelberth.engines.base import (
     weights_folder,
 )
 from modelberth.findings import Finding
-from modelberth.memory import Memory
+from modelberth.memory import Memory, Unsized
 from modelberth.memory import vllm as model_of_memory
 from modelberth.observed import Observed
 from modelberth.versions import key
@@ -73,11 +73,9 @@ _RESIZING = (
     "config",
     "cpu_offload_gb",
     "decode_context_parallel_size",
-    "enable_lora",
     "hf_overrides",
     "kv_cache_memory_bytes",
     "prefill_context_parallel_size",
-    "speculative_config",
 )
 _KV_DTYPES = {"auto": "auto", "bfloat16": "bf16", "float16": "fp16", "fp8": "fp8", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8"}
 
@@ -102,7 +100,7 @@ class Vllm:
         """What vLLM cannot do with this model, format and GPU."""
         if sizing.accelerator.gpu is None:
             return [Finding("engine", "accelerators", "vLLM is planned on GPUs only", "use engine llamacpp on cpu")]
-        ranks = parallel_objections(self.name, sizing)
+        ranks = [*parallel_objections(self.name, sizing), *vllm_extras.objections(sizing)]
         return [*compatibility_objections(self.name, sizing), *ranks, *context_objections(sizing)]
 
     def defaults(self, sizing: Sizing) -> dict[str, Any]:
@@ -115,6 +113,8 @@ class Vllm:
 
     def memory(self, sizing: Sizing) -> Memory:
         """Budget, terms and KV cache of one GPU."""
+        if sizing.extras.lora_slots and sizing.model.num_experts:
+            raise Unsized("adapters of experts are not sized yet")
         return model_of_memory.memory(setup_of(sizing))
 
     def launch(self, decision: Decision, wishes: Wishes) -> Launch:
@@ -132,7 +132,8 @@ class Vllm:
         args += ["--kv-cache-dtype", _spelled_kv(decision.kv_cache_dtype), "--dtype", _dtype(decision)]
         if _quantizes_while_loading(decision):
             args += ["--quantization", "fp8"]
-        args += ["--enable-prefix-caching", "--shutdown-timeout", str(DRAIN_S), *wishes.extra_args]
+        args += ["--enable-prefix-caching", "--enable-chunked-prefill", *vllm_extras.arguments(decision, wishes)]
+        args += ["--shutdown-timeout", str(DRAIN_S), *wishes.extra_args]
         env = {
             "DO_NOT_TRACK": "1",
             "HF_HOME": f"{CACHE_MOUNT}/hub",
@@ -144,6 +145,7 @@ class Vllm:
             "VLLM_CACHE_ROOT": f"{CACHE_MOUNT}/vllm",
             "VLLM_NO_USAGE_STATS": "1",
             "XDG_CACHE_HOME": CACHE_MOUNT,
+            **vllm_extras.variables(wishes),
         }
         if wishes.hub_endpoint and not local:
             env["HF_ENDPOINT"] = wishes.hub_endpoint
@@ -162,7 +164,7 @@ class Vllm:
             metrics_path="/metrics",
             leave_s=lifecycle.LEAVE_ENDPOINTS_S,
             grace_s=lifecycle.LEAVE_ENDPOINTS_S + DRAIN_S + lifecycle.EXIT_S,
-            fetch=(fetch.snapshot(image, decision, wishes),) if decision.storage.kind == "claim" else (),
+            fetch=fetch.everything(fetch.snapshot_of, image, decision, wishes),
         )
 
     def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
@@ -172,7 +174,12 @@ class Vllm:
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""
-        return flags.among(args, _MANAGED, flags.table(self.name, self._facts.default_version), abbreviations=True)
+        return flags.among(
+            args,
+            _MANAGED | vllm_extras.MANAGED,
+            flags.table(self.name, self._facts.default_version),
+            abbreviations=True,
+        )
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is vLLM's."""
@@ -200,6 +207,7 @@ class Vllm:
             gpu_memory_utilization=observed.gpu_memory_utilization,
             max_num_batched_tokens=observed.max_num_batched_tokens,
             enforce_eager=observed.enforce_eager,
+            extras=observed.extras,
         )
 
     def _version(self, image: Any) -> tuple[str, bool]:
@@ -299,6 +307,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
     context = None if parsed.values.get("max_model_len") == "auto" else number("max_model_len", int)
     if parsed.values.get("max_model_len") == "auto":
         undecided.append(("max_model_len", "auto lets the engine shrink the context to what fits"))
+    extras = vllm_extras.observed(parsed, undecided)
     return Observed(
         engine="vllm",
         engine_version=version,
@@ -314,6 +323,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         max_num_batched_tokens=number("max_num_batched_tokens", int),
         kv_cache_dtype=_KV_DTYPES.get(str(kv)),
         enforce_eager=bool(parsed.values.get("enforce_eager")),
+        extras=extras,
         anonymous_path=anonymous,
         undecided=(*undecided, *parsed.strange(version)),
     )
