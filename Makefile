@@ -9,7 +9,7 @@ STACK ?= local
 TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup toolchain toolchain-tests up down status preview plan check test test-unit test-engine accuracy bench generate lock clean
+.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-engine test-engines accuracy bench generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -40,6 +40,9 @@ up: toolchain ## plan and create the local stack on the embedded cluster
 down: setup ## destroy it, stop the cluster, leave nothing
 	@$(BIN)/python -m toolchain.local down $(STACK)
 
+roll: toolchain ## raise each engine of the running stack to its next version, and watch that pods stay ready
+	@$(BIN)/python -m toolchain.roll $(STACK)
+
 status: setup ## what runs
 	@$(BIN)/python -m toolchain.cluster status
 
@@ -62,7 +65,11 @@ test-unit: setup ## the pure tests
 test-engine: toolchain-tests ## tests under the real engine, API server and scheduler
 	@$(BIN)/python -m pytest -q $(TOGETHER) -m engine
 
-test: toolchain-tests check ## everything
+test-engines: setup ## servers of inference engines on this CPU (5 GB, ten minutes); writes docs/engines/verified.md
+	@$(BIN)/python -m pytest -q -m "inference or proves" --verified
+	@$(BIN)/python scripts/generate
+
+test: toolchain-tests check ## everything but test-engines
 	@$(BIN)/python -m pytest -q $(TOGETHER)
 
 accuracy: setup ## predictions against measured rows, written to docs/accuracy.md
@@ -76,10 +83,15 @@ bench: setup ## timings
 generate: setup ## files that follow from the schema
 	@$(BIN)/python scripts/generate
 
-lock: setup ## resolve requirements.lock anew
+lock: setup ## resolve requirements.lock anew, and what the engines of tests need
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile --quiet pyproject.toml --group dev --extra policy --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
+	@cd toolchain; for lock in parser-sources "parsers --override parsers-overrides.txt" \
+	  "vllm-server --override vllm-server-overrides.txt"; do set -- $$lock; \
+	  ../$(BIN)/uv pip compile --quiet $$1.in $${@:2} $$([ $$1 = parser-sources ] && echo --no-deps) --generate-hashes \
+	  --python-version 3.11 --python-platform x86_64-manylinux_2_34 --no-header --no-emit-index-url \
+	  --no-emit-find-links -o $$1.lock; done
 
 clean: down ## the virtual environment and everything this clone made
 	@rm -rf $(VENV) .modelberth *.egg-info build dist

@@ -6,7 +6,7 @@ from pathlib import Path
 import pulumi
 
 from modelberth import lock, parse, stackfiles
-from modelberth.components.stack import configured, deploy, log, reachable
+from modelberth.components.stack import configured, deploy, log, preflight, reachable
 from modelberth.errors import ModelberthError
 
 ROOT = Path(__file__).resolve().parent
@@ -17,12 +17,14 @@ try:
     stack = parse.stack_file(configured())
     reachable(stack, ROOT)
     settled = lock.settle(stack, stackfiles.read_lock(lock_path), stack_name=pulumi.get_stack())
+    missing = preflight(stack, settled, ROOT)
     if settled.new and not pulumi.runtime.is_dry_run():
         stackfiles.write_lock(lock_path, settled.lock)
 except ModelberthError as error:
     pulumi.log.error(str(error))
     sys.exit(ALREADY_SHOWN)
 
-log(settled)
+log(settled, missing)
 for name, service in deploy(stack, settled, ROOT).items():
-    pulumi.export(name, {"endpoint": service.endpoint, "usd_per_hour": service.usd_per_hour, "plan": service.plan})
+    shown = {"endpoint": service.endpoint, "usd_per_hour": service.usd_per_hour, "plan": service.plan}
+    pulumi.export(name, shown | ({"url": service.url} if stack.services[name].expose else {}))

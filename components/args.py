@@ -1,4 +1,4 @@
-"""Arguments of LLMService as callers in every language see them. Generated from modelberth/spec.py by scripts/generate.
+"""Arguments of components as callers in every language see them. Generated from modelberth/spec.py by scripts/generate.
 
 No defaults live here: what is left out is left to the spec.
 """
@@ -6,7 +6,7 @@ No defaults live here: what is left out is left to the spec.
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
-from modelberth.names import Capacity, Objective, Quantization, SpeculativeMethod, Spread
+from modelberth.names import Affinity, Capacity, Controller, DoorKind, Objective, Packaging, Quantization, Scaler, Signal, SpeculativeMethod, Spread
 from modelberth.spec import EngineName, KvCacheDtype, Profile
 
 
@@ -50,15 +50,34 @@ class TrafficArgs(TypedDict):
     """Input and output tokens per month."""
 
 
+class WakeArgs(TypedDict):
+    """What ends the sleep of a service without replicas: none of its own metrics exists then."""
+
+    query: str
+    """PromQL that is above zero while requests wait for a service without pods, such as a gateway's."""
+
+
 class AutoscalingArgs(TypedDict):
     """Replicas that follow the load."""
 
     min: int
-    """Fewest replicas."""
+    """Fewest replicas; 0 only with wake."""
     max: int
-    """Most replicas."""
-    signal: NotRequired[str]
-    """What the load is measured by; never CPU."""
+    """Most replicas; all of them are counted against the pool and the budget."""
+    signal: NotRequired[Signal]
+    """What the load is measured by: queue, running, kv_cache or custom; never CPU, memory or GPU utilization."""
+    threshold: NotRequired[float]
+    """Value of the signal per replica above which one more is started; default: by signal, required for custom."""
+    query: NotRequired[str]
+    """PromQL of signal custom with scaler keda: one number, the total of all replicas."""
+    metric: NotRequired[str]
+    """Metric of signal custom with scaler hpa, as the custom metrics API names it per pod."""
+    wake: NotRequired[WakeArgs]
+    """What wakes the service from zero replicas; needs min 0 and scaler keda."""
+    cooldown_s: NotRequired[int]
+    """Seconds of low load before replicas are stopped, not below the start-up budget; default: just above it."""
+    scaler: NotRequired[Scaler]
+    """keda, or hpa with an adapter that serves custom metrics."""
 
 
 class AdapterArgs(TypedDict):
@@ -94,17 +113,54 @@ class SloArgs(TypedDict):
     """Time per output token, milliseconds."""
 
 
+class GatewayArgs(TypedDict):
+    """A Gateway that exists."""
+
+    name: str
+    """Name of the Gateway."""
+    namespace: NotRequired[str]
+    """Its namespace; default: the services'."""
+    listener: str
+    """Its HTTPS listener, which has the certificate and lets routes of the services' namespace in."""
+
+
 class ExposeArgs(TypedDict):
     """A door to the service from outside its cluster."""
 
-    kind: str
-    """gateway or ingress."""
+    kind: DoorKind
+    """gateway (Gateway API) or ingress."""
+    controller: Controller
+    """Who carries it out: envoy-gateway, gke-gateway, ingress-nginx or other."""
     host: str
     """DNS name."""
-    tls_secret: str
-    """Secret that holds the certificate."""
     source_ranges: Sequence[str]
     """CIDR ranges that may connect."""
+    tls_secret: NotRequired[str]
+    """Secret of the services' namespace with the certificate; required unless an existing gateway has it."""
+    class_name: NotRequired[str]
+    """IngressClass, or GatewayClass of a Gateway of the service's own."""
+    gateway: NotRequired[GatewayArgs]
+    """A Gateway that exists, instead of one of the service's own."""
+    proxy_namespace: NotRequired[str]
+    """Namespace that the controller's proxies run in: the only one let in for it."""
+    proxy_ranges: NotRequired[Sequence[str]]
+    """Ranges that proxies outside the cluster call from."""
+    timeout_s: NotRequired[int]
+    """Seconds that one request may take, stream included."""
+    body_mib: NotRequired[int]
+    """Largest request body, MiB, where the controller has a limit; default: 16."""
+    affinity: NotRequired[Affinity]
+    """Which replica a request goes to: none (any), session, prefix."""
+    session_header: NotRequired[str]
+    """Header by which clients name their session."""
+    inference_pool: NotRequired[str]
+    """For affinity prefix: an InferencePool that exists, with its endpoint picker."""
+    ranges_enforced_by: NotRequired[str]
+    """Who holds connections to source_ranges where nothing rendered does; gke-gateway: its Cloud Armor policy."""
+    authenticated_by: NotRequired[str]
+    """Who checks callers, for an engine without API keys."""
+    annotations: NotRequired[dict[str, str]]
+    """Further annotations of the Ingress or Gateway."""
 
 
 class ServiceArgs(TypedDict):
@@ -122,6 +178,8 @@ class ServiceArgs(TypedDict):
     """Inference engine."""
     engine_version: NotRequired[str]
     """Version of the engine; default: the stack's, then the catalog's."""
+    packaging: NotRequired[Packaging]
+    """Its own server, or triton (engine tensorrt_llm only): Triton's API instead of the OpenAI-compatible one."""
     quantization: NotRequired[Quantization]
     """How the weights are stored."""
     kv_cache_dtype: NotRequired[KvCacheDtype]
@@ -182,3 +240,16 @@ class ServiceArgs(TypedDict):
     """Latency promised to users."""
     expose: NotRequired[ExposeArgs]
     """A door from outside the cluster."""
+
+
+class MonitoringArgs(TypedDict):
+    """What the cluster already has to watch services with; none of it is installed here."""
+
+    prometheus: NotRequired[str]
+    """URL of a Prometheus that scrapes the services, as KEDA reaches it."""
+    operator: NotRequired[bool]
+    """Whether the Prometheus operator is there: PodMonitors, alert rules and dashboards are then created."""
+    namespace: NotRequired[str]
+    """Namespace of Prometheus; its pods may reach the metrics port."""
+    labels: NotRequired[dict[str, str]]
+    """Labels by which the operator picks PodMonitors and rules, such as release: NAME."""

@@ -7,11 +7,15 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_kubernetes as k8s
 
+from modelberth.doors import Door
+
 from .naming import CLIENTS_LABEL
 from .options import child
 from .targets.base import Target
 
 meta, net = k8s.meta.v1, k8s.networking.v1
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+"""A label that the API server keeps on every namespace."""
 
 
 def policy(
@@ -23,23 +27,33 @@ def policy(
     *,
     port: int | None,
     downloads: int | None,
+    metrics: int | None = None,
+    door: Door | None = None,
+    among_themselves: bool = False,
 ) -> k8s.networking.v1.NetworkPolicy:
-    """Callers: this namespace and namespaces labelled as clients, on ``port`` (None: nobody).
+    """Callers: this namespace, namespaces labelled as clients, and the proxies of a door, on ``port`` (None: nobody).
 
-    Egress: DNS, and the hub's port ``downloads`` at anything but link-local addresses where pods download.
+    Prometheus, where the stack names one, on ``metrics``.
+    Egress: DNS, and the hub's port ``downloads`` at anything but link-local addresses where pods download. Pods that
+    compute together (``among_themselves``) reach each other on every port: NCCL and Gloo choose theirs as they start.
     """
     dns = [net.NetworkPolicyPortArgs(port=53, protocol=protocol) for protocol in ("UDP", "TCP")]
     egress = [net.NetworkPolicyEgressRuleArgs(ports=dns)]
     if downloads:
         anywhere = net.IPBlockArgs(cidr="0.0.0.0/0", except_=["169.254.0.0/16"])
         egress.append(_to(anywhere, downloads))
+    ingress = [*([_from_clients(port, door)] if port else []), *_from_prometheus(target, metrics)]
+    if among_themselves:
+        peers = [net.NetworkPolicyPeerArgs(pod_selector=meta.LabelSelectorArgs(match_labels=dict(selector)))]
+        ingress.append(net.NetworkPolicyIngressRuleArgs(from_=peers))
+        egress.append(net.NetworkPolicyEgressRuleArgs(to=peers))
     return net.NetworkPolicy(
         name,
         metadata=meta.ObjectMetaArgs(namespace=target.namespace, labels=dict(labels)),
         spec=net.NetworkPolicySpecArgs(
             pod_selector=meta.LabelSelectorArgs(match_labels=dict(selector)),
             policy_types=["Ingress", "Egress"],
-            ingress=[_from_clients(port)] if port else [],
+            ingress=ingress,
             egress=egress,
         ),
         opts=child(parent, provider=target.provider),
@@ -51,9 +65,27 @@ def _to(block: k8s.networking.v1.IPBlockArgs, port: int) -> k8s.networking.v1.Ne
     return net.NetworkPolicyEgressRuleArgs(to=[net.NetworkPolicyPeerArgs(ip_block=block)], ports=[hub])
 
 
-def _from_clients(port: int) -> k8s.networking.v1.NetworkPolicyIngressRuleArgs:
+def _from_prometheus(target: Target, port: int | None) -> list[k8s.networking.v1.NetworkPolicyIngressRuleArgs]:
+    """Whoever runs in the namespace of Prometheus may scrape, where the stack says that there is one."""
+    if port is None or not (target.monitoring.operator or target.monitoring.prometheus):
+        return []
+    there = meta.LabelSelectorArgs(match_labels={NAMESPACE_LABEL: target.monitoring.namespace})
+    return [
+        net.NetworkPolicyIngressRuleArgs(
+            from_=[net.NetworkPolicyPeerArgs(namespace_selector=there)],
+            ports=[net.NetworkPolicyPortArgs(port=port, protocol="TCP")],
+        )
+    ]
+
+
+def _from_clients(port: int, door: Door | None) -> k8s.networking.v1.NetworkPolicyIngressRuleArgs:
     peers = [
         net.NetworkPolicyPeerArgs(pod_selector=meta.LabelSelectorArgs()),
         net.NetworkPolicyPeerArgs(namespace_selector=meta.LabelSelectorArgs(match_labels={CLIENTS_LABEL: "true"})),
     ]
+    if door and door.proxy_namespace:
+        named = meta.LabelSelectorArgs(match_labels={NAMESPACE_LABEL: door.proxy_namespace})
+        peers.append(net.NetworkPolicyPeerArgs(namespace_selector=named))
+    for cidr in door.proxy_ranges if door else ():
+        peers.append(net.NetworkPolicyPeerArgs(ip_block=net.IPBlockArgs(cidr=cidr)))
     return net.NetworkPolicyIngressRuleArgs(from_=peers, ports=[net.NetworkPolicyPortArgs(port=port, protocol="TCP")])

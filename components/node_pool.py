@@ -8,8 +8,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from modelberth import parse
-from modelberth.clouds import accelerator_labels, taints
-from modelberth.clouds.base import INSTANCE_TYPE
+from modelberth.clouds import accelerator_labels, node_selector, taints
 from modelberth.decision import Decision
 from modelberth.findings import Finding, Refused
 from modelberth.spec import PoolSpec
@@ -73,9 +72,8 @@ def placed(
     Nodes are selected by machine type and accelerator. GPU pods tolerate the usual taint of GPU nodes even where a
     cloud does not set it by itself: people do, and nothing else admits a download that requests no GPU.
     """
-    implied = {INSTANCE_TYPE: decision.machine_type}
-    if decision.on_gpu:
-        implied |= accelerator_labels(decision.accelerator, target.node_labels)
+    gpu = decision.accelerator if decision.on_gpu else None
+    implied = node_selector(decision.machine_type, gpu, target.node_labels)
     tainted = {(taint["key"], taint["effect"]) for taint in taints(decision.machine_type)}
     if decision.on_gpu:
         tainted.add((GPU_TAINT, "NoSchedule"))

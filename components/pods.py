@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from modelberth.decision import Host
-from modelberth.engines.base import CACHE_MOUNT, HUB_TOKEN_MOUNT, WEIGHTS_MOUNT, ConfigFile, Probe, SecretEnv
+from modelberth.engines.base import CACHE_MOUNT, HUB_TOKEN_MOUNT, WEIGHTS_MOUNT, ConfigFile, Launch, Probe, SecretEnv
 from modelberth.names import Spread
 from modelberth.parts import SecretRef
 from modelberth.spec import ServiceSpec
@@ -41,12 +41,17 @@ def container_security() -> k8s.core.v1.SecurityContextArgs:
     )
 
 
-def environment(plain: Iterable[tuple[str, str]], secrets: Iterable[SecretEnv] = ()) -> list[k8s.core.v1.EnvVarArgs]:
-    """Plain variables, then the ones that Secrets hold."""
+def environment(
+    plain: Iterable[tuple[str, str]], secrets: Iterable[SecretEnv] = (), fields: Iterable[tuple[str, str]] = ()
+) -> list[k8s.core.v1.EnvVarArgs]:
+    """Plain variables, then the ones that Secrets hold, then fields of the pod."""
     found = [core.EnvVarArgs(name=name, value=value) for name, value in plain]
     for secret in secrets:
         key = core.SecretKeySelectorArgs(name=secret.ref.secret, key=secret.ref.key)
         found.append(core.EnvVarArgs(name=secret.name, value_from=core.EnvVarSourceArgs(secret_key_ref=key)))
+    for name, path in fields:
+        source = core.EnvVarSourceArgs(field_ref=core.ObjectFieldSelectorArgs(field_path=path))
+        found.append(core.EnvVarArgs(name=name, value_from=source))
     return found
 
 
@@ -71,6 +76,14 @@ def probe(asked: Probe) -> k8s.core.v1.ProbeArgs:
         timeout_seconds=asked.timeout_s,
         failure_threshold=asked.failures,
     )
+
+
+def ports(launch: Launch) -> list[k8s.core.v1.ContainerPortArgs]:
+    """The serving port, and that of the metrics where it is another."""
+    found = [core.ContainerPortArgs(name="http", container_port=launch.port)]
+    if launch.metrics_port and launch.metrics_port != launch.port:
+        found.append(core.ContainerPortArgs(name="metrics", container_port=launch.metrics_port))
+    return found
 
 
 def leaving(seconds: int) -> k8s.core.v1.LifecycleArgs:
@@ -145,9 +158,21 @@ def beside(labels: Mapping[str, str]) -> k8s.core.v1.PodAffinityArgs:
     return core.PodAffinityArgs(required_during_scheduling_ignored_during_execution=[term])
 
 
-def spread(spec: ServiceSpec, selector: Mapping[str, str]) -> list[k8s.core.v1.TopologySpreadConstraintArgs]:
-    """Replicas over zones and nodes; none for a single one."""
-    if spec.replicas < 2 or spec.spread is Spread.NONE:
+def near(labels: Mapping[str, str], same: str) -> k8s.core.v1.PodAffinityArgs:
+    """In the zone of pods with these labels and with the same value of one more; the first such pod matches itself."""
+    term = core.PodAffinityTermArgs(
+        topology_key=ZONE,
+        label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=dict(labels)),
+        match_label_keys=[same],
+    )
+    return core.PodAffinityArgs(required_during_scheduling_ignored_during_execution=[term])
+
+
+def spread(
+    spec: ServiceSpec, selector: Mapping[str, str], *, by: str = "pod-template-hash"
+) -> list[k8s.core.v1.TopologySpreadConstraintArgs]:
+    """Replicas over zones and nodes, those of one template (label ``by``) apart; none for a single one."""
+    if spec.most_replicas < 2 or spec.spread is Spread.NONE:
         return []
     required = {ZONE: spec.spread is Spread.ZONES, HOST: spec.spread is Spread.NODES}
     return [
@@ -156,7 +181,7 @@ def spread(spec: ServiceSpec, selector: Mapping[str, str]) -> list[k8s.core.v1.T
             max_skew=1,
             when_unsatisfiable="DoNotSchedule" if must else "ScheduleAnyway",
             label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=dict(selector)),
-            match_label_keys=["pod-template-hash"],
+            match_label_keys=[by],
         )
         for key, must in required.items()
     ]

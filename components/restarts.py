@@ -12,7 +12,9 @@ from modelberth.upgrade import pod_changes
 
 
 def told(name: str, service: str, rollout: Rollout) -> pulumi.ResourceHookBinding:
-    """The hook for a workload whose pod template is ``spec.template``: nothing is said where that stays as it is."""
+    """The hook for a workload with one pod template, or with that of a group's leader: nothing is said where it stays
+    as it is.
+    """
 
     def before_update(args: pulumi.ResourceHookArgs) -> None:
         changes = list(pod_changes(_template(args.old_inputs), _template(args.new_inputs)))
@@ -27,4 +29,4 @@ def told(name: str, service: str, rollout: Rollout) -> pulumi.ResourceHookBindin
 
 def _template(inputs: Mapping[str, Any] | None) -> Mapping[str, Any]:
     spec = (inputs or {}).get("spec") or {}
-    return spec.get("template") or {}
+    return spec.get("template") or (spec.get("leaderWorkerTemplate") or {}).get("leaderTemplate") or {}

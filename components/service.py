@@ -8,8 +8,9 @@ from modelberth import parse
 from modelberth.conflicts import conflicts
 from modelberth.decision import digest
 from modelberth.findings import refuse
+from modelberth.parts import Monitoring
 from modelberth.plan import Plan, plan
-from modelberth.spec import NodeLabels, StackSpec
+from modelberth.spec import Defaults, NodeLabels, StackSpec
 from modelberth.spec import Target as TargetSpec
 
 from .args import ServiceArgs
@@ -18,7 +19,7 @@ from .naming import token
 from .node_pool import GpuNodePool, placed
 from .options import child, refused, register
 from .targets import ExistingCluster, Target
-from .targets.existing import ExistingClusterArgs
+from .targets.existing import ExistingClusterArgs, monitoring_of
 from .weights import WeightStore
 
 
@@ -34,6 +35,8 @@ class LLMService(pulumi.ComponentResource):
 
     endpoint: pulumi.Output[str]
     """Base URL of the OpenAI-compatible API, inside the cluster."""
+    url: pulumi.Output[str | None]
+    """The same from outside, through the door; null without one."""
     plan: pulumi.Output[dict[str, Any]]
     """What was decided, with every figure."""
     usd_per_hour: pulumi.Output[float | None]
@@ -56,7 +59,12 @@ class LLMService(pulumi.ComponentResource):
         reach = cast(ExistingClusterArgs, wanted.pop("target", {}))
         chosen = planned or refused(
             lambda: _plan(
-                name, wanted, pool, weights, target.node_labels if target else reach.get("node_labels", "generic")
+                name,
+                wanted,
+                pool,
+                weights,
+                target.node_labels if target else reach.get("node_labels", "generic"),
+                target.monitoring if target else monitoring_of(reach),
             )
         )
         super().__init__(token("LLMService"), name, {}, opts)
@@ -68,6 +76,7 @@ class LLMService(pulumi.ComponentResource):
             raise pulumi.RunError(f"{name}: planned with weights of kind {storage.kind}, given {store.kind}")
         engine = EngineDeployment(name, chosen, opts=child(self), target=where, placed=reached, weights=store)
         self.endpoint = engine.endpoint
+        self.url = engine.url
         self.plan = pulumi.Output.from_input(_figures(chosen))
         self.usd_per_hour = pulumi.Output.from_input(chosen.usd_per_hour)
         self.gpu_nodes = pulumi.Output.from_input(chosen.nodes)
@@ -75,13 +84,19 @@ class LLMService(pulumi.ComponentResource):
 
 
 def _plan(
-    name: str, args: dict[str, Any], pool: GpuNodePool | None, weights: WeightStore | None, node_labels: str
+    name: str,
+    args: dict[str, Any],
+    pool: GpuNodePool | None,
+    weights: WeightStore | None,
+    node_labels: str,
+    monitoring: Monitoring,
 ) -> Plan:
     """The plan of one service on its own: the pool and the weights given, otherwise the whole catalog and a volume."""
     given = {"pool": "given" if pool else None, "weights": "given" if weights else None}
     spec = parse.service(args | {key: value for key, value in given.items() if value}, name)
     stack = StackSpec(
         target=TargetSpec(kind="existing", node_labels=NodeLabels(node_labels)),
+        defaults=Defaults(monitoring=monitoring),
         pools={"given": pool.spec} if pool else {},
         weights={"given": weights.spec} if weights else {},
         services={name: spec},

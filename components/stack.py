@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
 import pulumi
 from pulumi.runtime import get_config_env
 
-from modelberth.findings import Finding, Refused
+from modelberth import cluster
+from modelberth.findings import Finding, Refused, refuse
 from modelberth.lock import Settled, advice
+from modelberth.preflight import judge, questions
 from modelberth.spec import StackSpec
 
+from . import monitoring
 from .naming import PACKAGE
 from .node_pool import GpuNodePool, GpuNodePoolArgs
 from .service import LLMService, LLMServiceArgs
@@ -49,6 +53,8 @@ def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMServi
         for name, pool in sorted(stack.pools.items())
     }
     stores = {name: _store(name, stack, target) for name in sorted(stack.weights)}
+    if target.monitoring.operator:
+        monitoring.dashboards(settled.plans, target)
     services: dict[str, LLMService] = {}
     waves: dict[int, list[LLMService]] = {}
     for plan in sorted(settled.plans, key=lambda plan: (plan.spec.wave, plan.service)):
@@ -74,6 +80,18 @@ def reachable(stack: StackSpec, root: Path) -> None:
         raise Refused([Finding("kubeconfig", "target.kubeconfig", message, "the path of a kubeconfig file")])
 
 
+def preflight(stack: StackSpec, settled: Settled, root: Path) -> tuple[Finding, ...]:
+    """What an existing cluster lacks, as warnings; raises :class:`Refused` with everything when any of it stops."""
+    target = stack.target
+    if target.kind != "existing" or not target.preflight:
+        return ()
+    kubeconfig = _kubeconfig(target.kubeconfig, root) if target.kubeconfig else None
+    seen = cluster.look(questions(stack, settled.plans), kubeconfig, target.context)
+    found = judge(stack, settled.plans, seen)
+    refuse(found)
+    return tuple(found)
+
+
 def _kubeconfig(named: str, root: Path) -> Path:
     return root / Path(named).expanduser()
 
@@ -86,6 +104,7 @@ def _target(stack: StackSpec, root: Path) -> Target:
         "node_labels": wanted.node_labels.value,
         "labels": labels,
         "pod_annotations": dict(wanted.pod_annotations),
+        "monitoring": defaults.monitoring.model_dump(exclude_none=True),
     }
     if wanted.kubeconfig:
         args["kubeconfig"] = str(_kubeconfig(wanted.kubeconfig, root))
@@ -108,8 +127,8 @@ def _store(name: str, stack: StackSpec, target: Target) -> WeightStore:
     return WeightStore(f"weights-{name}", cast(WeightStoreArgs, args), target=target)
 
 
-def log(settled: Settled) -> None:
-    """Warnings and notes of the plan, where the engine prints them."""
-    for finding in advice(settled):
+def log(settled: Settled, more: Iterable[Finding] = ()) -> None:
+    """Warnings and notes of the plan and ``more``, where the engine prints them."""
+    for finding in (*more, *advice(settled)):
         text = f"{finding.path}: {finding.message}" + (f" ({finding.remedy})" if finding.remedy else "")
         (pulumi.log.warn if finding.level == "warning" else pulumi.log.info)(text)

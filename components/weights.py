@@ -10,7 +10,6 @@ import pulumi_kubernetes as k8s
 
 from modelberth import parse
 from modelberth.engines import Fetch
-from modelberth.engines.base import weights_folder
 from modelberth.findings import Finding, Refused
 from modelberth.host import FETCH_HOST
 from modelberth.plan import Plan
@@ -65,7 +64,7 @@ class WeightStore(pulumi.ComponentResource):
         super().__init__(token("WeightStore"), name, {}, opts)
         self.kind = self.spec.kind.value
         self._name, self._target = name, target
-        self._filled: dict[str, k8s.batch.v1.Job] = {}
+        self._filled: dict[tuple[str, ...], k8s.batch.v1.Job] = {}
         self._guards: dict[str, pulumi.Resource] = {}
         self.claim = pulumi.Output.from_input(args.get("claim", ""))
         if self.kind == "claim":
@@ -97,10 +96,10 @@ class WeightStore(pulumi.ComponentResource):
         made: list[pulumi.Resource] = []
         for beside in dict.fromkeys(step.beside for step in plan.launch.fetch):
             steps = [step for step in plan.launch.fetch if step.beside == beside]
-            folder = steps[-1].folder if beside else weights_folder(plan.decision)
-            if folder not in self._filled:
-                self._filled[folder] = self._job(plan, placed, beside, steps)
-            made.append(self._filled[folder])
+            folders = tuple(step.folder for step in steps)
+            if folders not in self._filled:
+                self._filled[folders] = self._job(plan, placed, beside, steps)
+            made.append(self._filled[folders])
         return made
 
     def _guard(self, plan: Plan, selector: Mapping[str, str], labels: Mapping[str, str]) -> pulumi.Resource:

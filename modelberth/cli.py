@@ -11,11 +11,13 @@ import typer
 
 from modelberth import report, stackfiles
 from modelberth.cli_catalog import catalog_commands, models_command
+from modelberth.cli_check import check_command
 from modelberth.cli_explain import explain_command
 from modelberth.cli_fit import fit_command
 from modelberth.errors import ModelberthError
 from modelberth.estimate import answers
-from modelberth.lock import changes, settle
+from modelberth.findings import Refused
+from modelberth.lock import Settled, changes, settle
 from modelberth.upgrade import consequences
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -42,14 +44,18 @@ def plan(
 ) -> None:
     """Plan every service: what is needed, what is chosen, what it costs, and why."""
     stack = stackfiles.read(stackfiles.find(file, Path.cwd()))
-    settled = settle(stack.spec, stack.locked, stack_name=stack.name, update=update, only=only or ())
+    try:
+        settled = settle(stack.spec, stack.locked, stack_name=stack.name, update=update, only=only or ())
+    except Refused as refused:
+        if as_json or update:
+            raise
+        typer.echo(f"error: {refused}", err=True)
+        _say_what_an_update_changes(stack, refused)
+        raise typer.Exit(1) from None
     if update:
         if stack.lock_path is None:
             raise ModelberthError("a bare spec has no plan lock; --update needs a stack file")
-        for change in changes(stack.locked, settled.lock):
-            typer.echo(("replaces machines: " if change.replaces_machines else "") + str(change))
-        for line in consequences(stack.spec, stack.locked, settled.plans):
-            typer.echo(f"  {line}")
+        _say_changes(stack, settled)
         stackfiles.write_lock(stack.lock_path, settled.lock)
         typer.echo(f"written: {stack.lock_path}")
         return
@@ -57,6 +63,26 @@ def plan(
         typer.echo(json.dumps(report.as_json(settled), indent=1))
     else:
         typer.echo(report.as_markdown(settled) if markdown else report.as_text(settled))
+
+
+def _say_changes(stack: stackfiles.StackFile, settled: Settled, *, err: bool = False) -> None:
+    for change in changes(stack.locked, settled.lock):
+        typer.echo(("replaces machines: " if change.replaces_machines else "") + str(change), err=err)
+    for line in consequences(stack.spec, stack.locked, settled.plans):
+        typer.echo(f"  {line}", err=err)
+
+
+def _say_what_an_update_changes(stack: stackfiles.StackFile, refused: Refused) -> None:
+    """For a lock that the spec has outgrown: what follows from the update that is asked for, before it is made."""
+    only = [finding.path.removeprefix("services.") for finding in refused.findings if finding.code == "outgrown"]
+    if not only:
+        return
+    try:
+        settled = settle(stack.spec, stack.locked, stack_name=stack.name, update=True, only=only)
+    except Refused:
+        return
+    typer.echo(f"modelberth plan --update {stack.name} would change, and has not:", err=True)
+    _say_changes(stack, settled, err=True)
 
 
 app.command("fit")(fit_command)
@@ -72,6 +98,7 @@ def estimate(
 
 
 app.command("explain")(explain_command)
+app.command("check")(check_command)
 
 
 app.command("models")(models_command)

@@ -165,7 +165,8 @@ def _merits(candidate: Candidate) -> str:
         merits.append(f"{candidate.usd_per_million_tokens:.2f} USD per million tokens")
     if candidate.speed and candidate.speed.tpot_ms:
         merits.append(report.speed_words(candidate.speed))
-    merits.append(exchange_cost(candidate, candidate.sizing.context))
+    sizing, machine = candidate.sizing, candidate.site.machine
+    merits.append(exchange_cost(machine, sizing.model, sizing.tensor_parallel, sizing.context))
     return "; ".join(filter(None, merits))
 
 

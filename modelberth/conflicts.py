@@ -12,6 +12,7 @@ from modelberth.spec import StackSpec, WeightsKind, WeightsSpec
 def conflicts(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Finding]:
     """Errors that no service has by itself."""
     yield from _pools(stack, plans)
+    yield from _same_door(plans)
     for name, store in sorted(stack.weights.items()):
         users = [each for each in plans if each.decision.storage.store == name]
         yield from _attached_twice(name, store, users)
@@ -26,7 +27,20 @@ def _pools(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Finding]:
         if needed > pool.max_nodes and users:
             listed = ", ".join(f"{each.service} {each.nodes}" for each in users)
             message = f"services need {needed} nodes ({listed}), the pool may have {pool.max_nodes}"
-            yield Finding("pool-limit", f"pools.{name}.max_nodes", message, f"max_nodes: {needed}, or fewer replicas")
+            fewer = "a smaller max of autoscaling" if any(each.scaling for each in users) else "fewer replicas"
+            yield Finding("pool-limit", f"pools.{name}.max_nodes", message, f"max_nodes: {needed}, or {fewer}")
+
+
+def _same_door(plans: Sequence[Plan]) -> Iterator[Finding]:
+    """Two routes for one address: a controller takes the older one, and says so nowhere that a plan could see."""
+    users: dict[str, list[str]] = {}
+    for each in plans:
+        if each.door:
+            users.setdefault(each.door.url, []).append(each.service)
+    for url, services in users.items():
+        for service in services[1:]:
+            message = f"{url} is answered by {services[0]} already"
+            yield Finding("door", f"services.{service}.expose.host", message, "a host of its own")
 
 
 def _attached_twice(name: str, store: WeightsSpec, users: Sequence[Plan]) -> Iterator[Finding]:

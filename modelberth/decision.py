@@ -97,7 +97,9 @@ class Decision(_Frozen):
     pool: str | None = None
     """Pool of modelberth:pools; None: no pool was named."""
     tensor_parallel: int
+    """GPUs of one node that share the model; 1 on CPUs."""
     pipeline_parallel: int
+    """Nodes that share one copy of the model, each with a pod of its own."""
     context: int
     """Tokens that one request may hold."""
     concurrency: int
@@ -121,9 +123,14 @@ class Decision(_Frozen):
         return self.accelerator != "cpu"
 
     @property
+    def gpus_per_pod(self) -> int:
+        """GPUs that one pod requests; 0 on CPU nodes."""
+        return self.tensor_parallel if self.on_gpu else 0
+
+    @property
     def gpus_per_replica(self) -> int:
-        """GPUs that one replica requests; 0 on CPU nodes."""
-        return self.tensor_parallel * self.pipeline_parallel if self.on_gpu else 0
+        """GPUs that all pods of one replica request; 0 on CPU nodes."""
+        return self.gpus_per_pod * self.pipeline_parallel
 
     @property
     def beside(self) -> tuple[Source, ...]:

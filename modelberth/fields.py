@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from typing import Annotated, Any
@@ -89,11 +90,50 @@ def http_url(value: str) -> str:
     raise ValueError("must be a URL, such as https://hub.example.com")
 
 
+def truth(value: Any) -> Any:
+    """A boolean: neither 1 nor "yes"."""
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
 def own_namespace(value: str) -> str:
     """A namespace that services may have to themselves: it is created, and deleted with the stack."""
     if value == "default" or value.startswith("kube-"):
         raise ValueError("must be a namespace of the services' own: it is created, and deleted with the stack")
     return value
+
+
+def dns_name(value: str) -> str:
+    """A host as clients write it: a DNS name of at least two labels."""
+    labels = value.split(".")
+    if len(value) <= 253 and len(labels) > 1 and all(len(one) <= 63 and DNS_LABEL.fullmatch(one) for one in labels):
+        if labels[-1].isdigit():
+            raise ValueError("must be a DNS name, not an address: certificates are made out to names")
+        return value
+    raise ValueError("must be a DNS name such as llm.example.com: no scheme, port, path, '*' or upper case")
+
+
+def cidr(value: str) -> str:
+    """A range of addresses that is not everybody."""
+    try:
+        loose = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError("must be a CIDR range such as 203.0.113.0/24") from None
+    if loose.prefixlen == 0:
+        raise ValueError("is everybody; name the ranges of those who may connect")
+    exact = loose.network_address == ipaddress.ip_interface(value).ip
+    if not exact:
+        alone = f"{ipaddress.ip_interface(value).ip}/{loose.max_prefixlen}"
+        raise ValueError(f"has bits set beyond its prefix: {loose} is the range, {alone} the one address")
+    return str(loose)
+
+
+def header_name(value: str) -> str:
+    """Name of an HTTP header, in lower case."""
+    if re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,62}[a-z0-9])?", value):
+        return value
+    raise ValueError("must be the name of a header: lower-case letters, digits and '-'")
 
 
 def printable(value: str) -> str:
@@ -127,7 +167,9 @@ def digest(value: str) -> str:
 
 
 Whole = Annotated[int, Field(ge=1, le=10**12), BeforeValidator(plain_whole)]
+Count = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(plain_whole)]
 Number = Annotated[float, Field(gt=0, le=10**12), BeforeValidator(plain_number)]
+Flag = Annotated[bool, BeforeValidator(truth)]
 Share = Annotated[
     float,
     Field(gt=0, le=0.97, description="A share between 0 and 0.97, not a percentage."),
@@ -141,6 +183,9 @@ Name = Annotated[
 ObjectName = Annotated[str, AfterValidator(object_name)]
 SecretKey = Annotated[str, AfterValidator(secret_key)]
 Registry = Annotated[str, AfterValidator(registry_prefix)]
+Host = Annotated[str, AfterValidator(dns_name)]
+Cidr = Annotated[str, AfterValidator(cidr)]
+Header = Annotated[str, AfterValidator(header_name)]
 HttpUrl = Annotated[str, AfterValidator(http_url)]
 LabelValue = Annotated[str, AfterValidator(label_value)]
 LabelKey = Annotated[str, AfterValidator(label_key)]

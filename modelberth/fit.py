@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from typing import Protocol
 
 from modelberth.engines import ENGINES, Sizing
-from modelberth.engines.base import compatibility_objections, context_objections, parallel_objections, setup_of
 from modelberth.findings import Finding, errors
-from modelberth.memory import MEMORY_MODELS, Memory, Unsized, memory_of
+from modelberth.memory import Memory, Unsized
 from modelberth.units import gib, tokens
 
 TOO_CLOSE = "too close to call"
@@ -55,45 +53,14 @@ class Sizer(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Modelled:
-    """An engine whose memory is modelled and that nothing starts yet."""
-
-    name: str
-
-    @property
-    def reads_gguf(self) -> bool:
-        """Ollama reads what llama.cpp reads."""
-        return self.name == "ollama"
-
-    @property
-    def reserves_context(self) -> bool:
-        """Ollama starts llama.cpp with slots."""
-        return self.reads_gguf
-
-    def objections(self, sizing: Sizing) -> list[Finding]:
-        """By hardware, format, ranks and context."""
-        found = compatibility_objections(self.name, sizing)
-        return [*found, *parallel_objections(self.name, sizing), *context_objections(sizing)]
-
-    def memory(self, sizing: Sizing) -> Memory:
-        """The engine's own sum."""
-        return memory_of(self.name, setup_of(sizing))
-
-
-@cache
 def sizer(engine: str) -> Sizer:
-    """The engine of this id: one that can be started, or one whose memory is modelled. Raises KeyError."""
-    if engine in ENGINES:
-        return ENGINES[engine]
-    if engine in MEMORY_MODELS:
-        return Modelled(engine)
-    raise KeyError(engine)
+    """The engine of this id. Raises KeyError."""
+    return ENGINES[engine]
 
 
 def sized_engines() -> tuple[str, ...]:
     """Ids of the engines that :func:`sizer` knows."""
-    return tuple(sorted({*ENGINES, *MEMORY_MODELS}))
+    return tuple(sorted(ENGINES))
 
 
 @dataclass(frozen=True)

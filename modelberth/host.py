@@ -91,19 +91,26 @@ def cpu_host(machine: Machine, needed_bytes: int, download_bytes: int) -> Host:
     )
 
 
-def load_seconds(weights_bytes: int, *, on_gpu: bool, from_volume: bool) -> int:
+def _image_pull_s(image_gib: float | None) -> float:
+    """The assumption is one of an image of ``image_pull_gib``; None: about as large."""
+    known = _assumptions()
+    share = 1 if image_gib is None else max(1, image_gib / known["image_pull_gib"])
+    return known["image_pull_s"] * share
+
+
+def load_seconds(weights_bytes: int, *, on_gpu: bool, from_volume: bool, image_gib: float | None = None) -> int:
     """Estimated seconds from the start of a pod on a fresh node to ready: image, weights, engine start."""
     known = _assumptions()
     rate = known["volume_mib_per_s"] if from_volume else known["download_mib_per_s"]
     reading = weights_bytes / MIB / rate
     start = known["gpu_engine_start_s"] if on_gpu else known["cpu_engine_start_s"]
-    return ceil_to(known["image_pull_s"] + reading + start, 5)
+    return ceil_to(_image_pull_s(image_gib) + reading + start, 5)
 
 
-def fetch_seconds(weights_bytes: int) -> int:
+def fetch_seconds(weights_bytes: int, image_gib: float | None = None) -> int:
     """Estimated seconds of the download Job."""
     known = _assumptions()
-    return ceil_to(known["image_pull_s"] + weights_bytes / MIB / known["download_mib_per_s"], 5)
+    return ceil_to(_image_pull_s(image_gib) + weights_bytes / MIB / known["download_mib_per_s"], 5)
 
 
 def startup_budget_seconds(load_s: int) -> int:

@@ -19,6 +19,7 @@ from modelberth.decision import Decision
 from modelberth.documents import mapping
 from modelberth.engines import ENGINES
 from modelberth.errors import ModelberthError, UnknownName
+from modelberth.fabric import fabric_of
 from modelberth.features import beyond
 from modelberth.findings import Finding, Level, Refused, errors
 from modelberth.fit import Verdict
@@ -158,6 +159,7 @@ def _outgrown(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterat
         "quantization": (spec.quantization, Quantization.AUTO, decision.quantization),
         "engine_version": (_stated_version(spec, stack, decision), None, decision.engine_version),
         "tensor_parallel": (spec.tensor_parallel, None, decision.tensor_parallel),
+        "pipeline_parallel": (spec.pipeline_parallel, None, decision.pipeline_parallel),
         "gpu_memory_utilization": (spec.gpu_memory_utilization, None, decision.gpu_memory_utilization),
         "pool": (spec.pool, None, decision.pool),
     }
@@ -179,8 +181,10 @@ def _impossible(decision: Decision) -> Iterator[str]:
     if decision.engine_version not in versions:
         yield f"{decision.engine} {decision.engine_version} is locked, known are {', '.join(versions)}"
     machine = catalog().machine(decision.machine_type)
-    if decision.gpus_per_replica > machine.gpu_count:
-        yield f"{decision.gpus_per_replica} GPUs are locked, a {machine.id} has {machine.gpu_count}"
+    if decision.gpus_per_pod > machine.gpu_count:
+        yield f"{decision.gpus_per_pod} GPUs are locked, a {machine.id} has {machine.gpu_count}"
+    if decision.pipeline_parallel > 1 and fabric_of(machine) is None:
+        yield f"{decision.pipeline_parallel} nodes for a replica are locked, no fast fabric joins those of {machine.id}"
     profile = node_profile(machine.id)
     if decision.host.memory_mib * MIB > profile.allocatable_memory_bytes:
         yield f"{decision.host.memory_mib} MiB of memory are locked, more than a {machine.id} gives to pods"

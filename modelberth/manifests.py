@@ -42,7 +42,7 @@ _NEEDS_SELECTOR = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaS
 _OTHER_ACCELERATORS = re.compile(
     r"nvidia\.com/mig-.+|(amd|gpu\.intel)\.com/.+|google\.com/tpu|aws\.amazon\.com/neuron.*"
 )
-_SERVING_FLAGS = ("--model", "--hf-repo", "--served-model-name", "--max-model-len", "--ctx-size")
+_SERVING_FLAG = re.compile(r"--(model(-path|-id)?|hf-repo|served-model-name|max-model-len|ctx-size)(=.*)?", re.DOTALL)
 _HELPERS = ("ray", "sleep")
 """Programs of an engine's image that serve nothing themselves."""
 _LARGEST = 2**63
@@ -111,7 +111,7 @@ def workloads(manifest: Any) -> tuple[Workload, ...]:
         if template.value is not None:
             led = any(workload.observed for workload in found)
             serving = _of_pod(root, kind, template["spec"])
-            found.extend(workload for workload in serving if workload.observed or not led)
+            found.extend(each for each in serving if not led or (each.observed and not each.observed.helper))
     return tuple(found)
 
 
@@ -278,7 +278,7 @@ def _doubt(kind: str, container: _Node, gpus: int | None, engine: str | None) ->
     if kind == "Job" or not open_ended:
         return None
     wants_gpu = gpus is None or gpus > 0
-    serves = any(isinstance(word, str) and word.partition("=")[0] in _SERVING_FLAGS for word in words)
+    serves = any(isinstance(word, str) and _SERVING_FLAG.fullmatch(word) for word in words)
     return open_ended[0] if wants_gpu or serves else None
 
 

@@ -73,9 +73,72 @@ class SpeculativeMethod(StrEnum):
         return self in (self.DRAFT_MODEL, self.EAGLE, self.EAGLE3)
 
 
+class Packaging(StrEnum):
+    """What an engine is started inside of."""
+
+    SERVE = "serve"
+    TRITON = "triton"
+
+
 class Objective(StrEnum):
     """What the best of several machines is best at."""
 
     COST_PER_HOUR = "cost_per_hour"
     COST_PER_TOKEN = "cost_per_token"  # noqa: S105
     LATENCY = "latency"
+
+
+class Signal(StrEnum):
+    """What replicas follow. ``custom`` is a query or metric of the user's own."""
+
+    QUEUE = "queue"
+    RUNNING = "running"
+    KV_CACHE = "kv_cache"
+    CUSTOM = "custom"
+
+
+class Scaler(StrEnum):
+    """Who changes the number of replicas; both are installed by whoever runs the cluster."""
+
+    KEDA = "keda"
+    HPA = "hpa"
+
+
+class Measure(StrEnum):
+    """What an engine tells about itself; which metric that is depends on engine and version."""
+
+    QUEUE = "queue"
+    RUNNING = "running"
+    KV_CACHE = "kv_cache"
+    PREEMPTIONS = "preemptions"
+    REQUESTS = "requests"
+    ERRORS = "errors"
+    PROMPT_TOKENS = "prompt_tokens"
+    GENERATION_TOKENS = "generation_tokens"
+    TTFT = "ttft"
+    ITL = "itl"
+    E2E = "e2e"
+
+
+class DoorKind(StrEnum):
+    """What a service is reached through from outside its cluster."""
+
+    GATEWAY = "gateway"
+    INGRESS = "ingress"
+
+
+class Controller(StrEnum):
+    """Who carries a door out: it decides which annotations and policies hold source ranges, timeouts and affinity."""
+
+    ENVOY_GATEWAY = "envoy-gateway"
+    GKE_GATEWAY = "gke-gateway"
+    INGRESS_NGINX = "ingress-nginx"
+    OTHER = "other"
+
+
+class Affinity(StrEnum):
+    """Which replica a request goes to: any, the one of its session, or the one that holds most of its prompt."""
+
+    NONE = "none"
+    SESSION = "session"
+    PREFIX = "prefix"

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from modelberth.parts import ModelRef, Part, Traffic
-from modelberth.spec import EngineName, PoolSpec, ServiceSpec
+from modelberth.spec import PoolSpec, ServiceSpec
 
 NOT_YET: dict[type[Part], frozenset[str]] = {
     ServiceSpec: frozenset(
         {
-            "autoscaling",
             "capacity",
             "slo",
-            "expose",
-            "pipeline_parallel",
         }
     ),
     ModelRef: frozenset({"architecture"}),
@@ -20,9 +17,6 @@ NOT_YET: dict[type[Part], frozenset[str]] = {
     Traffic: frozenset({"requests_per_second", "tokens_per_month"}),
 }
 """Fields of the frozen schema that nothing implements yet; setting one is an error."""
-
-ENGINES_NOT_YET = frozenset({EngineName.SGLANG, EngineName.TGI, EngineName.OLLAMA, EngineName.TENSORRT_LLM})
-"""Engines of the frozen schema without a codec yet."""
 
 TARGETS_NOT_YET = frozenset({"gke", "eks"})
 """Targets of the frozen schema without an implementation yet."""

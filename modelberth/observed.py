@@ -45,7 +45,9 @@ class Observed:
 
     None means "not said": the engine's default holds. ``undecided`` names every fact that is said but cannot be known:
     (fact, why). ``version_assumed`` is True when the image does not tell the engine's version. ``anonymous_path`` is
-    True when weights come from a path that names no repository: then nothing here says what they are.
+    True when weights come from a path that names no repository: then nothing here says what they are. ``nodes`` are
+    those that share the model, where the arguments say a number. A ``helper`` computes for another container, which
+    takes the requests.
     """
 
     engine: str
@@ -58,10 +60,13 @@ class Observed:
     slots: int | None = None
     tensor_parallel: int = 1
     pipeline_parallel: int = 1
+    nodes: int | None = None
+    helper: bool = False
     gpu_memory_utilization: float | None = None
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     kv_cache_dtype: str | None = None
+    graph_batch: int | None = None
     enforce_eager: bool = False
     gpu_layers: str | None = None
     anonymous_path: bool = False

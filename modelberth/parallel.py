@@ -41,6 +41,7 @@ files, which vLLM refuses (compressed_tensors_moe_wna16.py of 0.33.0)."""
 FINEST_GROUP = 32
 """Weights down to which they are halved (the same files)."""
 
+NO_STAGES = "it has no pipeline stages"
 _EXCHANGES_PER_LAYER = 2
 _BYTES_PER_ELEMENT = 2
 
@@ -62,6 +63,8 @@ class _Rules:
     replicates_kv_heads: bool = True
     splits_vocabulary: bool = False
     stages: bool = True
+    no_nodes: str = ""
+    """Why stages of several nodes are not started here; empty where they are."""
     data: bool = True
     experts: bool = True
     uneven_experts: bool = False
@@ -76,7 +79,8 @@ _RULES = {
     ),
     "sglang": _Rules("SGLang 0.5.22, srt/layers and srt/models", groups_of_quantized_mamba=True),
     "tensorrt_llm": _Rules(
-        "TensorRT-LLM@00547a2, tensorrt_llm/_torch/modules/attention.py and models/modeling_utils.py"
+        "TensorRT-LLM@00547a2, tensorrt_llm/_torch/modules/attention.py and models/modeling_utils.py",
+        no_nodes="it starts on several nodes through mpirun only, which is not rendered",
     ),
     "tgi": _Rules(
         "TGI@db931fc, server/text_generation_server/models",
@@ -116,9 +120,10 @@ def refusals(served: Served, ranks: Ranks) -> tuple[Refusal, ...]:
     return tuple(Refusal(field, message, rules.checks) for field, message in found)
 
 
-def has_stages(engine: str) -> bool:
-    """Whether the engine can share a model between nodes, layer by layer."""
-    return _RULES[engine].stages
+def no_nodes(engine: str) -> str:
+    """Why the engine is not started on several nodes that share a model, layer by layer; empty where it is."""
+    rules = _RULES[engine]
+    return rules.no_nodes if rules.stages else NO_STAGES
 
 
 def tensor_sizes(served: Served, most: int = 16) -> tuple[int, ...]:
@@ -148,7 +153,7 @@ def exchanged_bytes(shape: Shape, tensor_parallel: int, tokens: int) -> int:
 
 def _stages(rules: _Rules, model: Model, ranks: Ranks) -> Iterator[tuple[str, str]]:
     if ranks.pipeline > 1 and not rules.stages:
-        yield "pipeline_parallel", "it has no pipeline stages"
+        yield "pipeline_parallel", NO_STAGES
     elif model.num_layers and ranks.pipeline > model.num_layers:
         yield "pipeline_parallel", f"{ranks.pipeline} stages are more than the {model.num_layers} layers of {model.id}"
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 from pydantic import BaseModel, ValidationError
 
 from modelberth.findings import Finding, Refused
-from modelberth.not_yet import ENGINES_NOT_YET, NOT_YET, TARGETS_NOT_YET
+from modelberth.not_yet import NOT_YET, TARGETS_NOT_YET
 from modelberth.parts import Part, SecretRef
-from modelberth.spec import EngineName, ServiceSpec, StackSpec
+from modelberth.spec import ServiceSpec, StackSpec
 
 PREFIX = "modelberth:"
 LONGEST_CHOICE = 24
@@ -231,24 +231,16 @@ def _not_yet(value: object, where: str) -> Iterator[Finding]:
             path, inner = _path(where, (name,)), getattr(value, name)
             if name in waiting and inner not in (None, ()):
                 yield Finding("not-yet", path, "is not supported yet", "leave it out")
-            elif isinstance(inner, EngineName):
-                yield from _engine_not_yet(inner, path)
             elif name == "kind" and inner in TARGETS_NOT_YET:
                 yield Finding("not-yet", path, f"target {inner} is not supported yet", "use existing with a kubeconfig")
             else:
                 yield from _not_yet(inner, path)
     elif isinstance(value, Mapping):
         for key, inner in cast("Mapping[object, object]", value).items():
-            path = _path(where, (str(key),))
-            yield from _engine_not_yet(key, path) if isinstance(key, EngineName) else _not_yet(inner, path)
+            yield from _not_yet(inner, _path(where, (str(key),)))
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for index, inner in enumerate(cast("Sequence[object]", value)):
             yield from _not_yet(inner, _path(where, (index,)))
-
-
-def _engine_not_yet(engine: EngineName, path: str) -> Iterator[Finding]:
-    if engine in ENGINES_NOT_YET:
-        yield Finding("not-yet", path, f"engine {engine} is not supported yet", "use vllm, llamacpp or auto")
 
 
 def _path(where: str, loc: tuple[int | str, ...]) -> str:

@@ -1,7 +1,8 @@
 """Which machines could hold a service, which one is best, and why each other one lost.
 
-Tensor parallel ranks stay inside one node, whatever joins its GPUs; pipeline stages take a node each, and only where no
-single node of the machine type holds the model. Several replicas share a node as far as its GPUs go.
+Tensor parallel ranks stay inside one node, whatever joins its GPUs; pipeline stages take a node each, where the spec
+states them or no single node of what is allowed holds the model, on machines that a fast fabric joins. Several replicas
+share a node as far as its GPUs go.
 """
 
 from __future__ import annotations
@@ -9,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from modelberth.catalog import Gpu, Machine, catalog
+from modelberth.catalog import Gpu, Machine, Model, catalog
 from modelberth.catalog.schema import Link
 from modelberth.clouds import node_profile
 from modelberth.engines import Accelerator, Sizing
 from modelberth.errors import ModelberthError
+from modelberth.fabric import no_fabric
 from modelberth.fit import Fit, Sizer, Verdict, fit
 from modelberth.host import ephemeral_mib, gpu_memory_bytes, usable_memory_bytes
 from modelberth.memory import shape_of
 from modelberth.names import Objective
 from modelberth.objective import Goal, speed_of, usd_per_million_tokens
-from modelberth.parallel import STAGES, TENSOR_PARALLEL_SIZES, exchanged_bytes, has_stages
+from modelberth.parallel import STAGES, TENSOR_PARALLEL_SIZES, exchanged_bytes, no_nodes
 from modelberth.speed import Speed
 from modelberth.units import MIB, gib, tokens
 
@@ -46,6 +48,7 @@ class Demand:
     typical_tokens: int | None = None
     replicas: int = 1
     tensor_parallel: int | None = None
+    pipeline_parallel: int | None = None
     download_bytes: int = 0
     goal: Goal = field(default_factory=Goal)
 
@@ -94,8 +97,9 @@ class Loser:
 class Choice:
     """The outcome: the best candidate (None: nothing fits), the ones that also fit, and the losers with reasons.
 
-    ``spanning`` fit only when several nodes share one copy. ``unknown`` is the reason when no machine at all could be
-    judged; ``fits_unranked`` when some hold the model and nothing is known that the objective ranks by.
+    ``spanning`` fit only when several nodes share one copy; where nothing else fits, the cheapest of them is the best.
+    ``unknown`` is the reason when no machine at all could be judged; ``fits_unranked`` when some hold the model and
+    nothing is known that the objective ranks by.
     """
 
     best: Candidate | None
@@ -168,7 +172,7 @@ class _Search:
         self.judged = False
         self.unsized: str | None = None
         self._answers: dict[tuple[str, int, int, int], Fit] = {}
-        self._speeds: dict[tuple[str, int], Speed] = {}
+        self._speeds: dict[tuple[str, int, int], Speed] = {}
 
     def visit(self, site: Site) -> None:
         """Sort one site under fitting, spanning or losers."""
@@ -176,6 +180,9 @@ class _Search:
             accelerator = accelerator_of(site.machine)
         except ModelberthError as reason:
             self.losers.append(Loser(site.machine.id, str(reason)))
+            return
+        if (self.demand.pipeline_parallel or 1) > 1:
+            self._visit_nodes(site, accelerator)
             return
         failed: list[Candidate] = []
         before = len(self.fitting)
@@ -185,17 +192,32 @@ class _Search:
                 continue
             candidate = self._candidate(site, replace(self.wanted, accelerator=accelerator, tensor_parallel=size))
             fewest = _at_least(candidate)
-            holds = candidate.fit.verdict is Verdict.FITS and not _hindrance(candidate, self.demand)
+            holds = candidate.fit.verdict is Verdict.FITS and not self._hindered(candidate)
             (self.fitting if holds else failed).append(candidate)
             if holds and not self.demand.goal.needs_speed:
                 return
         if len(self.fitting) == before:
             self._lose(site, failed)
 
+    def _visit_nodes(self, site: Site, accelerator: Accelerator) -> None:
+        """The same for a stated number of nodes that share a copy: each gives as many GPUs as divide the model."""
+        stages = self.demand.pipeline_parallel or 1
+        failed: list[Candidate] = []
+        for size in reversed(self._sizes(site)):
+            sizing = replace(self.wanted, accelerator=accelerator, tensor_parallel=size, pipeline_parallel=stages)
+            candidate = self._candidate(site, sizing)
+            if candidate.fit.verdict is Verdict.FITS and not self._hindered(candidate):
+                self.fitting.append(candidate)
+                return
+            failed.append(candidate)
+        self._lose(site, failed)
+
     def outcome(self) -> Choice:
         """Everything visited, ranked."""
         goal = self.demand.goal
         ranked: list[Candidate] = []
+        if goal.needs_speed:
+            self.fitting, self.spanning = self.fitting + self.spanning, []
         for candidate in (self._with_speed(each) for each in self.fitting) if goal.needs_speed else self.fitting:
             reason = _unranked(candidate, goal)
             if reason:
@@ -203,11 +225,14 @@ class _Search:
             else:
                 ranked.append(candidate)
         ranked.sort(key=lambda candidate: _rank(candidate, goal.objective))
+        spanning = sorted(self.spanning, key=lambda each: _rank(each, Objective.COST_PER_HOUR))
+        if not self.fitting and spanning:
+            ranked.append(spanning.pop(0))
         return Choice(
             best=ranked[0] if ranked else None,
             others=tuple(ranked[1:]),
             losers=tuple(self.losers),
-            spanning=tuple(sorted(self.spanning, key=lambda each: _rank(each, Objective.COST_PER_HOUR))),
+            spanning=tuple(spanning),
             unknown=None if self.judged else self.unsized,
             fits_unranked=bool(self.fitting) and not ranked,
         )
@@ -243,16 +268,28 @@ class _Search:
         else:
             self.judged = True
         over_nodes = self._over_nodes(site, tried[-1]) if shown.fit.verdict is Verdict.DOES_NOT_FIT else None
-        if over_nodes:
+        if over_nodes and (hindrance := self._hindered(over_nodes)):
+            why = f"fits only with {over_nodes.stages} nodes per replica, and {hindrance}"
+            self.losers.append(Loser(over_nodes.label, why))
+        elif over_nodes:
             self.spanning.append(over_nodes)
         else:
-            hindrance = _hindrance(shown, self.demand) if shown.fit.verdict is Verdict.FITS else ""
+            hindrance = self._hindered(shown) if shown.fit.verdict is Verdict.FITS else ""
             self.losers.append(Loser(shown.label, hindrance or shown.fit.why))
+
+    def _hindered(self, candidate: Candidate) -> str:
+        """Why a candidate whose memory fits cannot be had all the same; empty when it can."""
+        if candidate.stages > 1:
+            asked = self.demand.typical_tokens or self.wanted.context
+            reason = no_fabric(candidate.site.machine, shape_of(candidate.sizing.model), asked)
+            if reason:
+                return reason
+        return _hindrance(candidate, self.demand)
 
     def _over_nodes(self, site: Site, largest: Candidate) -> Candidate | None:
         """The fewest nodes that hold one copy together, when memory is all that one node lacks."""
         memory = largest.fit.memory
-        if memory is None or not has_stages(self.engine.name):
+        if memory is None or self.demand.pipeline_parallel or no_nodes(self.engine.name):
             return None
         if largest.sizing.tensor_parallel < site.machine.gpu_count:
             return None
@@ -260,14 +297,14 @@ class _Search:
         for stages in (n for n in STAGES if n >= fewest):
             candidate = self._candidate(site, replace(largest.sizing, pipeline_parallel=stages))
             if candidate.fit.verdict is Verdict.FITS:
-                return None if _hindrance(candidate, self.demand) else candidate
+                return candidate
         return None
 
     def _with_speed(self, candidate: Candidate) -> Candidate:
         memory, traffic, sizing = candidate.fit.memory, self.demand.goal.traffic, candidate.sizing
         if memory is None or traffic is None:
             return candidate
-        key = (sizing.accelerator.id, sizing.tensor_parallel)
+        key = (sizing.accelerator.id, sizing.tensor_parallel, sizing.pipeline_parallel)
         if key not in self._speeds:
             self._speeds[key] = speed_of(self.engine.name, sizing, memory, traffic)
         found, usd = self._speeds[key], candidate.usd_per_hour
@@ -275,17 +312,18 @@ class _Search:
         return replace(candidate, speed=found, usd_per_million_tokens=each)
 
 
-def exchange_cost(candidate: Candidate, context: int) -> str:
-    """What tensor parallel ranks without NVLink cost in speed, in words; empty where there is none or one rank."""
-    gpu, ranks = candidate.sizing.accelerator.gpu, candidate.sizing.tensor_parallel
-    if gpu is None or ranks == 1 or candidate.site.machine.gpu_interconnect is not Link.PCIE:
+def exchange_cost(machine: Machine, model: Model, ranks: int, count: int) -> str:
+    """What tensor parallel ranks without NVLink cost in speed while ``count`` tokens pass, in words; empty where there
+    is no such cost or one rank.
+    """
+    if ranks == 1 or machine.gpu is None or machine.gpu_interconnect is not Link.PCIE:
         return ""
+    gpu = catalog().gpu(machine.gpu)
     if gpu.link_gb_per_s is None:
         return "over PCIe, whose rate is not known"
-    shape = shape_of(candidate.sizing.model)
-    seconds = exchanged_bytes(shape, ranks, context) / (gpu.link_gb_per_s * 1e9)
+    seconds = exchanged_bytes(shape_of(model), ranks, count) / (gpu.link_gb_per_s * 1e9)
     rate = f"over PCIe at {gpu.link_gb_per_s:g} GB/s per GPU, 1/{_times_slower(gpu)} of an H100's NVLink"
-    return f"{rate}: exchanges take at least {seconds * 1000:,.0f} ms of a prompt of {tokens(context)} tokens"
+    return f"{rate}: exchanges take at least {seconds * 1000:,.0f} ms of a prompt of {tokens(count)} tokens"
 
 
 def _times_slower(gpu: Gpu) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from modelberth.advice import advice, unsizable
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision, Host, Storage
+from modelberth.doors import Door, door
 from modelberth.engines import ENGINES, Launch, Sizing, Wishes
 from modelberth.engines.beside import extras_of
 from modelberth.errors import UnknownName
@@ -30,6 +31,8 @@ from modelberth.placement import (
 from modelberth.reasons import also_fits, over_nodes, reasons_for
 from modelberth.resolve import Reason, Resolved, resolve
 from modelberth.rollout import Rollout, Share, rollout
+from modelberth.scaling import Scaling, scaling
+from modelberth.scaling import findings as scaling_findings
 from modelberth.spec import ServiceSpec, StackSpec, WeightsKind
 from modelberth.speed import Speed, Traffic
 
@@ -38,7 +41,8 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Plan:
-    """One service, planned. ``usd_per_hour`` is the on-demand list price of all replicas' nodes, None when unknown.
+    """One service, planned. ``nodes`` and ``usd_per_hour`` (on-demand list price, None when unknown) are those of all
+    replicas, of the most there may be where their number follows the load.
 
     ``speed`` is that of one replica under the spec's traffic, None when it states none; ``usd_per_million_tokens``
     counts prompts and answers.
@@ -61,6 +65,10 @@ class Plan:
     locked: bool = False
     speed: Speed | None = None
     usd_per_million_tokens: float | None = None
+    scaling: Scaling | None = None
+    monitored: bool = False
+    """Whether the Prometheus operator is told about it."""
+    door: Door | None = None
 
 
 def plan(name: str, stack: StackSpec) -> Plan:
@@ -82,13 +90,14 @@ def plan(name: str, stack: StackSpec) -> Plan:
     no_gpu = (
         Loser(machine.id, f"has no GPU, {resolved.engine} is planned on GPUs") for machine in resolved.without_gpu
     )
-    losers = (*also, *map(over_nodes, choice.spanning), *choice.losers, *no_gpu)
+    over = (over_nodes(best, other) for other in choice.spanning)
+    losers = (*also, *over, *choice.losers, *no_gpu)
     return assemble(name, stack, decision, resolved, best.fit, reasons, losers)
 
 
 def replay(name: str, stack: StackSpec, decision: Decision) -> Plan:
     """The plan of a decision that was made before: same machine, same arguments, today's arithmetic."""
-    resolved, problems = resolve(name, stack)
+    resolved, problems = resolve(name, stack, decision.engine_version)
     if resolved is None or errors(problems):
         raise Refused(problems)
     answer = fit(ENGINES[decision.engine], sizing_of(decision, resolved.model), stack.services[name].tokens_per_request)
@@ -111,9 +120,9 @@ def assemble(
     spec = stack.services[name]
     machine = catalog().machine(decision.machine_type)
     price = catalog().price(machine.id)
-    nodes = Share(decision, spec.replicas, spec.spread).nodes
+    share = Share(decision, spec.most_replicas, spec.spread, spec.fewest_replicas)
     launch = ENGINES[decision.engine].launch(decision, wishes(name, stack))
-    usd = nodes * price.usd_per_hour if price else None
+    usd = share.nodes * price.usd_per_hour if price else None
     speed = _speed(spec, decision, resolved.model, answer)
     return Plan(
         service=name,
@@ -122,20 +131,27 @@ def assemble(
         model=resolved.model,
         fit=answer,
         launch=launch,
-        nodes=nodes,
+        nodes=share.nodes,
         usd_per_hour=usd,
         price_as_of=price.as_of.isoformat() if price else None,
-        fetch_s=fetch_seconds(sum(source.stored_bytes for source in (decision.source, *decision.beside))),
+        fetch_s=fetch_seconds(
+            sum(source.stored_bytes for source in (decision.source, *decision.beside)),
+            catalog().engine(decision.engine).image_gib,
+        ),
         reasons=reasons,
         losers=losers,
         findings=(
             *advice(name, stack, decision, resolved.model, answer, usd),
             *unsizable(name, spec, decision, launch),
+            *scaling_findings(name, spec, decision),
         ),
-        rollout=rollout(Share(decision, spec.replicas, spec.spread), stack.pools),
+        rollout=rollout(share, stack.pools),
         locked=locked,
         speed=speed,
         usd_per_million_tokens=_per_million(spec, speed, usd),
+        scaling=scaling(spec, stack, decision),
+        monitored=stack.defaults.monitoring.operator,
+        door=door(name, spec, decision.engine, launch),
     )
 
 
@@ -143,8 +159,9 @@ def _demand(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Demand:
     budget = spec.budget.usd_per_hour if spec.budget else None
     return Demand(
         typical_tokens=spec.tokens_per_request,
-        replicas=spec.replicas,
+        replicas=spec.most_replicas,
         tensor_parallel=spec.tensor_parallel,
+        pipeline_parallel=spec.pipeline_parallel,
         download_bytes=_own_download(spec, stack, resolved),
         goal=Goal(spec.objective, _traffic(spec), budget),
     )
@@ -167,12 +184,15 @@ def _per_million(spec: ServiceSpec, speed: Speed | None, usd: float | None) -> f
     traffic = _traffic(spec)
     if speed is None or usd is None or traffic is None:
         return None
-    return usd_per_million_tokens(usd, spec.replicas, speed, traffic)
+    return usd_per_million_tokens(usd, spec.most_replicas, speed, traffic)
 
 
 def together(stack: StackSpec, plans: Sequence[Plan]) -> tuple[Plan, ...]:
     """The same plans, each rolled out beside the others: what one takes of a pool is no spare room of another."""
-    shares = {each.service: Share(each.decision, each.spec.replicas, each.spec.spread) for each in plans}
+    shares = {
+        each.service: Share(each.decision, each.spec.most_replicas, each.spec.spread, each.spec.fewest_replicas)
+        for each in plans
+    }
     return tuple(
         replace(
             each,
@@ -201,6 +221,7 @@ def wishes(name: str, stack: StackSpec) -> Wishes:
         tool_call_parser=spec.tool_call_parser,
         reasoning_parser=spec.reasoning_parser,
         runtime_adapter_loading=spec.runtime_adapter_loading,
+        packaging=spec.packaging,
         extra_args=spec.extra_args,
     )
 
@@ -215,6 +236,7 @@ def sizing_of(decision: Decision, model: Model) -> Sizing:
         context=decision.context,
         concurrency=decision.concurrency,
         tensor_parallel=decision.tensor_parallel,
+        pipeline_parallel=decision.pipeline_parallel,
         kv_cache_dtype=decision.kv_cache_dtype,
         gpu_memory_utilization=decision.gpu_memory_utilization,
         max_num_batched_tokens=decision.max_num_batched_tokens,
@@ -271,7 +293,8 @@ def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Can
     held = memory.held_bytes * gpus if memory else 0
     shared = resolved.beside.extras.kv_offload_bytes
     host: Host = gpu_host(machine, gpus, downloads, held, shared) if gpus else cpu_host(machine, needed, downloads)
-    load_s = load_seconds(stored, on_gpu=bool(gpus), from_volume=store.kind is not WeightsKind.HUB)
+    from_volume, image_gib = store.kind is not WeightsKind.HUB, catalog().engine(resolved.engine).image_gib
+    load_s = load_seconds(stored, on_gpu=bool(gpus), from_volume=from_volume, image_gib=image_gib)
     return Decision(
         model=spec.model.id,
         engine=resolved.engine,
@@ -283,7 +306,7 @@ def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Can
         machine_type=machine.id,
         pool=best.site.pool,
         tensor_parallel=best.sizing.tensor_parallel,
-        pipeline_parallel=1,
+        pipeline_parallel=best.sizing.pipeline_parallel,
         context=spec.context,
         concurrency=spec.concurrency,
         storage=Storage(
@@ -311,12 +334,12 @@ def _nothing_fits(path: str, spec: ServiceSpec, stack: StackSpec, resolved: Reso
         shown = "; ".join(f"{labels}: {why}" for labels, why in list(grouped(ranked_out))[:4])
         out = "objective: cost_per_hour needs no speed" + ("; or raise the budget" if spec.budget else "")
         return Finding("objective", f"{path}.objective", f"nothing can be ranked by {spec.objective}: {shown}", out)
-    if not choice.losers and not choice.spanning:
+    if not choice.losers:
         allowed = ", ".join(spec.accelerators) or "any"
         return Finding(
             "no-machine", path, f"no machine type offers the accelerators allowed ({allowed})", _pools(stack)
         )
-    tried = list(grouped([*map(over_nodes, choice.spanning), *choice.losers]))
+    tried = list(grouped(choice.losers))
     shown = "; ".join(f"{labels}: {why}" for labels, why in tried[:6])
     more = f"; and {len(tried) - 6} more kinds of machine" if len(tried) > 6 else ""
     return Finding(

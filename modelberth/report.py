@@ -12,6 +12,7 @@ from modelberth.lock import Settled, advice
 from modelberth.placement import Loser, grouped
 from modelberth.plan import SCHEMA_VERSION, Plan
 from modelberth.rollout import Rollout
+from modelberth.scaling import Scaling
 from modelberth.speed import Speed
 from modelberth.units import GIB, duration, gib, tokens
 
@@ -43,7 +44,8 @@ def _service_json(plan: Plan) -> dict[str, Any]:
         "decision": plan.decision.model_dump(mode="json"),
         "digest": digest(plan.decision),
         "locked": plan.locked,
-        "replicas": plan.spec.replicas,
+        "replicas": plan.spec.most_replicas,
+        "scaling": plan.scaling and _scaling_json(plan.scaling),
         "nodes": plan.nodes,
         "usd_per_hour": plan.usd_per_hour,
         "usd_per_million_tokens": plan.usd_per_million_tokens,
@@ -53,8 +55,21 @@ def _service_json(plan: Plan) -> dict[str, Any]:
         "image": plan.launch.image,
         "args": list(plan.launch.args),
         "rollout": asdict(plan.rollout),
+        "url": plan.door.url if plan.door else None,
         "reasons": [{"subject": r.subject, "choice": r.choice, "why": r.why} for r in plan.reasons],
         "losers": [{"option": loser.label, "why": loser.why} for loser in plan.losers],
+    }
+
+
+def _scaling_json(scaling: Scaling) -> dict[str, Any]:
+    return {
+        "min": scaling.min,
+        "max": scaling.max,
+        "signal": scaling.signal.value,
+        "metric": scaling.metric.name if scaling.metric else None,
+        "threshold": scaling.threshold,
+        "scaler": scaling.scaler.value,
+        "cooldown_s": scaling.cooldown_s,
     }
 
 
@@ -157,13 +172,18 @@ def decided(plan: Plan) -> list[Row]:
     if decision.on_gpu:
         size = f"{decision.tensor_parallel}"
         rows.append(("tensor parallel size", size, why.get("tensor parallel size", locked)))
+    if decision.pipeline_parallel > 1:
+        stages = str(decision.pipeline_parallel)
+        rows.append(("pipeline parallel size", stages, why.get("pipeline parallel size", locked)))
     rows += [
         ("context", f"{tokens(decision.context)} tokens", f"one request may hold{asked}"),
         ("concurrency", f"{decision.concurrency} requests", plan.fit.why),
         ("storage", _storage(plan), f"filled once in about {duration(plan.fetch_s)}" if plan.launch.fetch else ""),
         ("start-up", duration(decision.load_s), f"once weights are there; given up after {budget}"),
         *_shared(plan, why),
+        *([("autoscaling", f"{plan.scaling.words} ({plan.scaling.scaler})", plan.scaling.why)] if plan.scaling else []),
         ("rollout", _steps(plan.rollout), plan.rollout.why),
+        *([("door", plan.door.summary, plan.door.why)] if plan.door else []),
         *([("speed", "of one replica", speed_words(plan.speed))] if plan.speed else []),
         ("cost", _cost(plan), f"list price of {plan.price_as_of}" if plan.price_as_of else "unknown"),
     ]
@@ -174,7 +194,7 @@ def _shared(plan: Plan, why: dict[str, str]) -> list[Row]:
     """Replicas, where there are several or a node has room for several."""
     if "replicas" not in why:
         return []
-    return [("replicas", str(plan.spec.replicas), why["replicas"])]
+    return [("replicas", str(plan.spec.most_replicas), why["replicas"])]
 
 
 def _steps(rollout: Rollout) -> str:
@@ -197,7 +217,8 @@ def _cost(plan: Plan) -> str:
     if plan.usd_per_hour is None:
         return "unknown"
     each = f", {plan.usd_per_million_tokens:.2f} per million tokens" if plan.usd_per_million_tokens else ""
-    return f"{plan.usd_per_hour:.2f} USD per hour{each}"
+    most = f" with all {plan.scaling.max} replicas" if plan.scaling and plan.scaling.max > 1 else ""
+    return f"{plan.usd_per_hour:.2f} USD per hour{most}{each}"
 
 
 def memory_rows(fit: Fit) -> list[Row]:

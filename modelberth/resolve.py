@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from modelberth import exposure, scaling
 from modelberth.catalog import Checkpoint, Format, Machine, Model, catalog
 from modelberth.decision import Source
 from modelberth.engines import ENGINES, Sizing
 from modelberth.engines.choice import automatic
 from modelberth.errors import UnknownName, suggest
 from modelberth.features import NOTHING_BESIDE, Beside, Served, beside
-from modelberth.findings import Finding, Level
+from modelberth.findings import Finding, Level, errors
 from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, stored_as
-from modelberth.names import Objective, Spread
+from modelberth.names import Objective, Packaging, Spread
+from modelberth.parallel import no_nodes
 from modelberth.placement import accelerator_of, kind_of
 from modelberth.spec import EngineName, NodeLabels, Quantization, ServiceSpec, StackSpec, WeightsKind
 
@@ -45,8 +47,11 @@ class Resolved:
     beside: Beside = NOTHING_BESIDE
 
 
-def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]]:
-    """Look everything up. The first part is None when there are errors; findings may hold warnings too."""
+def resolve(name: str, stack: StackSpec, locked_version: str | None = None) -> tuple[Resolved | None, list[Finding]]:
+    """Look everything up. The first part is None when there are errors; findings may hold warnings too.
+
+    ``locked_version`` is the engine version that was decided before: it holds where the spec states none.
+    """
     spec, path = stack.services[name], f"services.{name}"
     problems = [*_names(spec, stack, path), *_traffic(spec, path)]
     model, checkpoint = _model(spec, path, problems)
@@ -54,7 +59,7 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
     if problems or model is None:
         return None, problems
     engine, engine_reason = _engine(spec, machines, checkpoint)
-    version = _version(spec, stack, engine, path, problems)
+    version = _version(spec, stack, engine, path, problems, locked_version)
     quantization, quantization_reason = _quantization(spec, engine, model, checkpoint)
     source = _source(spec, path, engine, model, checkpoint, quantization, problems)
     without_gpu: tuple[Machine, ...] = ()
@@ -66,7 +71,12 @@ def resolve(name: str, stack: StackSpec) -> tuple[Resolved | None, list[Finding]
         problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", _offers(stack)))
     problems.extend(_storage(spec, stack, engine, path))
     problems.extend(_spread(spec, stack, path))
-    problems.extend(_extra_args(spec, engine, path))
+    problems.extend(_api_key(spec, engine, path))
+    problems.extend(_packaging(spec, engine, version, path))
+    problems.extend(_nodes(spec, engine, path))
+    problems.extend(_extra_args(spec, engine, version, path))
+    problems.extend(scaling.objections(spec, stack, engine, version, path))
+    problems.extend(errors(exposure.findings(spec, engine, path)))
     served = Served(engine, version, model, quantization, stack.weights_of(spec).kind)
     carried = beside(spec, served, path, problems)
     if problems or source is None:
@@ -174,9 +184,11 @@ def _engine(spec: ServiceSpec, machines: tuple[Machine, ...], checkpoint: Checkp
     return engine, Reason("engine", engine, why)
 
 
-def _version(spec: ServiceSpec, stack: StackSpec, engine: str, path: str, problems: list[Finding]) -> str:
+def _version(
+    spec: ServiceSpec, stack: StackSpec, engine: str, path: str, problems: list[Finding], locked: str | None
+) -> str:
     facts = catalog().engine(engine)
-    default = stack.defaults.engine_versions.get(EngineName(engine), facts.default_version)
+    default = stack.defaults.engine_versions.get(EngineName(engine), locked or facts.default_version)
     version = spec.engine_version or default
     if version not in facts.versions:
         where = f"{path}.engine_version" if spec.engine_version else f"defaults.engine_versions.{engine}"
@@ -256,12 +268,12 @@ def _source(
 
 def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Iterator[Finding]:
     store = stack.weights_of(spec)
-    if store.kind is not WeightsKind.HUB and spec.replicas > 1 and store.access_mode == "ReadWriteOnce":
-        message = f"{spec.replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
+    if store.kind is not WeightsKind.HUB and spec.most_replicas > 1 and store.access_mode == "ReadWriteOnce":
+        message = f"{spec.most_replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
         out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"
         yield Finding("storage", f"{path}.weights", message, out)
-    names_no_file = ENGINES[engine].reads_gguf and not store.path.endswith(".gguf")
-    if store.kind is WeightsKind.EXISTING_CLAIM and names_no_file:
+    one_file = ENGINES[engine].reads_gguf and not catalog().engine(engine).model_store
+    if store.kind is WeightsKind.EXISTING_CLAIM and one_file and not store.path.endswith(".gguf"):
         message = f"{engine} reads one file: name it as path of the weights"
         yield Finding("storage", f"weights.{spec.weights}.path", message, "path: FOLDER/FILE.gguf")
     if store.kind is WeightsKind.HUB and not ENGINES[engine].pins_downloads:
@@ -272,17 +284,53 @@ def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Ite
 def _spread(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
     """Zones that replicas must be spread over and that no pool has."""
     pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
-    if spec.spread is Spread.ZONES and spec.replicas > 1 and pools and all(len(pool.zones) < 2 for pool in pools):
-        message = f"{spec.replicas} replicas cannot be spread over zones: no pool states two zones or more"
+    if spec.spread is Spread.ZONES and spec.most_replicas > 1 and pools and all(len(pool.zones) < 2 for pool in pools):
+        message = f"{spec.most_replicas} replicas cannot be spread over zones: no pool states two zones or more"
         yield Finding("spread", f"{path}.spread", message, "zones: [A, B] of the pool, or spread: nodes")
 
 
-def _extra_args(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
+def _api_key(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
+    facts = catalog().engine(engine)
+    if spec.api_key and not facts.has_api_key:
+        message = f"{facts.name} knows no API key: whoever reaches its port may use it"
+        yield Finding(
+            "api-key", f"{path}.api_key", message, "leave it out, and put a gateway that asks for one before it"
+        )
+
+
+def _packaging(spec: ServiceSpec, engine: str, version: str, path: str) -> Iterator[Finding]:
+    """What Triton is asked for and does not do."""
+    if spec.packaging is not Packaging.TRITON:
+        return
+    facts, where = catalog().engine(engine), f"{path}.packaging"
+    if facts.triton_image is None:
+        message = f"{facts.name} is started by its own server only"
+        yield Finding("packaging", where, message, "leave it out, or engine: tensorrt_llm")
+    elif version not in facts.triton_releases:
+        known = ", ".join(facts.triton_releases)
+        yield Finding("packaging", where, f"no Triton release with {facts.name} {version} is known", f"one of {known}")
+    elif spec.extra_args:
+        message = "Triton takes other arguments than trtllm-serve, and those are not known"
+        yield Finding("packaging", f"{path}.extra_args", message, "leave them out, or packaging: serve")
+    elif spec.expose:
+        message = "a door lets through the OpenAI-compatible API, and Triton has another one"
+        yield Finding("packaging", where, message, "packaging: serve, or no expose")
+
+
+def _nodes(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
+    """Several nodes for one copy, asked of an engine that is not started so."""
+    why = no_nodes(engine)
+    if (spec.pipeline_parallel or 1) > 1 and why:
+        out = "leave it out, or engine: vllm or sglang"
+        yield Finding("pipeline-parallel", f"{path}.pipeline_parallel", f"{engine} does not share a model: {why}", out)
+
+
+def _extra_args(spec: ServiceSpec, engine: str, version: str, path: str) -> Iterator[Finding]:
     for word in ENGINES[engine].managed_flags(spec.extra_args):
         message = f"{word} is set from the spec itself"
         yield Finding("extra-args", f"{path}.extra_args", message, "remove it and set the field of the spec")
-    for word in ENGINES[engine].unknown_flags(spec.extra_args):
-        message = f"{engine} does not know {word}"
+    for word in ENGINES[engine].unknown_flags(spec.extra_args, version):
+        message = f"{engine} {version} does not take {word}"
         yield Finding("extra-args", f"{path}.extra_args", message, "correct or remove it; the engine would not start")
 
 
@@ -299,6 +347,7 @@ def _objections(spec: ServiceSpec, resolved: Resolved, path: str) -> Iterator[Fi
             context=spec.context,
             concurrency=spec.concurrency,
             tensor_parallel=spec.tensor_parallel or 1,
+            pipeline_parallel=spec.pipeline_parallel or 1,
             kv_cache_dtype=spec.kv_cache_dtype.value,
             extras=resolved.beside.extras,
         )

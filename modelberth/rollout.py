@@ -27,17 +27,19 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Share:
-    """What one service takes of a pool."""
+    """What one service takes of a pool at most; ``fewest`` replicas always run (None: all of them)."""
 
     decision: Decision
     replicas: int
     spread: Spread = Spread.PREFER
+    fewest: int | None = None
 
     @property
     def nodes(self) -> int:
-        """Nodes that its replicas take; one each where no two may share one."""
-        if self.spread is Spread.NODES:
-            return self.replicas
+        """Nodes that its replicas take; one each where no two may share one, one for each stage of a pipeline."""
+        stages = self.decision.pipeline_parallel
+        if self.spread is Spread.NODES or stages > 1:
+            return self.replicas * stages
         gpus = self.decision.gpus_per_replica
         return nodes_needed(self.replicas, gpus, catalog().machine(self.decision.machine_type))
 
@@ -50,6 +52,9 @@ def rollout(mine: Share, pools: Mapping[str, PoolSpec], others: Sequence[Share] 
         return Rollout(1, 0, f"a new replica starts on {spare} before an old one stops: none is missing meanwhile")
     if mine.replicas == 1:
         return Rollout(0, 1, f"no spare capacity: the only replica stops before the new one starts, down about {load}")
+    if mine.fewest is not None and mine.fewest < 2:
+        why = f"no spare capacity: one replica at a time stops first; where only one runs, down about {load}"
+        return Rollout(0, 1, why)
     left = f"{mine.replicas - 1} of {mine.replicas} replicas serve"
     return Rollout(0, 1, f"no spare capacity: one replica at a time stops first, {left} for about {load} each")
 
@@ -57,12 +62,14 @@ def rollout(mine: Share, pools: Mapping[str, PoolSpec], others: Sequence[Share] 
 def _spare(mine: Share, pools: Mapping[str, PoolSpec], others: Sequence[Share]) -> str:
     """Where one more replica would run; empty when nowhere that is known."""
     decision = mine.decision
-    machine = catalog().machine(decision.machine_type)
+    machine, stages = catalog().machine(decision.machine_type), decision.pipeline_parallel
     free_here = mine.nodes * replicas_per_node(decision.gpus_per_replica, machine) - mine.replicas
-    if decision.on_gpu and free_here > 0:
+    if decision.on_gpu and stages == 1 and free_here > 0:
         return "a free GPU of its node" if decision.gpus_per_replica == 1 else "free GPUs of its node"
     pool = pools.get(decision.pool or "")
     if pool is None or decision.storage.access_mode == "ReadWriteOnce":
         return ""
     taken = mine.nodes + sum(each.nodes for each in others if each.decision.pool == decision.pool)
-    return f"another node of pool {decision.pool}" if taken < pool.max_nodes else ""
+    if taken + stages > pool.max_nodes:
+        return ""
+    return f"another node of pool {decision.pool}" if stages == 1 else f"{stages} more nodes of pool {decision.pool}"

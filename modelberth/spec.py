@@ -25,13 +25,14 @@ from modelberth.fields import (
     Whole,
     own_namespace,
 )
-from modelberth.names import Capacity, Objective, Quantization, Spread
+from modelberth.names import Capacity, Objective, Packaging, Quantization, Spread
 from modelberth.parts import (
     Adapter,
     Autoscaling,
     Budget,
     Expose,
     ModelRef,
+    Monitoring,
     Part,
     Secret,
     Slo,
@@ -104,6 +105,8 @@ class ServiceSpec(Part):
     """Inference engine."""
     engine_version: Text | None = None
     """Version of the engine; default: the stack's, then the catalog's."""
+    packaging: Packaging = Packaging.SERVE
+    """Its own server, or triton (engine tensorrt_llm only): Triton's API instead of the OpenAI-compatible one."""
     quantization: Quantization = Quantization.AUTO
     """How the weights are stored."""
     kv_cache_dtype: KvCacheDtype = KvCacheDtype.AUTO
@@ -177,6 +180,25 @@ class ServiceSpec(Part):
             raise ValueError(f"typical_tokens {self.typical_tokens} is more than context {self.context}")
         return self
 
+    @model_validator(mode="after")
+    def _one_number_of_replicas(self) -> ServiceSpec:
+        if self.autoscaling and "replicas" in self.model_fields_set and self.replicas != self.autoscaling.min:
+            raise ValueError(
+                f"replicas {self.replicas} and autoscaling from {self.autoscaling.min} to {self.autoscaling.max} "
+                "contradict each other: leave replicas out"
+            )
+        return self
+
+    @property
+    def most_replicas(self) -> int:
+        """Copies there may be at once: what pools, volumes and budgets must hold."""
+        return self.autoscaling.max if self.autoscaling else self.replicas
+
+    @property
+    def fewest_replicas(self) -> int:
+        """Copies that always run; 0 for a service that may sleep."""
+        return self.autoscaling.min if self.autoscaling else self.replicas
+
     @property
     def tokens_per_request(self) -> int:
         """Tokens that one request is counted with when concurrency is sized."""
@@ -200,6 +222,8 @@ class Target(Part):
     """StorageClass of weights volumes; default: the cluster's default class."""
     pod_annotations: dict[LabelKey, Text] = Field(default_factory=dict)
     """Annotations for every pod."""
+    preflight: bool = True
+    """Whether an existing cluster is asked what it lacks before anything is created."""
 
 
 class Defaults(Part):
@@ -217,6 +241,8 @@ class Defaults(Part):
     """Who answers for the stack; a label on every object."""
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels for every object."""
+    monitoring: Monitoring = Field(default_factory=Monitoring)
+    """What the cluster has to watch services with."""
 
 
 class PoolSpec(Part):

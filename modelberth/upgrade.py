@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from modelberth.findings import Refused
 from modelberth.lock import Lock
 from modelberth.plan import Plan, replay
 from modelberth.spec import StackSpec
@@ -17,7 +18,11 @@ def consequences(stack: StackSpec, before: Lock, after: Sequence[Plan]) -> Itera
         old = before.get(plan.service)
         if old is None or old == plan.decision:
             continue
-        was = replay(plan.service, stack, old)
+        try:
+            was = replay(plan.service, stack, old)
+        except Refused:  # the spec has moved on to what the old version does not take
+            yield f"{plan.service}: pods restart, and what they run now cannot be compared: {plan.rollout.why}"
+            continue
         changed = list(_differences(was, plan))
         yield from (f"{plan.service}: {line}" for line in changed)
         if changed:
@@ -29,6 +34,11 @@ def _differences(was: Plan, now: Plan) -> Iterator[str]:
         yield f"image {was.launch.image} -> {now.launch.image}"
     yield from _changed("flag", _flags(was.launch.args), _flags(now.launch.args))
     yield from _changed("variable", dict(was.launch.env), dict(now.launch.env))
+    secrets = ({each.name: f"from {each.ref.secret}" for each in plan.launch.secret_env} for plan in (was, now))
+    yield from _changed("variable", *secrets)
+    yield from (f"{line} (other nodes of the group)" for line in _of_members(was, now))
+    files = ({each.path: each.content for each in plan.launch.files} for plan in (was, now))
+    yield from _files(*files)
     if was.fit.memory and now.fit.memory and was.fit.memory.kv_tokens != now.fit.memory.kv_tokens:
         budgets = f"{gib(was.fit.memory.kv_budget_bytes)} -> {gib(now.fit.memory.kv_budget_bytes)}"
         counts = f"{tokens(was.fit.memory.kv_tokens)} -> {tokens(now.fit.memory.kv_tokens)}"
@@ -74,6 +84,19 @@ def _reference(variable: Mapping[str, Any]) -> str:
 
 def _differing(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in {*was, *now} if was.get(name) != now.get(name))
+
+
+def _of_members(was: Plan, now: Plan) -> Iterator[str]:
+    """What differs in the pods of a group beside the first, and not in the first."""
+    before, after = (_flags(plan.launch.group.args) if plan.launch.group else {} for plan in (was, now))
+    told = set(_changed("flag", _flags(was.launch.args), _flags(now.launch.args)))
+    yield from (line for line in _changed("flag", before, after) if line not in told)
+
+
+def _files(was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    for path in sorted({*was, *now}):
+        if was.get(path) != now.get(path):
+            yield f"file {path} {'is new' if path not in was else 'is gone' if path not in now else 'changes'}"
 
 
 def _changed(kind: str, was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

@@ -10,6 +10,8 @@ import pytest
 from toolchain.cluster import Cluster, down, up
 from toolchain.kube import Kube
 
+pytest_plugins = ["tests.proofs"]
+
 ROOT = Path(__file__).resolve().parents[1]
 NODES = ROOT / "toolchain" / "clusters" / "local.yaml"
 

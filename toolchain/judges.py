@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 
 from toolchain import build
@@ -35,9 +36,11 @@ def llama_server() -> Path:
     return found[0]
 
 
-def run(*arguments: str, timeout_s: float = 120, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a judge without any of our environment's Python settings; output is captured."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+def run(
+    *arguments: str, timeout_s: float = 120, stdin: str | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a judge without any of our environment's Python settings, or in ``env``; output is captured."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} if env is None else env
     return subprocess.run(
         list(arguments), capture_output=True, text=True, check=False, env=clean, timeout=timeout_s, input=stdin
     )

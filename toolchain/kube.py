@@ -84,6 +84,18 @@ class Kube:
         path = self.path(manifest) + (f"/{subresource}" if subresource else "")
         return self._request("PATCH", f"{path}?{query}", manifest, "application/apply-patch+yaml")
 
+    def token(self, namespace: str, account: str = "default") -> str:
+        """A token that logs in as a service account, for an hour."""
+        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        return self._request("POST", path, asked)["status"]["token"]
+
+    def scale(self, path: str, replicas: int, *, field_manager: str = "modelberth-test") -> Manifest:
+        """Sets the replicas of the workload at `path` through its scale subresource, as autoscalers do."""
+        query = urllib.parse.urlencode({"fieldManager": field_manager})
+        wanted = {"spec": {"replicas": replicas}}
+        return self._request("PATCH", f"{path}/scale?{query}", wanted, "application/merge-patch+json")
+
     def delete(self, what: str | Manifest) -> None:
         """Deletes an object and its dependents, given by path or manifest; one that is gone already is no error."""
         try:

@@ -103,9 +103,8 @@ def roll(stack: str) -> int:
     running = cluster.up(local.CLUSTER, local.NODES)
     with Watched(Kube(running.kubeconfig), found.spec.target.namespace) as watched:
         arguments = ["up", "--stack", stack, "--yes", "--suppress-outputs", "--suppress-progress"]
-        done = engine.run(
-            [*arguments, "--policy-pack", str(local.POLICIES)], root=project, state=local.STATE, check=False
-        )
+        arguments += ["--policy-pack", str(project / local.POLICIES.name)]
+        done = engine.run(arguments, root=project, state=local.STATE, check=False)
     if done.returncode:
         return done.returncode
     print(f"\nready replicas during the roll, looked at {watched.looks} times")
@@ -135,7 +134,9 @@ def _project(stack: str, document: Mapping[str, Any]) -> Path:
     (COPY / "stacks").mkdir(parents=True)
     for name in ("Pulumi.yaml", "__main__.py"):
         shutil.copy(local.ROOT / name, COPY / name)
-    (COPY / ".venv").symlink_to(local.ROOT / ".venv")
+    shutil.copytree(local.POLICIES, COPY / local.POLICIES.name)  # the pack compares with the lock beside it
+    for name in (".venv", "modelberth"):
+        (COPY / name).symlink_to(local.ROOT / name)
     config = document["config"]
     target = {**config["modelberth:target"], "kubeconfig": str(local.CLUSTER / "kubeconfig")}
     text = yaml.safe_dump({**document, "config": {**config, "modelberth:target": target}}, sort_keys=False)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from modelberth.parts import Monitoring
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -29,3 +31,5 @@ class Target(pulumi.ComponentResource):
     storage_class: str | None
     labels: Mapping[str, str]
     pod_annotations: Mapping[str, str]
+    monitoring: Monitoring = Monitoring()
+    """What the cluster has to watch services with."""

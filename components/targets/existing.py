@@ -6,8 +6,12 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as k8s
 
+from modelberth import parse
+from modelberth.parts import Monitoring
+
+from ..args import MonitoringArgs
 from ..naming import token
-from ..options import child, register
+from ..options import child, refused, register
 from .base import Target
 
 
@@ -28,12 +32,15 @@ class ExistingClusterArgs(TypedDict):
     """Labels for every object."""
     pod_annotations: NotRequired[dict[str, str]]
     """Annotations for every pod."""
+    monitoring: NotRequired[MonitoringArgs]
+    """What the cluster has to watch services with."""
 
 
 class ExistingCluster(Target):
     """One provider, one namespace with the restricted pod security level."""
 
     def __init__(self, name: str, args: ExistingClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        self.monitoring = monitoring_of(args)
         super().__init__(token("ExistingCluster"), name, {}, opts)
         self.node_labels = args.get("node_labels", "generic")
         self.storage_class = args.get("storage_class")
@@ -56,3 +63,8 @@ class ExistingCluster(Target):
         )
         self.namespace = namespace.metadata.name  # type: ignore[reportAttributeAccessIssue]
         register(self)
+
+
+def monitoring_of(args: ExistingClusterArgs) -> Monitoring:
+    """What the arguments say about monitoring; a mistake is refused before anything is registered."""
+    return refused(lambda: parse.part(Monitoring, dict(args.get("monitoring", {})), "monitoring"))

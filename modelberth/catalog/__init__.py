@@ -26,6 +26,7 @@ from modelberth.catalog.schema import (
     Row,
     Since,
 )
+from modelberth.catalog.signals import Kind, Metric, SignalDefault
 from modelberth.errors import UnknownName, suggest
 
 __all__ = [
@@ -37,10 +38,13 @@ __all__ = [
     "Engine",
     "Format",
     "Gpu",
+    "Kind",
     "Machine",
+    "Metric",
     "Model",
     "Price",
     "Quantization",
+    "SignalDefault",
     "Since",
     "catalog",
 ]
@@ -122,6 +126,16 @@ class Catalog:
     def engines(self) -> tuple[Engine, ...]:
         """Every engine, by id."""
         return tuple(self._engines.values())
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Every metric of every engine and version."""
+        return read_rows(self._root / "metrics.yaml", Metric)
+
+    @cached_property
+    def signals(self) -> Mapping[str, SignalDefault]:
+        """Where scaling starts, by signal."""
+        return index(read_rows(self._root / "signals.yaml", SignalDefault), lambda row: row.signal.value)
 
     @cached_property
     def _first_checkpoints(self) -> dict[str, Checkpoint]:

@@ -330,14 +330,32 @@ class Engine(Row):
     versions: tuple[Text, ...] = ()
     images: dict[Text, Text]
     port: Positive
+    public_paths: tuple[Text, ...] = ("/v1",)
+    """Paths that a door lets through: those that the API key covers, and nothing that only operators need."""
+    has_api_key: bool = True
+    """Whether the server can be told an API key."""
+    image_gib: Amount | None = None
+    """Size of its image where that is far from the usual (catalog/assumptions.yaml, image_pull_gib)."""
+    triton_image: Text | None = None
+    """The image of the same engine inside Triton; {version} is Triton's release."""
+    triton_releases: dict[Text, Text] = Field(default_factory=dict)
+    """Version of the engine -> the Triton release that carries it."""
+    model_store: bool = False
+    """Whether it serves from a store of its own, into which weights are imported."""
     archived: bool = False
     successors: tuple[Text, ...] = ()
+    root_only: Text | None = None
+    """Why its image does not start without root rights, which pods never have here; None: it does."""
+    own_image: Text | None = None
+    """The image that would, where its own does not."""
     block_size: Positive | None = None
     gpu_memory_utilization_default: tuple[Since, ...] = ()
     cudagraphs_in_budget: tuple[Since, ...] = ()
     batch_defaults: tuple[BatchDefault, ...] = ()
     oldest_version: Text | None = None
     """What came before was not read."""
+    metrics_need_api_key: bool = False
+    """Whether the API key, where one is set, is asked for metrics too."""
     default_quantization: Quantization | None = None
     """Format of the file that it downloads when only a model is named; None: as the repository stores it."""
     sized_versions: tuple[Text, ...] = ()

@@ -18,6 +18,7 @@ __all__ = [
     "gpu_from_labels",
     "machine_from_labels",
     "node_profile",
+    "node_selector",
     "taints",
 ]
 
@@ -52,6 +53,11 @@ def accelerator_labels(gpu_id: str, dialect: str) -> dict[str, str]:
     if dialect not in _DIALECTS:
         raise UnknownName("label dialect", dialect, suggest(dialect, DIALECTS))
     return _DIALECTS[dialect].accelerator_labels(catalog().gpu(gpu_id).id)
+
+
+def node_selector(machine_id: str, gpu_id: str | None, dialect: str) -> dict[str, str]:
+    """Labels of nodes of this machine type, with the GPU in one of :data:`DIALECTS`; None is a machine without."""
+    return {INSTANCE_TYPE: machine_id} | (accelerator_labels(gpu_id, dialect) if gpu_id else {})
 
 
 def machine_from_labels(labels: Mapping[str, str]) -> Machine | None:

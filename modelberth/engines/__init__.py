@@ -19,10 +19,21 @@ from modelberth.engines.base import (
     Wishes,
 )
 from modelberth.engines.llamacpp import LlamaCpp
+from modelberth.engines.ollama import Ollama
+from modelberth.engines.sglang import SGLang
+from modelberth.engines.tensorrt_llm import TensorRtLlm
+from modelberth.engines.tgi import Tgi
 from modelberth.engines.vllm import Vllm
 from modelberth.observed import Observed
 
-ENGINES: dict[str, Engine] = {"vllm": Vllm(), "llamacpp": LlamaCpp()}
+ENGINES: dict[str, Engine] = {
+    "vllm": Vllm(),
+    "llamacpp": LlamaCpp(),
+    "ollama": Ollama(),
+    "sglang": SGLang(),
+    "tensorrt_llm": TensorRtLlm(),
+    "tgi": Tgi(),
+}
 
 
 def read(container: Mapping[str, Any]) -> Observed | None:

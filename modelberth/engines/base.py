@@ -14,6 +14,7 @@ from modelberth.decision import Decision
 from modelberth.engines.beside import draft_model, drafting_layers, folder_of
 from modelberth.findings import Finding, Level
 from modelberth.memory import Memory, Ranks, Setup, Stored, Unsized, shape_of, stored_as
+from modelberth.names import Packaging
 from modelberth.observed import NOTHING_ELSE, Extras, Observed
 from modelberth.parts import SecretRef
 
@@ -57,6 +58,8 @@ class Sizing:
     kv_cache_dtype: str = "auto"
     gpu_memory_utilization: float | None = None
     max_num_batched_tokens: int | None = None
+    graph_batch: int | None = None
+    """Largest batch whose decode is captured as a CUDA graph, for engines that are told one."""
     enforce_eager: bool = False
     stored_bytes: int | None = None
     repository: str | None = None
@@ -122,13 +125,16 @@ class ConfigFile:
 class Group:
     """The pods of a replica that several nodes hold: ``size`` with the first one, which takes the requests.
 
-    ``args`` and ``command`` are those of the other pods; ``port`` is where they meet the first.
+    ``args`` and ``command`` are those of the other pods, which answer no probe and stop by themselves only when a rank
+    of theirs fails; ``port`` is where they meet the first.
     """
 
     size: int
     args: tuple[str, ...]
     port: int
     command: tuple[str, ...] = ()
+    secret_env: tuple[SecretEnv, ...] = ()
+    """Of those of the first pod only what the others need: they check no API key."""
 
 
 @dataclass(frozen=True)
@@ -149,11 +155,15 @@ class Launch:
     download_port: int
     """Port of the hub that weights come from."""
     secret_env: tuple[SecretEnv, ...] = ()
+    pod_env: tuple[tuple[str, str], ...] = ()
+    """Variables that hold a field of the pod itself: name -> field path."""
     command: tuple[str, ...] = ()
     fetch: tuple[Fetch, ...] = ()
     """Containers that fill the weights volume, one after the other."""
     files: tuple[ConfigFile, ...] = ()
     group: Group | None = None
+    api_path: str = "/v1"
+    """Where the API begins: the OpenAI-compatible one, except for Triton's own."""
     metrics_port: int | None = None
     """Port of the metrics, where it is not the serving one."""
 
@@ -173,6 +183,7 @@ class Wishes:
     tool_call_parser: str | None = None
     reasoning_parser: str | None = None
     runtime_adapter_loading: bool = False
+    packaging: Packaging = Packaging.SERVE
     extra_args: tuple[str, ...] = field(default=())
 
 
@@ -183,7 +194,9 @@ class Engine(Protocol):
     pins_downloads: bool
     """Whether a server that downloads for itself can be told a revision."""
     context_flag: str
-    """The flag that states the context, in total where slots share it."""
+    """The flag that states the context, in total where slots share it; without dashes a variable, for one slot."""
+    parallel_flag: str
+    """The flag that states the tensor parallel size; empty for an engine without one."""
     needs_gpu: bool
     """Whether it is only ever planned on GPUs."""
     quantizes_to: frozenset[str]
@@ -192,6 +205,8 @@ class Engine(Protocol):
     """Whether weights are GGUF files; otherwise they are safetensors."""
     reserves_context: bool
     """Whether every request holds a full context (slots) rather than the tokens it uses (pages)."""
+    slots_share_context: bool
+    """Whether the context that it is told is the total of all its slots."""
     spreads_unasked: bool
     """Whether it spreads the layers over every GPU it sees without being told to."""
 
@@ -211,8 +226,8 @@ class Engine(Protocol):
         """The container of a decision, with every default that matters to sizing written out."""
         ...
 
-    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Those of ``args`` that look like flags and that the engine does not have."""
+    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
+        """Those of ``args`` that look like flags and that this version does not have, or refuses as they are used."""
         ...
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
@@ -251,6 +266,7 @@ def setup_of(sizing: Sizing) -> Setup:
         max_num_batched_tokens=sizing.max_num_batched_tokens,
         kv_cache_dtype=sizing.kv_cache_dtype,
         utilization=sizing.gpu_memory_utilization,
+        graph_batch=sizing.graph_batch,
         enforce_eager=sizing.enforce_eager,
         lora_slots=extras.lora_slots,
         lora_rank=extras.lora_rank or 1,

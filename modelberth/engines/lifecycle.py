@@ -11,6 +11,11 @@ LEAVE_ENDPOINTS_S = 15
 EXIT_S = 15
 """From the last request to the end of the process."""
 
+OUTLAST_S = LEAVE_ENDPOINTS_S + 120
+"""Seconds before the signal to stop, for servers that do not finish their requests after it: requests get their time
+before. What runs longer is cut off. A busy llama-server (b10434, b11434) hangs, Ollama (0.32 to 0.34) closes every
+connection, trtllm-serve (1.2) stops its workers."""
+
 STARTUP_PERIOD_S = 10
 
 

@@ -1,4 +1,4 @@
-"""llama.cpp: decision -> `llama-server` and back. Flags as of build b11434, checked against its own binary."""
+"""llama.cpp: decision -> `llama-server` and back. Flags of the builds b10434 and b11434, dumped from both."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
-from modelberth.engines import fetch, flags, lifecycle, llamacpp_extras
+from modelberth.engines import fetch, flags, gguf, lifecycle, llamacpp_extras, serving
 from modelberth.engines.base import (
     CACHE_MOUNT,
     WEIGHTS_MOUNT,
@@ -32,11 +32,6 @@ from modelberth.memory import Memory
 from modelberth.memory import llamacpp as model_of_memory
 from modelberth.observed import Observed
 
-OUTLAST_S = lifecycle.LEAVE_ENDPOINTS_S + 120
-"""Seconds before the signal to stop: a busy llama-server (b10434, b11434) neither finishes its requests after it nor
-exits, so requests get their time before. What runs longer is cut off."""
-
-GGUF = re.compile(r"f16|q[2-8]_[0-9k](_[sml])?")
 _MANAGED = frozenset(
     [
         "model",
@@ -65,10 +60,12 @@ class LlamaCpp:
     name = "llamacpp"
     pins_downloads = False
     context_flag = "--ctx-size"
+    parallel_flag = ""
     needs_gpu = False
     quantizes_to = frozenset[str]()
     reads_gguf = True
     reserves_context = True
+    slots_share_context = True
     spreads_unasked = True
 
     @property
@@ -77,10 +74,7 @@ class LlamaCpp:
 
     def objections(self, sizing: Sizing) -> list[Finding]:
         """What llama.cpp cannot do with this model and format."""
-        found = compatibility_objections(self.name, sizing)
-        if sizing.tensor_parallel > 1:
-            message = "llama.cpp is planned on one GPU"
-            found.append(Finding("tensor-parallel", "tensor_parallel", message, "use engine vllm for several GPUs"))
+        found = [*compatibility_objections(self.name, sizing), *gguf.one_gpu(self._facts.name, sizing)]
         return [*found, *context_objections(sizing)]
 
     def defaults(self, sizing: Sizing) -> dict[str, Any]:
@@ -116,15 +110,15 @@ class LlamaCpp:
             port=self._facts.port,
             probes=lifecycle.http_probes("/health", decision),
             metrics_path="/metrics",
-            leave_s=OUTLAST_S,
-            grace_s=OUTLAST_S + lifecycle.EXIT_S,
+            leave_s=lifecycle.OUTLAST_S,
+            grace_s=lifecycle.OUTLAST_S + lifecycle.EXIT_S,
             fetch=fetch.everything(fetch.file_of, image, decision, wishes),
         )
 
-    def unknown_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Words of ``args`` that look like flags and are none."""
-        table = flags.table(self.name, self._facts.default_version)
-        return flags.parse(args, table, abbreviations=False).unknown_flags
+    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
+        """Words of ``args`` that look like flags and are none, or that it refuses."""
+        known = version if version in self._facts.versions else self._facts.default_version
+        return flags.parse(args, flags.table(self.name, known), abbreviations=False).not_taken
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""
@@ -143,12 +137,12 @@ class LlamaCpp:
         if server is None and not (own_command and repository.endswith("ggml-org/llama.cpp")):
             return None
         build = re.search(r"b\d+", tag or "")
-        table = flags.table(self.name, self._facts.default_version)
+        version = build[0] if build else self._facts.default_version
+        table = serving.table_of(self._facts, version)
         parsed = flags.parse(words[server + 1 :] if server is not None else words, table, abbreviations=False)
         for name, value in flags.environment(container).items():
             if name in table.env:
                 parsed.values.setdefault(table.env[name], value)
-        version = build[0] if build else self._facts.default_version
         return _observe(parsed, version, build is None)
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
@@ -163,6 +157,7 @@ class LlamaCpp:
             context=total // slots,
             concurrency=slots,
             kv_cache_dtype=observed.kv_cache_dtype or "auto",
+            extras=observed.extras,
         )
 
 
@@ -185,28 +180,28 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         value = said(name)
         if value is None:
             return None
-        if re.fullmatch(r"\d{1,15}", str(value)):
-            return int(value)
-        undecided.append((name, "it is not a whole number"))
-        return None
+        amount = gguf.whole(value)
+        if amount is None:
+            undecided.append((name, "it is not a whole number"))
+        return amount
 
     file, alias = said("model") or said("hf_file") or said("hf_repo"), said("alias")
     named = alias if isinstance(alias, str) and "/" in alias else None
     if named is None and isinstance(said("hf_repo"), str):
         named = str(said("hf_repo")).partition(":")[0]
-    kind = re.search(rf"(?<![a-z0-9])({GGUF.pattern})(?![a-z0-9])", str(file or "").lower())
+    kind = gguf.kind_in(str(file or ""))
     kv = {kv: name for name, kv in _KV_TYPES.items() if name != "auto"}.get(str(said("cache_type_k") or "f16"))
     if kv is None:
         undecided.append(("cache_type_k", "it is not a type that can be sized"))
     if (said("cache_type_v") or "f16") != (said("cache_type_k") or "f16"):
         undecided.append(("cache_type_v", "it differs from that of the keys, which cannot be sized yet"))
-    extras = llamacpp_extras.observed(parsed, undecided, GGUF)
+    extras = llamacpp_extras.observed(parsed, undecided)
     return Observed(
         engine="llamacpp",
         engine_version=version,
         version_assumed=assumed,
         model=named or flags.repository_in(str(file or "")),
-        quantization=kind[1] if kind else None,
+        quantization=kind,
         context=whole("ctx_size") or None,
         slots=whole("parallel"),
         kv_cache_dtype=kv,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from modelberth.decision import Decision, Source
-from modelberth.engines import flags
+from modelberth.engines import flags, gguf
 from modelberth.engines.base import WEIGHTS_MOUNT, Wishes
 from modelberth.engines.beside import folder_of
 from modelberth.names import SpeculativeMethod
@@ -52,7 +52,7 @@ def _path(source: Source) -> str:
     return f"{WEIGHTS_MOUNT}/{folder_of(source)}/{(source.file or '').rpartition('/')[2]}"
 
 
-def observed(parsed: flags.Parsed, undecided: list[tuple[str, str]], gguf: re.Pattern[str]) -> Extras:
+def observed(parsed: flags.Parsed, undecided: list[tuple[str, str]]) -> Extras:
     """What a command line says of all that; what is said and cannot be sized joins ``undecided``."""
     for name in _UNSIZED:
         if parsed.values.get(name):
@@ -64,12 +64,12 @@ def observed(parsed: flags.Parsed, undecided: list[tuple[str, str]], gguf: re.Pa
     path = parsed.said("model_draft", undecided)
     if method is not SpeculativeMethod.DRAFT_MODEL:
         return Extras(method=method.value if method else "", draft_tokens=_drafted(parsed, "spec_ngram_simple_size_m"))
-    draft, stored = flags.repository_in(str(path or "")), gguf.search(str(path or "").lower())
+    draft, stored = flags.repository_in(str(path or "")), gguf.kind_in(str(path or ""))
     if draft is None or stored is None:
         undecided.append(("model_draft", "its path names no repository or no type that can be sized"))
         return Extras()
     tokens = _drafted(parsed, "spec_draft_n_max")
-    return Extras(method=method.value, draft=draft, draft_quantization=stored[0], draft_tokens=tokens)
+    return Extras(method=method.value, draft=draft, draft_quantization=stored, draft_tokens=tokens)
 
 
 def _drafted(parsed: flags.Parsed, name: str) -> int:

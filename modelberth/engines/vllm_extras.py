@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from modelberth.decision import Adapter, Decision, Drafting
-from modelberth.engines import flags
+from modelberth.engines import flags, serving
 from modelberth.engines.base import WEIGHTS_MOUNT, Sizing, Wishes, parallel_objections
 from modelberth.engines.beside import draft_model, folder_of
 from modelberth.findings import Finding, Level
@@ -95,8 +95,9 @@ def _drafting(drafting: Drafting, *, local: bool) -> str:
     return json.dumps(config, sort_keys=True)
 
 
-def observed(parsed: flags.Parsed, undecided: list[tuple[str, str]]) -> Extras:
+def observed(line: serving.Reading) -> Extras:
     """What a command line says of all that; what is said and cannot be sized joins ``undecided``."""
+    parsed, undecided = line.parsed, line.undecided
     offloaded = _number(parsed, "kv_offloading_size", float, undecided)
     slots, rank = 0, 0
     if parsed.said("enable_lora", undecided):

@@ -1,8 +1,9 @@
 """What Ollama takes: a llama-server whose layers it fits into the free memory of the GPUs.
 
-Source: ollama/ollama@v0.32.15 (llm/llama_server.go, server/sched.go, server/routes.go, ml/device.go): Ollama starts
-``llama-server`` with the context of all slots and leaves --n-gpu-layers to its --fit, which keeps 1 GiB free on every
-GPU (ggml-org/llama.cpp@b10488, the build that Ollama pins: common/common.h, fit_params_target).
+Source: ollama/ollama@v0.32.15, the same in v0.33.0 and v0.34.0 (llm/llama_server.go, server/sched.go,
+server/routes.go, ml/device.go): Ollama starts ``llama-server`` with the context of all slots and leaves --n-gpu-layers
+to its --fit, which keeps 1 GiB free on every GPU (ggml-org/llama.cpp@b10488, the build that Ollama 0.32 pins:
+common/common.h, fit_params_target).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ LLAMA_CPP_BUILD = "b10488"
 PARALLEL = 1
 """OLLAMA_NUM_PARALLEL when nothing is said (envconfig/config.go)."""
 
-ONE_SLOT_ONLY = ("Mllama", "Qwen3VL", "Qwen3_5", "Qwen3Next", "NemotronH")
+ONE_SLOT_ONLY = ("Mllama", "Qwen3VL", "Qwen3_5", "Qwen3Next", "NemotronH", "Lfm2")
 """Beginnings of architectures that get one slot whatever is asked for (server/sched.go, load)."""
 
 CONTEXT_BY_GIB = ((47, 262_144), (23, 32_768), (0, 4096))

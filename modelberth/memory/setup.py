@@ -22,6 +22,7 @@ class Setup:
     ``context`` counts tokens of one request, ``max_num_seqs`` requests at once (slots of llama.cpp and Ollama),
     ``max_num_batched_tokens`` tokens of one step. ``utilization`` is the engine's memory fraction
     (gpu_memory_utilization, mem_fraction_static, cuda_memory_fraction, free_gpu_memory_fraction).
+    ``graph_batch`` is the largest batch whose decode SGLang captures.
     ``gpu_layers`` are the layers that llama.cpp offloads (None: all).
     """
 
@@ -38,6 +39,7 @@ class Setup:
     max_num_batched_tokens: int | None = None
     kv_cache_dtype: str = "auto"
     utilization: float | None = None
+    graph_batch: int | None = None
     enforce_eager: bool = False
     prefix_caching: bool | None = None
     gpu_layers: int | None = None

@@ -81,12 +81,25 @@ def tier(capacity_bytes: int, version: str) -> Tier:
 
 @dataclass(frozen=True)
 class Settled:
-    """What SGLang starts with. ``tp_size`` is its own flag: all ranks of a stage, attention data parallel included."""
+    """What SGLang starts with. ``tp_size`` is its own flag: all ranks of a stage, attention data parallel included.
+
+    ``stated_fraction`` is what --mem-fraction-static says or comes to, ``mem_fraction_static`` what is made of it.
+    """
 
     tp_size: int
     chunked_prefill_size: int
     graph_batch: int
+    stated_fraction: float
     mem_fraction_static: float
+
+
+def graph_batch(capacity_bytes: int, version: str, tp_size: int, max_num_seqs: int | None) -> int:
+    """Largest batch whose decode is captured where --cuda-graph-max-bs-decode does not say."""
+    defaults = tier(capacity_bytes, version)
+    batch = defaults.graph_batch if tp_size < 4 else defaults.graph_batch_from_4_ranks
+    if max_num_seqs is not None and key(version) >= key("0.5.22"):
+        batch = min(batch, max_num_seqs)
+    return batch
 
 
 def settled(setup: Setup) -> Settled:
@@ -97,15 +110,16 @@ def settled(setup: Setup) -> Settled:
     defaults = tier(setup.capacity_bytes, version)
     tp_size = setup.ranks.tensor * setup.ranks.data
     chunk = setup.max_num_batched_tokens or defaults.chunked_prefill_size
-    batch = defaults.graph_batch if tp_size < 4 else defaults.graph_batch_from_4_ranks
-    if setup.max_num_seqs is not None and key(version) >= key("0.5.22"):
-        batch = min(batch, setup.max_num_seqs)
-    fraction = setup.utilization
-    if fraction is None:
-        fraction = _default_fraction(setup, tp_size, chunk, batch)
+    batch = setup.graph_batch or graph_batch(setup.capacity_bytes, version, tp_size, setup.max_num_seqs)
+    stated = setup.utilization
+    if stated is None:
+        stated = _default_fraction(setup, tp_size, chunk, batch)
+    fraction = stated
     if setup.gpu is not None and setup.gpu.vendor == "amd" and (setup.context or 0) > 8192:
         fraction *= 0.85  # aiter's workspace (arg_groups/attention_hook.py)
-    return Settled(tp_size, chunk, batch, max(0.0, fraction))  # a negative one leaves nothing: it does not start
+    return Settled(
+        tp_size, chunk, batch, stated, max(0.0, fraction)
+    )  # a negative one leaves nothing: it does not start
 
 
 def reserved_mib(setup: Setup, tp_size: int, chunk: int, batch: int) -> float:

@@ -52,7 +52,10 @@ def block_tokens(setup: Setup) -> int:
 
 
 def prefill_tokens(setup: Setup) -> int:
-    """max_batch_prefill_tokens: as stated, or one that keeps the GPUs busy for about a second, within their memory."""
+    """max_batch_prefill_tokens: as stated, or one that keeps the GPUs busy for about a second, within their memory.
+
+    Paged attention has no chunked prefill: there a whole prompt must pass (backends/v3/src/main.rs).
+    """
     if setup.max_num_batched_tokens is not None:
         return setup.max_num_batched_tokens
     shape = setup.shape
@@ -66,7 +69,7 @@ def prefill_tokens(setup: Setup) -> int:
         tokens = min(tokens, setup.context)
     if setup.quantization in ("bf16", "fp16"):
         tokens = min(tokens, max(1, _tokens_in_memory(setup)))
-    return tokens
+    return tokens if block_tokens(setup) == 1 else max(tokens, setup.context or 0)
 
 
 def _flops_per_token(shape: Shape) -> int:

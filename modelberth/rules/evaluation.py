@@ -18,15 +18,18 @@ from modelberth.memory import Unsized, shape_of
 from modelberth.observed import Observed
 
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
-_PARALLEL = frozenset(
-    {"tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "GPU count", "group size"}
+_TENSOR_PARALLEL = frozenset({"tensor_parallel_size", "tp_size", "num_shard", "sharded"})
+_PARALLEL = _TENSOR_PARALLEL | frozenset(
+    ["pipeline_parallel_size", "pp_size", "data_parallel_size", "dp_size", "GPU count", "group size"]
 )
+_MODEL = frozenset({"model", "model_path", "model_id"})
+_CONTEXT = frozenset(
+    {"max_model_len", "context_length", "max_total_tokens", "max_seq_len", "ctx_size", "parallel", "maximum context"}
+) | {"OLLAMA_CONTEXT_LENGTH"}
 _NEEDS = {
-    "SZ-03": frozenset({CONTAINER, "model", "engine", "tensor_parallel_size"}),
+    "SZ-03": frozenset({CONTAINER, "engine"}) | _MODEL | _TENSOR_PARALLEL,
     "SZ-04": frozenset({CONTAINER, "engine"}) | _PARALLEL,
-    "SZ-08": frozenset(
-        {CONTAINER, "model", "engine", "max_model_len", "ctx_size", "parallel", "maximum context", "hf_overrides"}
-    ),
+    "SZ-08": frozenset({CONTAINER, "engine", "hf_overrides", "json_model_override_args"}) | _MODEL | _CONTEXT,
 }
 
 
@@ -103,15 +106,6 @@ def evaluate(workload: Workload) -> Evaluation:
                 workload, "quantization", "it is not told by the file name", "serve a file named like model-Q4_K_M.gguf"
             )
         )
-    if observed.pipeline_parallel > 1:
-        undecided.append(
-            _of(
-                workload,
-                "pipeline parallel size",
-                "it is more than 1, and stages of a pipeline cannot be sized yet",
-                "",
-            )
-        )
     sizing = replace(wanted, context=min(wanted.context, model.max_position))
     found = Evaluation(tuple(undecided), engine, model, sizing, context=wanted.context)
     if accelerator is None or undecided or model.num_attention_heads % sizing.tensor_parallel:
@@ -139,7 +133,8 @@ def _sized(workload: Workload, observed: Observed, found: Evaluation, engine: En
     unstated = _chosen_by_the_server(engine, observed, sizing)
     if sized.does_not_fit and unstated:
         why = f"it is left to the server, and the most it could choose does not fit: {answer.why}"
-        return replace(found, undecided=(_of(workload, unstated, why, f"state --{unstated.replace('_', '-')}"),))
+        stated = unstated if unstated.isupper() else f"--{unstated.replace('_', '-')}"
+        return replace(found, undecided=(_of(workload, unstated, why, f"state {stated}"),))
     return sized
 
 
@@ -149,19 +144,25 @@ def _no_room(observed: Observed) -> Finding:
 
 
 def _chosen_by_the_server(engine: Engine, observed: Observed, sizing: Sizing) -> str | None:
-    """The first argument that a slot server would lower by itself (llama-server's --fit, on by default)."""
+    """The first argument that a slot server would lower by itself (llama-server's --fit, on by default).
+
+    Ollama states the context itself and leaves the layers to the same.
+    """
     if not engine.reserves_context:
         return None
-    if observed.context is None:
+    by_flags = engine.context_flag.startswith("--")
+    if observed.context is None and by_flags:
         return "ctx_size"
-    return "n_gpu_layers" if sizing.accelerator.gpu and observed.gpu_layers in (None, "auto") else None
+    if sizing.accelerator.gpu and observed.gpu_layers in (None, "auto"):
+        return "n_gpu_layers" if by_flags else "LLAMA_ARG_N_GPU_LAYERS"
+    return None
 
 
 def _model(
     workload: Workload, observed: Observed, undecided: list[Undecided]
 ) -> tuple[Model | None, Checkpoint | None]:
     if observed.model is None or not _REPOSITORY.fullmatch(observed.model):
-        if not any(each.fact == "model" for each in undecided):
+        if not any(each.fact in _MODEL for each in undecided):
             why = "it is not named by the arguments as a repository"
             undecided.append(_of(workload, "model", why, "name its catalog id as the served model name or alias"))
         return None, None
@@ -251,5 +252,9 @@ def _of(workload: Workload, fact: str, why: str, remedy: str) -> Undecided:
 
 
 def context_argument(engine: Engine, sizing: Sizing, context: int) -> str:
-    """How the engine is told to hold requests of ``context`` tokens: its flag, in total where slots share it."""
+    """How the engine is told to hold requests of ``context`` tokens: by its flag, in total where slots share it, or by
+    its environment.
+    """
+    if not engine.context_flag.startswith("--"):
+        return f"{engine.context_flag}={context}"
     return f"{engine.context_flag} {context * (sizing.concurrency or 1) if engine.reserves_context else context}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelberth.decision import SIZING_ANNOTATION, digest
+from modelberth.engines import ENGINES
 from modelberth.findings import Finding
 from modelberth.manifests import Workload, legible_record
 from modelberth.rules.base import Enforcement, Rule, Severity
@@ -27,15 +28,18 @@ def _container(workload: Workload, record: Mapping[str, Any]) -> Iterator[Findin
     observed = workload.observed
     if observed is None:
         return
+    shared_by = (observed.slots or 1) if ENGINES[observed.engine].slots_share_context else 1
     seen = {
         "model": observed.model and record.get("model"),
         "tensor_parallel": observed.tensor_parallel,
-        "context_tokens": observed.context and observed.context // (observed.slots or 1),
+        "pipeline_parallel": observed.pipeline_parallel,
+        "context_tokens": observed.context and observed.context // shared_by,
         "concurrency": observed.max_num_seqs or observed.slots,
     }
+    recorded = {"pipeline_parallel": 1} | dict(record)
     for name, value in seen.items():
-        if value is not None and record.get(name) != value:
-            message = f"the record says {name} {record.get(name)}, the container is started with {value}"
+        if value is not None and recorded.get(name) != value:
+            message = f"the record says {name} {recorded.get(name)}, the container is started with {value}"
             yield Finding("SZ-20", workload.arguments_path, message, "change the spec and update the plan")
 
 

@@ -50,14 +50,14 @@ def _surely_fits(workload: Workload) -> list[Finding]:
 
 def _divides_heads(workload: Workload) -> list[Finding]:
     found, observed = evaluate(workload), workload.observed
-    if observed is None or found.model is None or not found.open_for("SZ-03"):
+    if observed is None or found.engine is None or found.model is None or not found.open_for("SZ-03"):
         return []
     heads, size = found.model.num_attention_heads, observed.tensor_parallel
     if heads % size == 0:
         return []
     sizes = [str(n) for n in range(1, 65) if heads % n == 0]
     message = f"tensor parallel size {size} does not divide the {heads} attention heads of {found.model.id}"
-    return [Finding("SZ-03", workload.arguments_path, message, f"--tensor-parallel-size {' or '.join(sizes)}")]
+    return [Finding("SZ-03", workload.arguments_path, message, f"{found.engine.parallel_flag} {' or '.join(sizes)}")]
 
 
 def _equals_gpus(workload: Workload) -> list[Finding]:
@@ -66,19 +66,21 @@ def _equals_gpus(workload: Workload) -> list[Finding]:
         return []
     ranks = observed.tensor_parallel * observed.pipeline_parallel
     on_host = gpus == 0 and workload.on_cpu_image
+    nodes, pods = observed.nodes, workload.group_size
+    if nodes is not None and nodes > 1 and nodes != pods:
+        message = f"the model is shared by {nodes} nodes, {pods} {'pod holds' if pods == 1 else 'pods hold'} one copy"
+        return [Finding("SZ-04", workload.arguments_path, message, f"as many nodes as pods of a group: {pods}")]
     if ranks == gpus or on_host or found.engine.spreads_unasked:
         return []
-    return [_ranks_and_gpus(workload, observed, ranks, gpus)]
+    return [_ranks_and_gpus(workload, observed, ranks, gpus, found.engine.parallel_flag)]
 
 
-def _ranks_and_gpus(workload: Workload, observed: Observed, ranks: int, gpus: int) -> Finding:
+def _ranks_and_gpus(workload: Workload, observed: Observed, ranks: int, gpus: int, flag: str) -> Finding:
     sizes = f"tensor parallel size {observed.tensor_parallel} x pipeline parallel size {observed.pipeline_parallel}"
     who = f"the {workload.group_size} pods of a group request" if workload.group_size > 1 else "the container requests"
     message = f"{sizes} = {ranks} {'GPU' if ranks == 1 else 'GPUs'}, {who} {gpus}"
     per_pod = -(-ranks // workload.group_size)
-    remedy = f"{GPU_RESOURCE}: {per_pod}" + (
-        f", or --tensor-parallel-size {gpus // observed.pipeline_parallel}" if gpus else ""
-    )
+    remedy = f"{GPU_RESOURCE}: {per_pod}" + (f", or {flag} {gpus // observed.pipeline_parallel}" if gpus else "")
     return Finding("SZ-04", f'{workload.path}.resources.limits["{GPU_RESOURCE}"]', message, remedy)
 
 
@@ -124,13 +126,13 @@ def _listed(questions: list[str]) -> str:
 
 
 def _spelled(fact: str) -> str:
-    """Facts that arguments state by their flag, the others with an article."""
+    """Facts that arguments state by their flag, variables by their name, the others with an article."""
     if "_" in fact or fact in _FLAGS:
-        return f"--{fact.replace('_', '-')}"
-    return fact if fact == CONTAINER else f"the {fact}"
+        return fact if fact.isupper() else f"--{fact.replace('_', '-')}"
+    return fact if fact == CONTAINER or fact.startswith("-") else f"the {fact}"
 
 
-_FLAGS = frozenset({"dtype", "config", "parallel", "alias", "lora", "mmproj"})
+_FLAGS = frozenset({"dtype", "config", "parallel", "alias", "lora", "mmproj", "device", "speculate"})
 
 FITS = Rule(
     id="SZ-01",

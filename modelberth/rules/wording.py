@@ -18,7 +18,8 @@ from modelberth.units import GIB, gib, tokens
 
 def headline(engine: Engine, sizing: Sizing, memory: Memory) -> str:
     """What is needed, what there is, and the largest context that would do."""
-    where, ranks = ("per GPU" if sizing.accelerator.gpu else "of memory"), sizing.tensor_parallel
+    where = "per GPU" if sizing.accelerator.gpu else "of memory"
+    ranks = sizing.tensor_parallel * sizing.pipeline_parallel
     if memory.overflows:
         return f"the engine takes {beside_budget(memory)}"
     if memory.kv_budget_bytes <= 0:

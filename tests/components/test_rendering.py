@@ -17,7 +17,19 @@ import yaml
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 GOLDEN = ROOT / "tests" / "golden"
-STACKS = {"local": ROOT / "stacks" / "Pulumi.local.yaml", "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml"}
+ARCHITECTURES = ("8b-three-times", "405b-on-two-nodes")
+STACKS = {
+    "local": ROOT / "stacks" / "Pulumi.local.yaml",
+    "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml",
+    "autoscaled": GOLDEN / "autoscaled" / "spec.yaml",
+    "exposed": GOLDEN / "exposed" / "Pulumi.exposed.yaml",
+    **{name: GOLDEN / name / "spec.yaml" for name in ARCHITECTURES},
+    "sglang-8b-on-l4": GOLDEN / "sglang-8b-on-l4" / "spec.yaml",
+    "tgi-8b-on-a10g": GOLDEN / "tgi-8b-on-a10g" / "spec.yaml",
+    "ollama-on-cpu": GOLDEN / "ollama-on-cpu" / "spec.yaml",
+    "trtllm-8b-on-h100": GOLDEN / "trtllm-8b-on-h100" / "spec.yaml",
+    "triton-8b-on-h100": GOLDEN / "triton-8b-on-h100" / "spec.yaml",
+}
 
 Registration = dict[str, Any]
 
@@ -44,6 +56,15 @@ def pods(stack: str) -> Iterator[dict[str, Any]]:
     for each in objects(stack):
         if each["type"].rpartition(":")[2] in ("Deployment", "Job"):
             yield each["inputs"]["spec"]["template"]["spec"]
+    for group in objects(stack, ":LeaderWorkerSet"):
+        template = group["inputs"]["spec"]["leaderWorkerTemplate"]
+        yield from (template[role]["spec"] for role in ("leaderTemplate", "workerTemplate"))
+
+
+def groups(stack: str = "405b-on-two-nodes") -> tuple[dict[str, Any], dict[str, Any]]:
+    """(leader, worker) pod specs of the only group of a stack."""
+    leader, worker = (pod for pod in pods(stack) if "nvidia.com/gpu" in str(pod["containers"][0]["resources"]))
+    return leader, worker
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -127,3 +148,92 @@ def test_secrets_reach_pods_by_reference_only() -> None:
                     assert variable["valueFrom"]["secretKeyRef"]["name"] in ("api", "hub")
     jobs = [each["inputs"]["spec"]["template"]["spec"] for each in objects("secrets", ":Job")]
     assert any(volume.get("secret", {}).get("secretName") == "hub" for job in jobs for volume in job["volumes"])
+
+
+def test_the_pods_of_a_group_ask_for_the_gpus_of_their_own_node() -> None:
+    for pod in groups():
+        arguments = pod["containers"][0]["args"]
+        ranks = arguments[arguments.index("--tensor-parallel-size") + 1]
+        assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == ranks == "8"
+
+
+def test_only_the_leader_of_a_group_is_asked_and_called() -> None:
+    leader, worker = (pod["containers"][0] for pod in groups())
+    assert {"startupProbe", "readinessProbe", "livenessProbe", "ports"} <= set(leader)
+    assert not {"startupProbe", "readinessProbe", "livenessProbe", "ports"} & set(worker)
+    (service,) = objects("405b-on-two-nodes", ":Service")
+    assert service["inputs"]["spec"]["selector"]["leaderworkerset.sigs.k8s.io/worker-index"] == "0"
+
+
+def test_a_worker_outlives_the_requests_of_its_leader() -> None:
+    leader, worker = groups()
+    stays_s = worker["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert leader["terminationGracePeriodSeconds"] <= stays_s < worker["terminationGracePeriodSeconds"]
+
+
+def test_a_group_starts_over_as_a_whole_and_is_waited_for() -> None:
+    (group,) = objects("405b-on-two-nodes", ":LeaderWorkerSet")
+    template, probe = group["inputs"]["spec"]["leaderWorkerTemplate"], groups()[0]["containers"][0]["startupProbe"]
+    assert (template["size"], template["restartPolicy"]) == (2, "RecreateGroupOnPodRestart")
+    assert group["inputs"]["metadata"]["annotations"]["pulumi.com/waitFor"] == "condition=Available"
+    await_s = int(group["timeouts"]["create"].removesuffix("s"))
+    assert probe["periodSeconds"] * probe["failureThreshold"] < await_s
+
+
+def test_the_pods_of_one_group_share_a_zone_and_only_leaders_are_spread() -> None:
+    leader, worker = groups()
+    for pod in (leader, worker):
+        (term,) = pod["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert term["topologyKey"] == "topology.kubernetes.io/zone"
+        assert term["matchLabelKeys"] == ["leaderworkerset.sigs.k8s.io/group-key"]
+    assert "topologySpreadConstraints" not in worker
+    for constraint in leader["topologySpreadConstraints"]:
+        assert constraint["labelSelector"]["matchLabels"]["leaderworkerset.sigs.k8s.io/worker-index"] == "0"
+
+
+def test_pods_of_a_group_reach_each_other_and_pods_of_a_deployment_do_not() -> None:
+    def among(stack: str, name: str) -> list[Any]:
+        policy = next(each for each in objects(stack, ":NetworkPolicy") if each["name"] == name)["inputs"]["spec"]
+        own = [{"podSelector": policy["podSelector"]}]
+        return [rule for rule in policy["ingress"] if rule["from"] == own] + [
+            rule for rule in policy["egress"] if rule.get("to") == own
+        ]
+
+    rules = among("405b-on-two-nodes", "large-network-policy")
+    assert len(rules) == 2
+    assert all("ports" not in rule for rule in rules)
+    assert among("8b-three-times", "chat-network-policy") == []
+
+
+def test_only_the_leader_of_a_group_holds_the_api_key() -> None:
+    leader, worker = ({variable["name"] for variable in pod["containers"][0]["env"]} for pod in groups())
+    assert leader - worker == {"VLLM_API_KEY"}
+
+
+def callers(service: str) -> list[dict[str, Any]]:
+    """Who the NetworkPolicy of a service's pods lets in."""
+    policies = {each["name"]: each["inputs"]["spec"] for each in objects("exposed", ":NetworkPolicy")}
+    (rule,) = policies[f"{service}-network-policy"]["ingress"]
+    return rule["from"]
+
+
+def test_a_door_lets_in_the_namespace_of_its_proxies_and_no_other_is_added() -> None:
+    added = [each for each in callers("chat") if each not in callers("code")]
+    labels = {"kubernetes.io/metadata.name": "envoy-gateway-system"}
+    assert added == [{"namespaceSelector": {"matchLabels": labels}}]
+
+
+def test_proxies_outside_the_cluster_are_let_in_by_their_ranges() -> None:
+    blocks = [each["ipBlock"]["cidr"] for each in callers("code") if "ipBlock" in each]
+    assert blocks == ["130.211.0.0/22", "35.191.0.0/16"]
+
+
+def test_policies_exist_before_the_route_that_they_guard() -> None:
+    by_name = {each["name"]: each for each in objects("exposed")}
+    assert {"chat-securitypolicy", "chat-gateway", "chat-service"} <= set(by_name["chat-httproute"]["depends_on"])
+    assert {"code-gcpbackendpolicy"} <= set(by_name["code-httproute"]["depends_on"])
+
+
+def test_services_stay_inside_the_cluster_with_a_door_too() -> None:
+    types = {each["inputs"]["spec"]["type"] for each in objects("exposed", ":Service")}
+    assert types == {"ClusterIP"}

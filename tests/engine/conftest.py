@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ import yaml
 
 from modelberth import stackfiles
 from modelberth.lock import dump, settle
+from tests.conftest import copy_of_tracked
 from toolchain import engine
 from toolchain.cluster import Cluster
 from toolchain.kube import Kube
@@ -111,6 +114,32 @@ def make_project(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> 
 def project(make_project: Any) -> Project:
     """A fresh project."""
     return make_project()
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What git tracks, in another place, as a repository of its own."""
+    work = tmp_path_factory.mktemp("clone")
+    root = work / "modelberth"
+    copy_of_tracked(root, work)
+    (root / ".venv").symlink_to(ROOT / ".venv")
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "copy"]):
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
+        subprocess.run(["git", *identity, *command], cwd=root, check=True, capture_output=True)
+    return root
+
+
+def run_in(clone: Path, module: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command of the toolchain, as `make` runs it in that clone."""
+    return subprocess.run(
+        [sys.executable, "-m", f"toolchain.{module}", *words],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(clone)},
+        timeout=400,
+    )
 
 
 def pods_of(kube: Kube, namespace: str, service: str) -> list[dict[str, Any]]:

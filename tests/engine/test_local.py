@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.conftest import copy_of_tracked
+from tests.engine.conftest import run_in
 
 pytestmark = pytest.mark.engine
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What git tracks, in another place, as a repository of its own."""
-    work = tmp_path_factory.mktemp("clone")
-    root = work / "modelberth"
-    copy_of_tracked(root, work)
-    (root / ".venv").symlink_to(ROOT / ".venv")
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "copy"]):
-        identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-        subprocess.run(["git", *identity, *command], cwd=root, check=True, capture_output=True)
-    return root
-
 
 def local(clone: Path, verb: str, stack: str = "local") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "toolchain.local", verb, stack],
-        cwd=clone,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(clone)},
-        timeout=300,
-    )
+    return run_in(clone, "local", verb, stack)
 
 
 def processes_of(clone: Path) -> list[str]:

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.proofs import PARSER, claims
 from toolchain import judges
 
 pytestmark = pytest.mark.engine
+proves = claims("llamacpp", "b10434", PARSER)
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 STACKS = sorted(path.parent.name for path in GOLDEN.glob("*/resources.yaml"))
@@ -68,6 +70,7 @@ def llama_commands() -> Iterator[tuple[str, list[str]]]:
                 yield f"{stack}-{manifest['metadata']['name']}", container["args"]
 
 
+@proves("every rendered command line of the goldens is accepted")
 @pytest.mark.parametrize(("case", "arguments"), list(llama_commands()))
 def test_the_real_llama_server_accepts_every_argument(case: str, arguments: list[str]) -> None:
     """With a model file that is missing: flags are read first, so only the model can be complained about."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from modelberth import parse
 from modelberth.catalog import catalog
-from modelberth.engines import Accelerator, Sizing
+from modelberth.engines import Accelerator, Launch, Sizing
 from modelberth.findings import Finding, Refused
 from modelberth.plan import Plan, plan
 from modelberth.spec import StackSpec
@@ -73,12 +72,18 @@ def sizing_on(gpu: str, model: str = LLAMA_8B, **fields: Any) -> Sizing:
     return Sizing(**known | fields)
 
 
-def flag_spellings(engine: str, version: str) -> dict[str, Any]:
-    """The flag table of one engine version as it lies in the catalog: spelling -> [name, what it takes]."""
-    path = ROOT / "modelberth" / "catalog" / "flags" / f"{engine}-{version}.json"
-    return json.loads(path.read_text(encoding="utf-8"))["flags"]
-
-
 def stack_with(services: dict[str, Any], **keys: Any) -> StackSpec:
     """A stack of several services."""
     return parse.stack(stack_document(services, **keys))
+
+
+def container(launch: Launch, *, member: bool = False) -> dict[str, Any]:
+    """A launch as Kubernetes is given it; ``member`` for the pods of a group that are not its first."""
+    named = [{"name": name, "value": value} for name, value in launch.env]
+    secret = [
+        {"name": each.name, "valueFrom": {"secretKeyRef": {"name": each.ref.secret, "key": each.ref.key}}}
+        for each in launch.secret_env
+    ]
+    started = launch.group if member and launch.group else launch
+    made: dict[str, Any] = {"image": launch.image, "args": list(started.args), "env": named + secret}
+    return made | ({"command": list(started.command)} if started.command else {})

@@ -239,13 +239,9 @@ def test_more_typical_tokens_than_context_are_refused() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("autoscaling", {"min": 1, "max": 2}),
         ("capacity", ["spot"]),
         ("slo", {"ttft_ms": 200}),
-        ("expose", {"kind": "ingress", "host": "a.b", "tls_secret": "c", "source_ranges": []}),
-        ("pipeline_parallel", 2),
         ("model", {"id": "a/b", "architecture": {"hidden_size": 1}}),
-        ("engine", "sglang"),
     ],
 )
 def test_a_field_that_nothing_implements_is_refused_never_ignored(field: str, value: object) -> None:
@@ -254,13 +250,10 @@ def test_a_field_that_nothing_implements_is_refused_never_ignored(field: str, va
     assert finding.message.endswith("is not supported yet")
 
 
-@pytest.mark.parametrize(
-    ("engine", "message"),
-    [("auto", "names no engine; a version belongs to one"), ("sglang", "engine sglang is not supported yet")],
-)
-def test_a_version_belongs_to_an_engine_that_can_be_planned(engine: str, message: str) -> None:
-    (finding,) = refusal(lambda: parse.stack(stack_document(defaults={"engine_versions": {engine: "0.33.0"}})))
-    assert (finding.path, finding.message) == (f"defaults.engine_versions.{engine}", message)
+def test_a_version_belongs_to_an_engine() -> None:
+    (finding,) = refusal(lambda: parse.stack(stack_document(defaults={"engine_versions": {"auto": "0.33.0"}})))
+    assert finding.path == "defaults.engine_versions.auto"
+    assert finding.message == "names no engine; a version belongs to one"
 
 
 @pytest.mark.parametrize("path", ["/models", "..", "../other", "a/../../b", "a/.."])
@@ -463,7 +456,7 @@ def test_an_extra_argument_of_llama_cpp_is_checked_by_its_own_spellings() -> Non
     ("fields", "args", "flag"),
     [
         ({}, ["--cpu-offload-gb", "4"], "--cpu-offload-gb"),
-        ({}, ["--cpu-offload", "4"], "--cpu-offload-gb"),
+        ({}, ["--cpu-offload-g", "4"], "--cpu-offload-gb"),
         ({}, ["--data-parallel-size", "2"], "--data-parallel-size"),
         ({}, ["--seed=7", "--config=server.yaml"], "--config"),
         ({"quantization": "q4_k_m"}, ["--mmproj", "vision.gguf"], "--mmproj"),

@@ -89,7 +89,14 @@ def test_an_outgrown_lock_names_the_command_and_the_command_works(project: Path)
     path.write_text(
         path.read_text().replace("context: 8192\n      concurrency: 8", "context: 16384\n      concurrency: 8")
     )
-    assert "run: modelberth plan --update local" in bad("plan", "local", cwd=project)
+    lock = (project / "stacks" / "local.plan.yaml").read_text()
+    told = bad("plan", "local", cwd=project)
+    assert "run: modelberth plan --update local" in told
+    assert "\nmodelberth plan --update local would change, and has not:\nchat: context 8192 -> 16384\n" in told
+    assert "  chat: flag --max-model-len 8192 -> 16384\n" in told
+    assert "  chat: pods restart: " in told
+    assert (project / "stacks" / "local.plan.yaml").read_text() == lock
+    assert "would change" not in bad("plan", "local", "--json", cwd=project)
     assert "chat: context 8192 -> 16384\n" in good("plan", "--update", "local", cwd=project)
     assert "16,384 tokens" in good("plan", "local", cwd=project)
 
@@ -145,7 +152,7 @@ def test_a_bare_spec_has_no_lock_to_update(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["prodution", "missing.yaml", "stacks", "x" * 300])
 def test_a_missing_file_names_the_stacks_there_are(name: str) -> None:
-    assert bad("plan", name) == f"error: no such file or stack: {name}; stacks here: local\n"
+    assert bad("plan", name) == f"error: no such file or stack: {name}; stacks here: engines, local\n"
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_a_gated_model_without_a_token_is_warned_about_and_with_one_is_not() -> 
 
 def test_an_extra_argument_that_the_engine_does_not_know_is_refused() -> None:
     text = problems({}, a={"pool": "l4", "extra_args": ["--max-model-length", "5"]})
-    assert "services.a.extra_args: vllm does not know --max-model-length" in text
+    assert "services.a.extra_args: vllm 0.33.0 does not take --max-model-length" in text
 
 
 def test_only_the_named_services_are_planned_anew() -> None:

@@ -142,15 +142,6 @@ def test_what_may_be_less_beside_the_budget_is_too_close_to_call() -> None:
     assert answer_of(replace(memory_of(), outside=(over,)), 1_000).verdict is Verdict.DOES_NOT_FIT
 
 
-def test_an_engine_that_nothing_starts_yet_is_sized_by_its_memory_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelberth.fit.MEMORY_MODELS", {"tgi": None})
-    sizer.cache_clear()
-    try:
-        assert (sizer("tgi").name, sizer("tgi").reads_gguf, sizer("tgi").reserves_context) == ("tgi", False, False)
-    finally:
-        sizer.cache_clear()
-
-
 def test_an_engine_without_a_memory_model_is_not_known() -> None:
     with pytest.raises(KeyError):
         sizer("triton")

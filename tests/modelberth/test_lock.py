@@ -280,7 +280,7 @@ def test_a_file_that_is_no_lock_is_one_clear_line(text: str, message: str) -> No
     ("field", "value", "says"),
     [
         ("machine_type", "g2-standard-9", "g2-standard-9"),
-        ("engine", "sglang", "engine"),
+        ("engine", "sglang", "sglang"),
         ("tensor_parallel", 0, "tensor_parallel"),
         ("context", -5, "context"),
         ("context", "many", "context"),

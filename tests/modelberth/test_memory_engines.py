@@ -339,10 +339,20 @@ def test_a_stated_memory_fraction_is_the_share_that_the_engine_takes(engine: str
 def test_tgi_sizes_its_prefill_by_the_speed_of_the_gpus() -> None:
     small, large = (
         tgi.prefill_tokens(setup(LLAMA_8B, "bf16", gpu, "3.3.7", context=131_072))
-        for gpu in ("nvidia-t4", "nvidia-h100-80gb")
+        for gpu in ("nvidia-l4", "nvidia-h100-80gb")
     )
     assert 1000 < small < large
     assert tgi.prefill_tokens(setup(LLAMA_8B, "bf16", "nvidia-b200", "3.3.7")) == tgi.PREFILL_TOKENS
+
+
+def test_tgi_passes_a_whole_prompt_at_once_where_it_cannot_cut_it() -> None:
+    sizes = {
+        gpu: [tgi.prefill_tokens(setup(LLAMA_8B, "bf16", gpu, "3.3.7", context=tokens)) for tokens in (2048, 65_536)]
+        for gpu in ("nvidia-t4", "nvidia-l4")
+    }
+    assert sizes["nvidia-t4"] == [2048, 65_536]
+    assert sizes["nvidia-l4"][0] == 2048
+    assert sizes["nvidia-l4"][1] < 65_536
 
 
 @pytest.mark.parametrize(("gpu", "block"), [("nvidia-t4", 16), ("nvidia-l4", 1), ("nvidia-h100-80gb", 1)])

@@ -9,7 +9,7 @@ import pytest
 from modelberth.catalog import Model, Quantization, catalog
 from modelberth.memory import shape_of
 from modelberth.memory.weights import Ranks
-from modelberth.parallel import Served, exchanged_bytes, findings, has_stages, refusals, tensor_sizes
+from modelberth.parallel import Served, exchanged_bytes, findings, no_nodes, refusals, tensor_sizes
 from tests.modelberth.samples import LLAMA_8B, LLAMA_70B, QWEN_7B
 
 GPT_OSS, MIXTRAL, QWEN_MOE = "openai/gpt-oss-120b", "mistralai/Mixtral-8x7B-v0.1", "Qwen/Qwen3-30B-A3B"
@@ -164,14 +164,14 @@ def test_expert_parallel_leaves_the_width_of_experts_whole() -> None:
 def test_every_stage_has_a_layer_and_some_engines_have_no_stages() -> None:
     assert why(served(LLAMA_8B), pipeline=32) == []
     assert why(served(LLAMA_8B), pipeline=33) == [f"33 stages are more than the 32 layers of {LLAMA_8B}"]
-    assert [
-        engine for engine in ("vllm", "sglang", "tensorrt_llm", "tgi", "llamacpp", "ollama") if has_stages(engine)
-    ] == [
-        "vllm",
-        "sglang",
-        "tensorrt_llm",
-    ]
     assert why(served(LLAMA_8B, "tgi"), pipeline=2) == ["it has no pipeline stages"]
+
+
+def test_several_nodes_are_for_engines_with_a_mode_of_their_own_for_it() -> None:
+    engines = ("vllm", "sglang", "tensorrt_llm", "tgi", "llamacpp", "ollama")
+    assert [engine for engine in engines if not no_nodes(engine)] == ["vllm", "sglang"]
+    assert "mpirun" in no_nodes("tensorrt_llm")
+    assert no_nodes("ollama") == "it has no pipeline stages"
 
 
 def test_tgi_has_no_data_parallel_ranks() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from modelberth.lock import settle
 from modelberth.upgrade import consequences, pod_changes
-from tests.modelberth.samples import stack_with
+from tests.modelberth.samples import refusal, stack_with
 
 SERVICES = {
     "chat": {"model": "Qwen/Qwen2.5-7B-Instruct", "context": 4096, "concurrency": 4, "accelerators": ["nvidia-l4"]},
@@ -56,7 +56,10 @@ def test_nothing_is_said_of_a_service_that_stays_as_it_is() -> None:
 
 
 def template(**container: Any) -> dict[str, Any]:
-    return {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container], "terminationGracePeriodSeconds": 30}}
+    return {
+        "metadata": {"labels": {"a": "b"}},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 30},
+    }
 
 
 def test_two_pod_templates_that_are_alike_restart_nothing() -> None:
@@ -78,3 +81,56 @@ def test_every_difference_between_two_pod_templates_is_named() -> None:
     later = {**was, "spec": {**was["spec"], "terminationGracePeriodSeconds": 60}}
     assert list(pod_changes(was, later)) == ["terminationGracePeriodSeconds of the pod differs"]
     assert list(pod_changes(was, {**was, "metadata": {}})) == ["labels or annotations of the pod differ"]
+
+
+def on_chat(**fields: Any) -> dict[str, Any]:
+    return {"chat": {**SERVICES["chat"], **fields}}
+
+
+def test_a_raise_over_the_whole_window_says_image_and_flags_and_leaves_pins_alone() -> None:
+    before = settle(stack_with(SERVICES, **versions("0.28.0")), {}).lock
+    raised = stack_with(SERVICES, **versions("0.33.0"))
+    lines = list(consequences(raised, before, settle(raised, before, update=True).plans))
+    assert "chat: image vllm/vllm-openai:v0.28.0 -> vllm/vllm-openai:v0.33.0" in lines
+    assert {line.partition(":")[0] for line in lines} == {"chat"}
+
+
+def test_a_raised_pin_of_one_service_names_that_service_alone() -> None:
+    before = settle(stack_with(SERVICES), {}).lock
+    raised = stack_with({**SERVICES, "pinned": {**SERVICES["pinned"], "engine_version": "0.33.0"}})
+    lines = list(consequences(raised, before, settle(raised, before, update=True).plans))
+    assert lines[0] == "pinned: image vllm/vllm-openai:v0.32.0 -> vllm/vllm-openai:v0.33.0"
+    assert {line.partition(":")[0] for line in lines} == {"pinned"}
+
+
+def test_a_raise_changes_what_the_engine_takes_by_default() -> None:
+    """SGLang sizes its memory by version: what is written out, and the cache, follow."""
+    sglang = on_chat(engine="sglang")
+    before = settle(stack_with(sglang, defaults={"engine_versions": {"sglang": "0.5.20"}}), {}).lock
+    raised = stack_with(sglang, defaults={"engine_versions": {"sglang": "0.5.23"}})
+    lines = list(consequences(raised, before, settle(raised, before, update=True).plans))
+    assert "chat: image lmsysorg/sglang:v0.5.20 -> lmsysorg/sglang:v0.5.23" in lines
+
+
+def test_an_argument_that_the_raised_version_lacks_is_refused_by_name() -> None:
+    own = on_chat(extra_args=["--enable-mamba-fine-grained-prefix-cache"])
+    before = settle(stack_with(own, **versions("0.30.0")), {}).lock
+    raised = stack_with(own, **versions("0.31.0"))
+    (found,) = refusal(lambda: settle(raised, before, update=True))
+    assert found.message == "vllm 0.31.0 does not take --enable-mamba-fine-grained-prefix-cache"
+
+
+def test_an_argument_that_only_the_locked_version_takes_stays_while_nobody_raises_it() -> None:
+    own = on_chat(extra_args=["--enable-mamba-fine-grained-prefix-cache"])
+    before = settle(stack_with(own, **versions("0.30.0")), {}).lock
+    (kept,) = settle(stack_with(own), before).plans
+    assert kept.decision.engine_version == "0.30.0"
+    assert "--enable-mamba-fine-grained-prefix-cache" in kept.launch.args
+
+
+def test_an_argument_that_the_old_version_never_took_does_not_stop_the_comparison() -> None:
+    """The version is the catalog's: the lock holds an older one, and the update brings a flag it lacks."""
+    before = settle(stack_with(on_chat(), **versions("0.32.0")), {}).lock
+    now = stack_with(on_chat(extra_args=["--watchdog-config", "{}"]))
+    (said,) = consequences(now, before, settle(now, before, update=True).plans)
+    assert said.startswith("chat: pods restart, and what they run now cannot be compared: ")

@@ -35,6 +35,22 @@ def vllm(*args: Any, gpus: Any = 1, image: Any = "vllm/vllm-openai:v0.33.0", **m
     return {"name": "server", "image": image, "args": words} | limits | more
 
 
+def sglang(*args: Any, gpus: Any = 1, image: Any = "lmsysorg/sglang:v0.5.23", **more: Any) -> dict[str, Any]:
+    """An SGLang container; without arguments it serves Llama 3.1 8B at 8,192 tokens in most of an L4."""
+    words = list(args) or ["--model-path", LLAMA_8B, "--context-length", "8192", "--mem-fraction-static", "0.85"]
+    command = {"command": ["python3", "-m", "sglang.launch_server"], "args": words}
+    return {"name": "server", "image": image, "resources": {"limits": {"nvidia.com/gpu": gpus}}} | command | more
+
+
+def tgi(*args: Any, gpus: Any = 1, env: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A TGI container, told by arguments or by variables; it serves Llama 3.1 8B at 8,192 tokens."""
+    told = {"MODEL_ID": LLAMA_8B, "MAX_TOTAL_TOKENS": "8192", "MAX_BATCH_PREFILL_TOKENS": "4096"} | (env or {})
+    named = [{"name": name, "value": value} for name, value in told.items()]
+    image = "ghcr.io/huggingface/text-generation-inference:3.3.7"
+    limits = {"resources": {"limits": {"nvidia.com/gpu": gpus}}}
+    return {"name": "server", "image": image, "args": list(args), "env": named} | limits | more
+
+
 def llamacpp(*args: Any, memory: Any = "8Gi", gpus: Any = None, **more: Any) -> dict[str, Any]:
     """A llama-server container; without arguments it serves Qwen2.5 7B in 4 bit, two slots of 4,096 tokens."""
     words = list(args) or [*gguf(), "--ctx-size", "8192", "--parallel", "2"]
@@ -42,6 +58,19 @@ def llamacpp(*args: Any, memory: Any = "8Gi", gpus: Any = None, **more: Any) -> 
     limits = {name: value for name, value in limits.items() if value is not None}
     image = "ghcr.io/ggml-org/llama.cpp:server-b11434"
     return {"name": "server", "image": image, "args": words, "resources": {"limits": limits}} | more
+
+
+def ollama(memory: Any = "8Gi", gpus: Any = None, **variables: Any) -> dict[str, Any]:
+    """An Ollama container that says by its hook which file of Qwen2.5 7B it serves."""
+    limits = {name: value for name, value in {"memory": memory, "nvidia.com/gpu": gpus}.items() if value is not None}
+    pull = ["ollama", "pull", "hf.co/bartowski/Qwen2.5-7B-Instruct-GGUF:Q4_K_M"]
+    return {
+        "name": "server",
+        "image": "ollama/ollama:0.34.0",
+        "env": [{"name": name, "value": str(value)} for name, value in variables.items()],
+        "lifecycle": {"postStart": {"exec": {"command": pull}}},
+        "resources": {"limits": limits},
+    }
 
 
 def gguf(name: str = "Qwen2.5-7B-Instruct-Q4_K_M.gguf") -> list[str]:

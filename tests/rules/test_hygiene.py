@@ -24,7 +24,10 @@ def test_the_guides_image_is_not_pinned_and_the_version_assumed_is_named() -> No
     [
         (vllm(image="vllm/vllm-openai"), "the image has no tag"),
         (vllm(image="vllm/vllm-openai:nightly"), "the image's tag names no version of the engine"),
-        (vllm(image="lmsysorg/sglang:latest"), "the image has the tag latest"),
+        (
+            vllm(image="lmsysorg/sglang:latest", command=["python3", "-m", "sglang.launch_server"]),
+            "the image has the tag latest",
+        ),
         (llamacpp(image="ghcr.io/ggml-org/llama.cpp:server"), "the image's tag names no version of the engine"),
         (vllm(command=["vllm", "serve"], image=UNKNOWN), "whether the image is pinned is only known after apply"),
     ],

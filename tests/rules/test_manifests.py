@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modelberth.engines import ENGINES
 from modelberth.manifests import KINDS, workloads
 from modelberth.observed import UNKNOWN
 from modelberth.rules import judge
@@ -154,7 +155,8 @@ def test_images_are_taken_apart(image: str, tag: str | None, digest: bool) -> No
     assert (workload.image_tag, workload.image_digest) == (tag, digest)
 
 
-def test_engines_without_a_codec_are_recognised_by_their_image_behind_a_mirror() -> None:
+def test_engines_without_a_codec_are_recognised_by_their_image_behind_a_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(ENGINES, "sglang")
     workload = only(deployment(vllm(image="mirror.local/lmsysorg/sglang:v0.5.23")))
     assert (workload.engine, workload.observed) == ("sglang", None)
 

@@ -25,6 +25,15 @@ SERVICES: dict[str, dict[str, Any]] = {
         "quantization": "q4_k_m",
         "kv_cache_dtype": "q8_0",
     },
+    "SGLang on two GPUs": {"model": LLAMA_8B, "engine": "sglang", "accelerators": ["nvidia-l4"], "tensor_parallel": 2},
+    "SGLang with fp8 made when loading": {
+        "model": LLAMA_8B,
+        "engine": "sglang",
+        "accelerators": ["nvidia-l4"],
+        "quantization": "fp8",
+    },
+    "TGI on two GPUs": {"model": LLAMA_8B, "engine": "tgi", "accelerators": ["nvidia-a10g"], "tensor_parallel": 2},
+    "TGI with awq": {"model": QWEN_7B, "engine": "tgi", "accelerators": ["nvidia-l4"], "quantization": "awq"},
     "70B on 80 GB cards": {"model": "meta-llama/Llama-3.1-70B-Instruct", "accelerators": ["nvidia-a100-80gb"]},
 }
 
@@ -40,6 +49,7 @@ def rendered(plan: planning.Plan) -> dict[str, Any]:
     container = {
         "name": "server",
         "image": launch.image,
+        "command": list(launch.command),
         "args": list(launch.args),
         "env": [{"name": name, "value": value} for name, value in launch.env],
         "resources": {"limits": limits},

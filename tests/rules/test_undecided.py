@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from modelberth.engines import ENGINES
 from modelberth.observed import UNKNOWN
 from modelberth.rules import judge
 from tests.rules.samples import (
@@ -103,13 +104,12 @@ def test_a_model_outside_the_catalog_cannot_be_decided_and_near_names_are_given(
         (vllm("--model", "x" * 5000 + "/y"), None, "the model is not named by the arguments as a repository"),
         (vllm("--model", "not\0a/path"), None, "the model is not named by the arguments as a repository"),
         (vllm(), {}, "the GPU is named by no node selector or required affinity"),
-        (vllm(image="lmsysorg/sglang:v0.5.23"), None, "the engine is SGLang, which cannot be read yet"),
+        (vllm(image="lmsysorg/sglang:v0.5.23"), None, "what the container serves is not legible in this command"),
         (
             vllm("--model", LLAMA_8B, "--enable-lora"),
             None,
             "--enable-lora changes memory in a way that cannot be sized",
         ),
-        (vllm("--model", LLAMA_8B, "-pp", "2", gpus=2), None, "the pipeline parallel size is more than 1"),
         (vllm(image="vllm/vllm-openai-cpu:v0.33.0", gpus=0), {}, "the memory is that of a CPU"),
         (vllm("--model", LLAMA_8B, "--dtype", "float32"), None, "--dtype asks for 32-bit weights"),
         (vllm("--model", LLAMA_8B, "--max-model-len", "9" * 400), None, "--max-model-len is not a positive number"),
@@ -132,6 +132,13 @@ def test_what_cannot_be_sized_is_said_and_never_passes(container: Any, pod: Any,
     manifest = deployment(container, pod=pod)
     assert codes(manifest) == ["SZ-21"]
     assert why in one(manifest, "SZ-21")[1]
+
+
+def test_an_engine_without_a_codec_is_said_and_never_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(ENGINES, "sglang")
+    manifest = deployment(vllm(image="lmsysorg/sglang:v0.5.23"))
+    assert codes(manifest) == ["SZ-21"]
+    assert "the engine is SGLang, which cannot be read yet" in one(manifest, "SZ-21")[1]
 
 
 def test_what_is_plain_and_known_is_evaluated() -> None:

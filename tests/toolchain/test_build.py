@@ -263,6 +263,7 @@ def test_every_part_has_its_checksums_pinned() -> None:
         ("control-plane", "kube-apiserver", ["--version"], "Kubernetes v{}"),
         ("etcd", "etcd", ["--version"], "etcd Version: {}"),
         ("kwok", "kwok", ["--version"], "kwok version v{} "),
+        ("prometheus", "promtool", ["--version"], "promtool, version {} "),
     ],
 )
 def test_built_binaries_say_the_version_that_is_pinned(

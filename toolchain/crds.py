@@ -1,0 +1,50 @@
+"""Custom resource definitions of add-ons in a cluster, out of the Go modules that modules/crds pins.
+
+They are fetched into the toolchain's cache on first use (part `crds` of `toolchain.build`); none is committed.
+"""
+
+from __future__ import annotations
+
+import yaml
+
+from toolchain import build
+from toolchain.kube import Kube, Manifest
+
+FIELD_MANAGER = "modelberth-cluster"
+SERVED_WITHIN_S = 30.0
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML 1.1 gives a lone `=` a meaning of its own; in a definition's enumeration it is text."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", yaml.SafeLoader.construct_yaml_str)
+
+
+def definitions(add_on: str) -> list[Manifest]:
+    """The definitions of `gateway-api`, `keda`, `lws` or `prometheus-operator`; fetches them if need be.
+
+    Raises BuildError for another name, and when they cannot be fetched.
+    """
+    if add_on not in build.PARTS["crds"].extras:
+        raise build.BuildError(f"No such add-on: {add_on}. Add-ons: {', '.join(build.PARTS['crds'].extras)}.")
+    documents = (
+        document
+        for file in sorted((build.require("crds")["crds"] / add_on).glob("*.yaml"))
+        for document in yaml.load_all(file.read_text(encoding="utf-8"), Loader=_Loader)
+    )
+    return [document for document in documents if document and document["kind"] == "CustomResourceDefinition"]
+
+
+def install(kube: Kube, *add_ons: str) -> None:
+    """Create or change the definitions of add-ons, and wait until the API server serves all of them."""
+    wanted = [definition for add_on in add_ons for definition in definitions(add_on)]
+    for definition in wanted:
+        kube.apply(definition, field_manager=FIELD_MANAGER, force=True)
+    paths = [kube.path(definition) for definition in wanted]
+    kube.wait(lambda: all(_served(kube.get(path)) for path in paths), SERVED_WITHIN_S, what="all definitions served")
+
+
+def _served(definition: Manifest) -> bool:
+    conditions = {entry["type"]: entry["status"] for entry in definition.get("status", {}).get("conditions", [])}
+    return conditions.get("Established") == "True"
