@@ -124,6 +124,16 @@ class Feature(Row):
     remedy: str = ""
 
 
+class Parsers(Row):
+    """Names that an engine knows for reading the model's text, from version ``since`` and below ``until``."""
+
+    engine: Text
+    field: Literal["tool_call_parser", "reasoning_parser"]
+    since: Text
+    until: Text | None = None
+    names: tuple[Text, ...]
+
+
 class ImageCuda(Row):
     """CUDA of an engine's stock image from version ``since`` on, and the oldest driver branch that runs it."""
 
@@ -246,6 +256,20 @@ def features() -> tuple[Feature, ...]:
 def feature(engine: str, name: str) -> Feature | None:
     """One row, None where nothing is known."""
     return next((row for row in features() if (row.engine, row.feature) == (engine, name)), None)
+
+
+@cache
+def parsers(engine: str, version: str, field: str) -> tuple[str, ...]:
+    """Names that this version knows for a field of the spec, sorted; empty where none are known."""
+    rows = read_rows(files("modelberth.catalog") / "parsers.yaml", Parsers)
+    known = (
+        row
+        for row in rows
+        if (row.engine, row.field) == (engine, field)
+        and key(row.since) <= key(version)
+        and (row.until is None or key(version) < key(row.until))
+    )
+    return tuple(sorted(name for row in known for name in row.names))
 
 
 @cache

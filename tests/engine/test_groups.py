@@ -182,7 +182,11 @@ def crashed(kube: Kube, pod: Manifest) -> None:
     """A container that ended and was started again on its node."""
     state = {"name": "server", "restartCount": 1, "image": "", "imageID": "", "ready": False}
     status = {"containerStatuses": [pod["status"]["containerStatuses"][0] | state]}
-    patch = {"apiVersion": "v1", "kind": "Pod", "metadata": {key: pod["metadata"][key] for key in ("name", "namespace")}}
+    patch = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {key: pod["metadata"][key] for key in ("name", "namespace")},
+    }
     kube.apply(patch | {"status": status}, subresource="status", force=True)
 
 
