@@ -125,7 +125,7 @@ def test_the_definition_and_the_webhooks_are_not_asleep(kube: Kube) -> None:
     with pytest.raises(KubeError, match="restartPolicy"):
         kube.apply(leader_worker_set(TWO_NODES, spec=wrong), dry_run=True)
     stuck = {"type": "RollingUpdate", "rollingUpdateConfiguration": {"maxSurge": 0, "maxUnavailable": 0}}
-    with pytest.raises(KubeError, match="admission webhook .* must not be 0 when"):
+    with pytest.raises(KubeError, match=r"admission webhook .* must not be 0 when"):
         kube.apply(leader_worker_set(TWO_NODES, spec={**spec, "rolloutStrategy": stuck}), dry_run=True)
 
 
@@ -182,7 +182,11 @@ def crashed(kube: Kube, pod: Manifest) -> None:
     """A container that ended and was started again on its node."""
     state = {"name": "server", "restartCount": 1, "image": "", "imageID": "", "ready": False}
     status = {"containerStatuses": [pod["status"]["containerStatuses"][0] | state]}
-    patch = {"apiVersion": "v1", "kind": "Pod", "metadata": {key: pod["metadata"][key] for key in ("name", "namespace")}}
+    patch = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {key: pod["metadata"][key] for key in ("name", "namespace")},
+    }
     kube.apply(patch | {"status": status}, subresource="status", force=True)
 
 
