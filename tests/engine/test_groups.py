@@ -125,7 +125,7 @@ def test_the_definition_and_the_webhooks_are_not_asleep(kube: Kube) -> None:
     with pytest.raises(KubeError, match="restartPolicy"):
         kube.apply(leader_worker_set(TWO_NODES, spec=wrong), dry_run=True)
     stuck = {"type": "RollingUpdate", "rollingUpdateConfiguration": {"maxSurge": 0, "maxUnavailable": 0}}
-    with pytest.raises(KubeError, match="admission webhook .* must not be 0 when"):
+    with pytest.raises(KubeError, match=r"admission webhook .* must not be 0 when"):
         kube.apply(leader_worker_set(TWO_NODES, spec={**spec, "rolloutStrategy": stuck}), dry_run=True)
 
 
