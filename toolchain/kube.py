@@ -82,10 +82,10 @@ class Kube:
     ) -> Manifest:
         """Creates or changes an object by server-side apply; `force` takes fields over from other managers.
 
-        With `dry_run` nothing is kept, and a field that the kind does not have is refused.
+        With `dry_run` everything is checked, admission included, and nothing is stored.
         """
-        asked = {"fieldManager": field_manager, "force": str(force).lower()}
-        query = urllib.parse.urlencode(asked | ({"dryRun": "All", "fieldValidation": "Strict"} if dry_run else {}))
+        options = {"fieldManager": field_manager, "force": str(force).lower()}
+        query = urllib.parse.urlencode(options | ({"dryRun": "All"} if dry_run else {}))
         path = self.path(manifest) + (f"/{subresource}" if subresource else "")
         return self._request("PATCH", f"{path}?{query}", manifest, "application/apply-patch+yaml")
 

@@ -178,6 +178,7 @@ PARTS: dict[str, Part] = {
             version=_pinned("lws", "sigs.k8s.io/lws"),
             minutes=3,
             binaries={"lws-controller": "sigs.k8s.io/lws/cmd"},
+            extras={"webhooks.yaml": ("sigs.k8s.io/lws", "config/webhook/manifests.yaml")},
             for_tests=True,
         ),
         Part(
