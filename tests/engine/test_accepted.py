@@ -16,7 +16,6 @@ pytestmark = pytest.mark.engine
 
 NOT_INSTALLED = {
     "networking.gke.io/v1": "definitions that only GKE has",
-    "gateway.envoyproxy.io/v1alpha1": "Envoy Gateway's own",
 }
 """API groups whose definitions no module publishes, with what they are."""
 
@@ -24,7 +23,7 @@ NOT_INSTALLED = {
 @pytest.fixture(scope="module")
 def served(kube: Kube) -> Kube:
     """The shared cluster with the definitions of every add-on."""
-    crds.install(kube, "gateway-api", "keda", "lws", "prometheus-operator")
+    crds.install(kube, "envoy-gateway", "gateway-api", "keda", "lws", "prometheus-operator")
     return kube
 
 
@@ -77,6 +76,14 @@ def test_a_field_of_the_wrong_type_would_be_refused(served: Kube, restricted: st
     scaled["spec"]["maxReplicaCount"] = "many"
     with pytest.raises(KubeError, match="maxReplicaCount"):
         served.apply(scaled, dry_run=True)
+
+
+@pytest.mark.parametrize("kind", ["Gateway", "HTTPRoute", "Ingress", "SecurityPolicy", "BackendTrafficPolicy"])
+def test_a_field_that_a_part_of_a_door_does_not_have_would_be_refused(served: Kube, restricted: str, kind: str) -> None:
+    part = next(m for m in placed_in(restricted, "exposed") if m["kind"] == kind)
+    part["spec"]["lock"] = 1
+    with pytest.raises(KubeError, match="lock"):
+        served.apply(part, dry_run=True)
 
 
 def test_a_pod_that_may_become_root_would_be_refused(served: Kube, restricted: str) -> None:
