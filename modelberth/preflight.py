@@ -213,13 +213,14 @@ def _enough(
         return
     wanted = sum(plan.spec.fewest_replicas * plan.decision.gpus_per_replica for plan in users)
     offered = sum(node.gpus for node in nodes)
-    if wanted and not offered:
+    on_gpu = any(plan.decision.on_gpu for plan in users)
+    if on_gpu and not offered:
         message = f"{_count(len(nodes), 'node')} with {shown} and none offers {GPU}: no device plugin"
         yield _found(path, message, PLUGIN_INSTALLED_BY)
     elif offered < wanted:
         message = f"services need {wanted} GPUs, {_count(len(nodes), 'node')} with {shown} offer {offered}"
         yield _found(path, message, grows, level)
-    elif not wanted and len(nodes) < (needed := sum(plan.spec.fewest_replicas for plan in users)):
+    elif not on_gpu and len(nodes) < (needed := sum(plan.spec.fewest_replicas for plan in users)):
         message = f"services need {_count(needed, 'node')}, {len(nodes)} with {shown} take pods"
         yield _found(path, message, grows, level)
     largest = max(plan.decision.tensor_parallel if plan.decision.on_gpu else 0 for plan in users)

@@ -261,6 +261,14 @@ def cache_notes(plan: Plan) -> list[str]:
     return [each.message for each in plan.findings if each.code == "prefix-cache"]
 
 
+def test_an_autoscaled_service_loses_by_the_most_replicas_that_it_may_have() -> None:
+    watched = HUB | {"defaults": {"monitoring": {"prometheus": "http://p:9090"}}}
+    plan = plan_of(keys=watched, weights="hub", autoscaling={"min": 1, "max": 4})
+    (note,) = [each for each in plan.findings if each.code == "prefix-cache"]
+    assert (note.path, note.level) == ("services.chat.autoscaling.max", Level.NOTE)
+    assert "1 of 4" in note.message
+
+
 def test_what_replicas_lose_of_their_prefix_caches_is_said_with_the_number() -> None:
     (note,) = cache_notes(plan_of(keys=HUB, weights="hub", replicas=4))
     assert "4 prefix caches" in note

@@ -308,6 +308,16 @@ def test_only_the_replicas_that_always_run_must_have_a_place_already() -> None:
     assert judged(stack, replace(GOOD, served=served, nodes=NODES[:1])) == []
 
 
+def test_a_service_that_may_scale_to_nothing_still_needs_a_device_plugin() -> None:
+    watched = {"monitoring": {"prometheus": "http://p:9090"}}
+    sleeping = {"min": 0, "max": 2, "wake": {"query": "sum(requests_at_the_door)"}}
+    stack = stack_of({"weights": "hub", "autoscaling": sleeping}, defaults=watched, weights=HUB)
+    served = SERVED | {("keda.sh/v1alpha1", "ScaledObject")}
+    bare = tuple(replace(node, gpus=0) for node in NODES)
+    assert "no device plugin" in only(stack, replace(GOOD, served=served, nodes=bare)).message
+    assert judged(stack, replace(GOOD, served=served)) == []
+
+
 def test_every_add_on_that_a_plan_asks_for_is_a_row() -> None:
     assert set(ASKED) <= set(add_ons())
 
