@@ -6,7 +6,7 @@ No defaults live here: what is left out is left to the spec.
 from collections.abc import Sequence
 from typing import Any, NotRequired, TypedDict
 
-from modelberth.names import Affinity, Capacity, Controller, DoorKind, Objective, Packaging, Quantization, Scaler, Signal, Spread
+from modelberth.names import Affinity, Capacity, Controller, DoorKind, Objective, Packaging, Quantization, Scaler, Signal, SpeculativeMethod, Spread
 from modelberth.spec import EngineName, KvCacheDtype, Profile
 
 
@@ -81,12 +81,12 @@ class AutoscalingArgs(TypedDict):
 
 
 class AdapterArgs(TypedDict):
-    """A LoRA adapter."""
+    """A LoRA adapter, fetched beside the weights and chosen by a request's model name."""
 
     name: str
     """Name that requests use."""
     source: str
-    """Repository of the adapter."""
+    """Repository of the adapter, with the file's name behind it where that is a GGUF file."""
     revision: str
     """Commit of that repository."""
     rank: int
@@ -96,10 +96,10 @@ class AdapterArgs(TypedDict):
 class SpeculativeArgs(TypedDict):
     """Speculative decoding."""
 
-    method: str
-    """draft_model, ngram, eagle3 or mtp."""
+    method: SpeculativeMethod
+    """draft_model, ngram, eagle, eagle3 or mtp."""
     model: NotRequired[ModelArgs]
-    """Draft model, where the method has one."""
+    """Draft model or head, where the method has one."""
     tokens: int
     """Tokens proposed per step."""
 
@@ -226,8 +226,16 @@ class ServiceArgs(TypedDict):
     """Services of wave 2 are changed when those of wave 1 are ready, and not at all when one of them fails."""
     adapters: NotRequired[Sequence[AdapterArgs]]
     """LoRA adapters."""
+    runtime_adapter_loading: NotRequired[bool]
+    """Whether clients may load and unload adapters while the server runs: whoever may send requests may."""
     speculative: NotRequired[SpeculativeArgs]
     """Speculative decoding."""
+    tool_call_parser: NotRequired[str]
+    """How tool calls are read from the model's text, by the engine's own name."""
+    reasoning_parser: NotRequired[str]
+    """How reasoning is told from the answer, by the engine's own name."""
+    kv_offload_gib: NotRequired[int]
+    """Memory of the node for KV cache that leaves the GPUs, GiB per replica."""
     slo: NotRequired[SloArgs]
     """Latency promised to users."""
     expose: NotRequired[ExposeArgs]

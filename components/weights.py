@@ -65,6 +65,7 @@ class WeightStore(pulumi.ComponentResource):
         self.kind = self.spec.kind.value
         self._name, self._target = name, target
         self._filled: dict[tuple[str, ...], k8s.batch.v1.Job] = {}
+        self._guards: dict[str, pulumi.Resource] = {}
         self.claim = pulumi.Output.from_input(args.get("claim", ""))
         if self.kind == "claim":
             self.claim = self._make_claim(args)
@@ -84,31 +85,42 @@ class WeightStore(pulumi.ComponentResource):
         return made.metadata.name  # type: ignore[reportAttributeAccessIssue]
 
     def fill(self, plan: Plan, placed: Placed) -> Sequence[pulumi.Resource]:
-        """The Job that downloads a service's weights, on the nodes that will read them so that zonal disks agree.
+        """The Jobs that download a service's weights, on the nodes that will read them so that zonal disks agree.
 
-        Nothing for a claim that is filled already or for the hub. A changed revision is a new Job and a new folder;
-        services that read the same folder share its Job.
+        Nothing for a claim that is filled already or for the hub. One Job brings the weights, one each adapter, one a
+        draft model: what is added or changes its revision is a new Job and a new folder, and the others stay as they
+        are. Services that read the same folder share its Job.
         """
         if not plan.launch.fetch or self.kind != "claim":
             return []
-        folders = tuple(dict(each.env)["FOLDER"] for each in plan.launch.fetch)
-        if folders not in self._filled:
-            self._filled[folders] = self._job(plan, placed)
-        return [self._filled[folders]]
+        made: list[pulumi.Resource] = []
+        for beside in dict.fromkeys(step.beside for step in plan.launch.fetch):
+            steps = [step for step in plan.launch.fetch if step.beside == beside]
+            folders = tuple(step.folder for step in steps)
+            if folders not in self._filled:
+                self._filled[folders] = self._job(plan, placed, beside, steps)
+            made.append(self._filled[folders])
+        return made
 
-    def _job(self, plan: Plan, placed: Placed) -> k8s.batch.v1.Job:
+    def _guard(self, plan: Plan, selector: Mapping[str, str], labels: Mapping[str, str]) -> pulumi.Resource:
+        """What the Jobs of one service may reach: the hub."""
+        if plan.service not in self._guards:
+            self._guards[plan.service] = network.policy(
+                f"{plan.service}-fetch-network-policy",
+                self,
+                self._target,
+                selector,
+                labels,
+                port=None,
+                downloads=plan.launch.download_port,
+            )
+        return self._guards[plan.service]
+
+    def _job(self, plan: Plan, placed: Placed, beside: str, fetches: Sequence[Fetch]) -> k8s.batch.v1.Job:
         selector = fetch_labels(plan.service)
         labels = {**self._target.labels, **selector}
-        name = f"{plan.service}-fetch"
-        guard = network.policy(
-            f"{name}-network-policy",
-            self,
-            self._target,
-            selector,
-            labels,
-            port=None,
-            downloads=plan.launch.download_port,
-        )
+        name = f"{plan.service}-fetch" + (f"-{beside}" if beside else "")
+        guard = self._guard(plan, selector, labels)
         limit_s = ceil_to(4 * plan.fetch_s, 60)
         return k8s.batch.v1.Job(
             name,
@@ -118,7 +130,7 @@ class WeightStore(pulumi.ComponentResource):
                 active_deadline_seconds=limit_s,
                 template=core.PodTemplateSpecArgs(
                     metadata=meta.ObjectMetaArgs(labels=labels, annotations=dict(self._target.pod_annotations)),
-                    spec=self._pod(plan, placed),
+                    spec=self._pod(plan, placed, fetches),
                 ),
             ),
             opts=child(
@@ -129,13 +141,13 @@ class WeightStore(pulumi.ComponentResource):
             ),
         )
 
-    def _pod(self, plan: Plan, placed: Placed) -> k8s.core.v1.PodSpecArgs:
+    def _pod(self, plan: Plan, placed: Placed, fetches: Sequence[Fetch]) -> k8s.core.v1.PodSpecArgs:
         volumes, mounts = pods.scratch(FETCH_HOST)
         attached = [pods.weights_volume(self.claim, read_only=False)]
         if plan.spec.token:
             attached.append(pods.token_volume(plan.spec.token))
         mounts = [*mounts, *(mount for _, mount in attached)]
-        steps = [_step(f"fetch-{index}", fetch, mounts) for index, fetch in enumerate(plan.launch.fetch[:-1])]
+        steps = [_step(f"fetch-{index}", fetch, mounts) for index, fetch in enumerate(fetches[:-1])]
         return core.PodSpecArgs(
             restart_policy="OnFailure",
             automount_service_account_token=False,
@@ -145,7 +157,7 @@ class WeightStore(pulumi.ComponentResource):
             affinity=self._affinity(plan, placed),
             security_context=pods.pod_security(),
             init_containers=steps or None,
-            containers=[_step("fetch", plan.launch.fetch[-1], mounts)],
+            containers=[_step("fetch", fetches[-1], mounts)],
             volumes=[*volumes, *(volume for volume, _ in attached)],
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modelberth import exposure
+from modelberth import exposure, features
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
 from modelberth.engines import ENGINES, Launch
@@ -49,6 +49,16 @@ def advice(
         yield Finding(
             "gated", f"{path}.token", message, "token: {secret: NAME}, a Secret with a hub token", Level.WARNING
         )
+    drafting = decision.speculative
+    if drafting and drafting.source and drafting.source.revision is None:
+        yield Finding(
+            "revision",
+            f"{path}.speculative.model.revision",
+            f"{drafting.source.repository} is not pinned: what drafts changes when its default branch moves",
+            f"set model: {{id: {drafting.source.repository}, revision: the 40-digit commit}}",
+            Level.ERROR if stack.profile_of(name) is Profile.PROD else Level.WARNING,
+        )
+    yield from features.advice(spec, decision.engine, path)
     if spec.tensor_parallel and answer.memory:
         yield from _ranks_over_pcie(spec, path, decision, model)
     if decision.pipeline_parallel > 1:

@@ -108,13 +108,30 @@ class Rule(Row):
 
 
 class Feature(Row):
-    """Whether an engine has a feature, from which version on where a source states it."""
+    """Whether an engine has a feature, from which version on where a source states it, and the version it was read in.
+
+    ``launched``: the package starts the engine with it when a spec asks; where it does not, ``note`` says why not and
+    ``remedy`` the way out.
+    """
 
     engine: Text
     feature: Text
     value: Text
+    checked: Text
     note: str = ""
     since: Text | None = None
+    launched: bool = False
+    remedy: str = ""
+
+
+class Parsers(Row):
+    """Names that an engine knows for reading the model's text, from version ``since`` and below ``until``."""
+
+    engine: Text
+    field: Literal["tool_call_parser", "reasoning_parser"]
+    since: Text
+    until: Text | None = None
+    names: tuple[Text, ...]
 
 
 class ImageCuda(Row):
@@ -234,6 +251,25 @@ def rules(engine: str) -> tuple[Rule, ...]:
 def features() -> tuple[Feature, ...]:
     """Every feature row."""
     return read_rows(_FOLDER / "features.yaml", Feature)
+
+
+def feature(engine: str, name: str) -> Feature | None:
+    """One row, None where nothing is known."""
+    return next((row for row in features() if (row.engine, row.feature) == (engine, name)), None)
+
+
+@cache
+def parsers(engine: str, version: str, field: str) -> tuple[str, ...]:
+    """Names that this version knows for a field of the spec, sorted; empty where none are known."""
+    rows = read_rows(files("modelberth.catalog") / "parsers.yaml", Parsers)
+    known = (
+        row
+        for row in rows
+        if (row.engine, row.field) == (engine, field)
+        and key(row.since) <= key(version)
+        and (row.until is None or key(version) < key(row.until))
+    )
+    return tuple(sorted(name for row in known for name in row.names))
 
 
 @cache

@@ -11,6 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from modelberth.names import SpeculativeMethod
+
 SIZING_ANNOTATION = "modelberth.dev/sizing"
 """The sizing record of a workload, JSON; on the workload, never on its pods."""
 
@@ -32,6 +34,29 @@ class Source(_Frozen):
     """Commit of that repository; None follows its default branch."""
     stored_bytes: int
     """Bytes that are downloaded."""
+
+
+class Adapter(_Frozen):
+    """A LoRA adapter, decided."""
+
+    name: str
+    """Name that requests use."""
+    source: Source
+    """``stored_bytes`` is the most that an adapter of this rank takes."""
+    rank: int
+
+
+class Drafting(_Frozen):
+    """Speculative decoding, decided."""
+
+    method: SpeculativeMethod
+    tokens: int
+    """Tokens proposed per step."""
+    model: str | None = None
+    """Draft model as the spec names it."""
+    quantization: str | None = None
+    """How the draft model is stored."""
+    source: Source | None = None
 
 
 class Storage(_Frozen):
@@ -87,6 +112,10 @@ class Decision(_Frozen):
     """Estimated seconds from the start of a pod to ready."""
     startup_budget_s: int
     """Seconds after which a pod that is not ready is given up."""
+    adapters: tuple[Adapter, ...] | None = None
+    speculative: Drafting | None = None
+    kv_offload_gib: int | None = None
+    """Memory of the node for KV cache, GiB per replica."""
 
     @property
     def on_gpu(self) -> bool:
@@ -102,6 +131,17 @@ class Decision(_Frozen):
     def gpus_per_replica(self) -> int:
         """GPUs that all pods of one replica request; 0 on CPU nodes."""
         return self.gpus_per_pod * self.pipeline_parallel
+
+    @property
+    def beside(self) -> tuple[Source, ...]:
+        """What is fetched beside the model: adapters, then the draft model."""
+        drafts = (self.speculative.source,) if self.speculative and self.speculative.source else ()
+        return (*(adapter.source for adapter in self.adapters or ()), *drafts)
+
+    @property
+    def lora_rank(self) -> int:
+        """The highest rank of the adapters; 0 without any."""
+        return max((adapter.rank for adapter in self.adapters or ()), default=0)
 
 
 def digest(decision: Decision) -> str:

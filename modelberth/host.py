@@ -18,6 +18,9 @@ SYSTEM_MEMORY_MIB = 768
 SHM_MIB_PER_RANK = 2048
 """Shared memory (/dev/shm) per tensor parallel rank; vLLM's multiprocess workers exchange tensors through it."""
 
+LEAST_MIB_BESIDE = 4 * 1024
+"""Memory of an engine on GPUs beside what it was told to hold there: code, tokenizer, Python's own."""
+
 CACHE_MIB = 10 * 1024
 """Compile caches, tokenizer files and temporary files of an engine on GPUs."""
 
@@ -46,22 +49,30 @@ def ephemeral_mib(download_bytes: int, *, on_gpu: bool) -> int:
     return (CACHE_MIB if on_gpu else SMALL_CACHE_MIB) + ceil_to(download_bytes / MIB, 1024)
 
 
-def gpu_host(machine: Machine, gpus: int, download_bytes: int) -> Host:
+def gpu_memory_bytes(machine: Machine, gpus: int, held_bytes: int) -> tuple[int, int]:
+    """(memory that a pod must have for what it holds beside the engine, memory that is its share of the node)."""
+    least = LEAST_MIB_BESIDE * MIB + held_bytes
+    return least, int(usable_memory_bytes(node_profile(machine.id)) * gpus / machine.gpu_count)
+
+
+def gpu_host(machine: Machine, gpus: int, download_bytes: int, held_bytes: int = 0, shared_bytes: int = 0) -> Host:
     """Requests of a pod with ``gpus`` of the machine's GPUs: its share of the node, at most what the engine can use.
 
     ``download_bytes`` is what the pod itself downloads to its ephemeral storage (0 when weights come from a volume).
+    ``held_bytes`` is what it holds in the node's memory (KV cache, adapters), ``shared_bytes`` what of it lies in
+    /dev/shm, whose files count as the pod's memory.
     """
     profile = node_profile(machine.id)
     share = gpus / machine.gpu_count
     free = profile.allocatable_cpu_millicores - SYSTEM_CPU_MILLICORES - FETCH_HOST.cpu_millicores
     cpu = min(2000 + 2000 * gpus, int(free * share))
     shm = SHM_MIB_PER_RANK * gpus
-    wanted = 8 * 1024 + 4 * 1024 * gpus + shm
+    wanted = 8 * 1024 + 4 * 1024 * gpus + shm + -(-held_bytes // MIB)
     memory = min(wanted, int(usable_memory_bytes(profile) * share) // MIB)
     return Host(
         cpu_millicores=cpu // 100 * 100,
         memory_mib=memory // 256 * 256,
-        shm_mib=min(shm, memory // 4),
+        shm_mib=min(shm, (memory - held_bytes // MIB) // 4) + -(-shared_bytes // MIB),
         ephemeral_mib=ephemeral_mib(download_bytes, on_gpu=True),
     )
 

@@ -20,6 +20,7 @@ from modelberth.documents import mapping
 from modelberth.engines import ENGINES
 from modelberth.errors import ModelberthError, UnknownName
 from modelberth.fabric import fabric_of
+from modelberth.features import beyond
 from modelberth.findings import Finding, Level, Refused, errors
 from modelberth.fit import Verdict
 from modelberth.plan import SCHEMA_VERSION, Plan, plan, replay, together
@@ -122,11 +123,21 @@ def _changes(name: str, before: Decision | None, after: Decision | None) -> Iter
 def _flat(fields: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for name, value in fields.items():
+        if isinstance(value, list):
+            value = _by_name(cast("list[object]", value))
         if isinstance(value, Mapping):
             flat |= _flat(cast("Mapping[str, object]", value), f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value
     return flat
+
+
+def _by_name(items: list[object]) -> object:
+    """A list of named things as a mapping, so that one more is one change."""
+    named = [cast("Mapping[str, object]", item) for item in items if isinstance(item, Mapping)]
+    if len(named) < len(items) or any("name" not in item for item in named):
+        return items
+    return {str(item["name"]): {key: value for key, value in item.items() if key != "name"} for item in named}
 
 
 def outgrown(name: str, stack: StackSpec, decision: Decision) -> tuple[str, ...]:
@@ -159,6 +170,7 @@ def _outgrown(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterat
         yield f"kv_cache_dtype is {spec.kv_cache_dtype}, locked {decision.kv_cache_dtype}"
     if spec.accelerators and decision.accelerator not in spec.accelerators:
         yield f"accelerators are {', '.join(spec.accelerators)}, locked {decision.accelerator}"
+    yield from beyond(spec, decision)
     yield from _moved(spec, stack, decision)
     yield from _impossible(decision)
 

@@ -58,6 +58,21 @@ class Spread(StrEnum):
     NONE = "none"
 
 
+class SpeculativeMethod(StrEnum):
+    """Who drafts: a smaller model, tokens seen before, a head trained for it, the model's own extra layers."""
+
+    DRAFT_MODEL = "draft_model"
+    NGRAM = "ngram"
+    EAGLE = "eagle"
+    EAGLE3 = "eagle3"
+    MTP = "mtp"
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the drafts come from weights of their own repository."""
+        return self in (self.DRAFT_MODEL, self.EAGLE, self.EAGLE3)
+
+
 class Packaging(StrEnum):
     """What an engine is started inside of."""
 

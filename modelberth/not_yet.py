@@ -9,8 +9,6 @@ NOT_YET: dict[type[Part], frozenset[str]] = {
     ServiceSpec: frozenset(
         {
             "capacity",
-            "adapters",
-            "speculative",
             "slo",
         }
     ),

@@ -34,6 +34,8 @@ def speed_of(engine: str, sizing: Sizing, memory: Memory, traffic: Traffic) -> S
     gpu = sizing.accelerator.gpu
     if gpu is None:
         return Speed(reason="not known: no measured row of a CPU")
+    if sizing.extras.method:
+        return Speed(reason="not known: it depends on how many drafted tokens are accepted")
     setup = setup_of(sizing)
     server = Server(
         engine=engine,

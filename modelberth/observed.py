@@ -19,6 +19,27 @@ UNKNOWN: Final = _Unknown.UNKNOWN
 
 
 @dataclass(frozen=True)
+class Extras:
+    """What a replica carries beside its model.
+
+    ``lora_slots`` adapters of at most ``lora_rank``; drafts of ``draft_tokens`` tokens by ``method`` (as in
+    :class:`~modelberth.names.SpeculativeMethod`; empty: none) from the repository ``draft``, stored as
+    ``draft_quantization``; KV cache in the node's memory, of all ranks together.
+    """
+
+    lora_slots: int = 0
+    lora_rank: int = 0
+    method: str = ""
+    draft: str | None = None
+    draft_quantization: str | None = None
+    draft_tokens: int = 0
+    kv_offload_bytes: int = 0
+
+
+NOTHING_ELSE = Extras()
+
+
+@dataclass(frozen=True)
 class Observed:
     """What one container serves, as its own image, arguments and environment say.
 
@@ -49,4 +70,5 @@ class Observed:
     enforce_eager: bool = False
     gpu_layers: str | None = None
     anonymous_path: bool = False
+    extras: Extras = NOTHING_ELSE
     undecided: tuple[tuple[str, str], ...] = ()

@@ -23,7 +23,7 @@ from modelberth.fields import (
     Text,
     Whole,
 )
-from modelberth.names import Affinity, Controller, DoorKind, Scaler, Signal
+from modelberth.names import Affinity, Controller, DoorKind, Scaler, Signal, SpeculativeMethod
 
 
 class Part(BaseModel):
@@ -65,6 +65,10 @@ class ModelRef(Part):
 def model_by_id(value: Any) -> Any:
     """A bare id is short for ``{id: ...}``."""
     return {"id": value} if isinstance(value, str) else value
+
+
+MOST_DRAFTED = 32
+"""Tokens of one draft: most drafts of more than a dozen are rejected, and each takes a row of the batch."""
 
 
 class Traffic(Part):
@@ -168,12 +172,12 @@ class Monitoring(Part):
 
 
 class Adapter(Part):
-    """A LoRA adapter."""
+    """A LoRA adapter, fetched beside the weights and chosen by a request's model name."""
 
     name: Name
     """Name that requests use."""
     source: Text
-    """Repository of the adapter."""
+    """Repository of the adapter, with the file's name behind it where that is a GGUF file."""
     revision: Commit
     """Commit of that repository."""
     rank: Whole
@@ -183,12 +187,20 @@ class Adapter(Part):
 class Speculative(Part):
     """Speculative decoding."""
 
-    method: Text
-    """draft_model, ngram, eagle3 or mtp."""
-    model: ModelRef | None = None
-    """Draft model, where the method has one."""
-    tokens: Whole
+    method: SpeculativeMethod
+    """draft_model, ngram, eagle, eagle3 or mtp."""
+    model: Annotated[ModelRef, BeforeValidator(model_by_id, json_schema_input_type=str | ModelRef)] | None = None
+    """Draft model or head, where the method has one."""
+    tokens: Annotated[Whole, Field(le=MOST_DRAFTED)]
     """Tokens proposed per step."""
+
+    @model_validator(mode="after")
+    def _model_where_it_belongs(self) -> Speculative:
+        if self.method.has_weights and self.model is None:
+            raise ValueError(f"method {self.method} needs model, the repository of what drafts")
+        if not self.method.has_weights and self.model is not None:
+            raise ValueError(f"method {self.method} has no model of its own")
+        return self
 
 
 class Slo(Part):

@@ -17,7 +17,7 @@ from modelberth.engines import Accelerator, Sizing
 from modelberth.errors import ModelberthError
 from modelberth.fabric import no_fabric
 from modelberth.fit import Fit, Sizer, Verdict, fit
-from modelberth.host import ephemeral_mib, usable_memory_bytes
+from modelberth.host import ephemeral_mib, gpu_memory_bytes, usable_memory_bytes
 from modelberth.memory import shape_of
 from modelberth.names import Objective
 from modelberth.objective import Goal, speed_of, usd_per_million_tokens
@@ -357,7 +357,16 @@ def _hindrance(candidate: Candidate, demand: Demand) -> str:
     needed = ephemeral_mib(demand.download_bytes, on_gpu=bool(machine.gpu)) * MIB
     if needed > offered:
         return f"a pod downloads to {gib(needed)} of ephemeral storage, its share of a node is {gib(offered)}"
-    return ""
+    return _lacks_memory(candidate)
+
+
+def _lacks_memory(candidate: Candidate) -> str:
+    """Why the node's own memory is too small for what a replica holds there; empty when it is not."""
+    memory, gpus = candidate.fit.memory, candidate.sizing.tensor_parallel
+    if memory is None or not memory.held_bytes or not candidate.site.machine.gpu:
+        return ""
+    needed, offered = gpu_memory_bytes(candidate.site.machine, gpus, memory.held_bytes * gpus)
+    return f"needs {gib(needed)} of the node's memory, its share is {gib(offered)}" if needed > offered else ""
 
 
 def _unranked(candidate: Candidate, goal: Goal) -> str:

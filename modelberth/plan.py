@@ -10,6 +10,7 @@ from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision, Host, Storage
 from modelberth.doors import Door, door
 from modelberth.engines import ENGINES, Launch, Sizing, Wishes
+from modelberth.engines.beside import extras_of
 from modelberth.errors import UnknownName
 from modelberth.findings import Finding, Refused, errors
 from modelberth.fit import Fit, fit
@@ -133,7 +134,10 @@ def assemble(
         nodes=share.nodes,
         usd_per_hour=usd,
         price_as_of=price.as_of.isoformat() if price else None,
-        fetch_s=fetch_seconds(decision.source.stored_bytes, catalog().engine(decision.engine).image_gib),
+        fetch_s=fetch_seconds(
+            sum(source.stored_bytes for source in (decision.source, *decision.beside)),
+            catalog().engine(decision.engine).image_gib,
+        ),
         reasons=reasons,
         losers=losers,
         findings=(
@@ -214,6 +218,9 @@ def wishes(name: str, stack: StackSpec) -> Wishes:
         registry=defaults.registry,
         hub_endpoint=defaults.hub_endpoint,
         weights_path=stack.weights_of(spec).path,
+        tool_call_parser=spec.tool_call_parser,
+        reasoning_parser=spec.reasoning_parser,
+        runtime_adapter_loading=spec.runtime_adapter_loading,
         packaging=spec.packaging,
         extra_args=spec.extra_args,
     )
@@ -235,6 +242,7 @@ def sizing_of(decision: Decision, model: Model) -> Sizing:
         max_num_batched_tokens=decision.max_num_batched_tokens,
         stored_bytes=decision.source.stored_bytes if decision.source.file else None,
         repository=decision.source.repository,
+        extras=extras_of(decision.adapters, decision.speculative, decision.kv_offload_gib),
     )
 
 
@@ -250,6 +258,7 @@ def _wanted(spec: ServiceSpec, resolved: Resolved) -> Sizing:
         gpu_memory_utilization=spec.gpu_memory_utilization,
         stored_bytes=resolved.source.stored_bytes if resolved.source.file else None,
         repository=resolved.source.repository,
+        extras=resolved.beside.extras,
     )
 
 
@@ -267,12 +276,13 @@ def _sites(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Iterator[
 
 def _own_download(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> int:
     """Bytes that each pod downloads for itself."""
-    return resolved.source.stored_bytes if stack.weights_of(spec).kind is WeightsKind.HUB else 0
+    stored = resolved.source.stored_bytes + resolved.beside.stored_bytes
+    return stored if stack.weights_of(spec).kind is WeightsKind.HUB else 0
 
 
 def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Candidate) -> Decision:
     store = stack.weights_of(spec)
-    stored, machine = resolved.source.stored_bytes, best.site.machine
+    stored, machine = resolved.source.stored_bytes + resolved.beside.stored_bytes, best.site.machine
     downloads = _own_download(spec, stack, resolved)
     gpus = best.sizing.tensor_parallel if best.sizing.accelerator.gpu else 0
     memory = best.fit.memory
@@ -280,7 +290,9 @@ def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Can
     if memory:
         most_used = memory.budget_bytes - memory.kv_budget_range_bytes[0]
         needed = most_used + spec.concurrency * memory.kv_bytes_for(spec.context)
-    host: Host = gpu_host(machine, gpus, downloads) if gpus else cpu_host(machine, needed, downloads)
+    held = memory.held_bytes * gpus if memory else 0
+    shared = resolved.beside.extras.kv_offload_bytes
+    host: Host = gpu_host(machine, gpus, downloads, held, shared) if gpus else cpu_host(machine, needed, downloads)
     from_volume, image_gib = store.kind is not WeightsKind.HUB, catalog().engine(resolved.engine).image_gib
     load_s = load_seconds(stored, on_gpu=bool(gpus), from_volume=from_volume, image_gib=image_gib)
     return Decision(
@@ -306,6 +318,9 @@ def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Can
         host=host,
         load_s=load_s,
         startup_budget_s=startup_budget_seconds(load_s),
+        adapters=resolved.beside.adapters,
+        speculative=resolved.beside.speculative,
+        kv_offload_gib=resolved.beside.kv_offload_gib,
         **ENGINES[resolved.engine].defaults(best.sizing),
     )
 

@@ -11,6 +11,7 @@ from modelberth.decision import Source
 from modelberth.engines import ENGINES, Sizing
 from modelberth.engines.choice import automatic
 from modelberth.errors import UnknownName, suggest
+from modelberth.features import NOTHING_BESIDE, Beside, Served, beside
 from modelberth.findings import Finding, Level, errors
 from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, stored_as
 from modelberth.names import Objective, Packaging, Spread
@@ -43,6 +44,7 @@ class Resolved:
     reasons: tuple[Reason, ...]
     without_gpu: tuple[Machine, ...] = ()
     """Machines that are allowed and that the engine is never planned on."""
+    beside: Beside = NOTHING_BESIDE
 
 
 def resolve(name: str, stack: StackSpec, locked_version: str | None = None) -> tuple[Resolved | None, list[Finding]]:
@@ -75,10 +77,12 @@ def resolve(name: str, stack: StackSpec, locked_version: str | None = None) -> t
     problems.extend(_extra_args(spec, engine, version, path))
     problems.extend(scaling.objections(spec, stack, engine, version, path))
     problems.extend(errors(exposure.findings(spec, engine, path)))
+    served = Served(engine, version, model, quantization, stack.weights_of(spec).kind)
+    carried = beside(spec, served, path, problems)
     if problems or source is None:
         return None, problems
     reasons = (engine_reason, quantization_reason)
-    resolved = Resolved(model, engine, version, quantization, source, machines, reasons, without_gpu)
+    resolved = Resolved(model, engine, version, quantization, source, machines, reasons, without_gpu, carried)
     problems.extend(_objections(spec, resolved, path))
     return resolved, problems
 
@@ -345,6 +349,7 @@ def _objections(spec: ServiceSpec, resolved: Resolved, path: str) -> Iterator[Fi
             tensor_parallel=spec.tensor_parallel or 1,
             pipeline_parallel=spec.pipeline_parallel or 1,
             kv_cache_dtype=spec.kv_cache_dtype.value,
+            extras=resolved.beside.extras,
         )
         found = {(f.path, f.message): f for f in engine.objections(sizing) if f.level is Level.ERROR}
         common = found if common is None else {key: f for key, f in common.items() if key in found}

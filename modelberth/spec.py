@@ -153,8 +153,16 @@ class ServiceSpec(Part):
     """Services of wave 2 are changed when those of wave 1 are ready, and not at all when one of them fails."""
     adapters: tuple[Adapter, ...] = ()
     """LoRA adapters."""
+    runtime_adapter_loading: bool = False
+    """Whether clients may load and unload adapters while the server runs: whoever may send requests may."""
     speculative: Speculative | None = None
     """Speculative decoding."""
+    tool_call_parser: Text | None = None
+    """How tool calls are read from the model's text, by the engine's own name."""
+    reasoning_parser: Text | None = None
+    """How reasoning is told from the answer, by the engine's own name."""
+    kv_offload_gib: Whole | None = None
+    """Memory of the node for KV cache that leaves the GPUs, GiB per replica."""
     slo: Slo | None = None
     """Latency promised to users."""
     expose: Expose | None = None

@@ -11,10 +11,11 @@ from modelberth import compatibility, parallel
 from modelberth.catalog import Checkpoint, Format, Gpu, Model, catalog
 from modelberth.compatibility import Answer, Kind, Subject
 from modelberth.decision import Decision
+from modelberth.engines.beside import draft_model, drafting_layers, folder_of
 from modelberth.findings import Finding, Level
-from modelberth.memory import Memory, Ranks, Setup, Unsized, shape_of, stored_as
+from modelberth.memory import Memory, Ranks, Setup, Stored, Unsized, shape_of, stored_as
 from modelberth.names import Packaging
-from modelberth.observed import Observed
+from modelberth.observed import NOTHING_ELSE, Extras, Observed
 from modelberth.parts import SecretRef
 
 HUB_ENDPOINT = "https://huggingface.co"
@@ -63,6 +64,7 @@ class Sizing:
     stored_bytes: int | None = None
     repository: str | None = None
     """Where the weights come from, when that is not the model's own repository."""
+    extras: Extras = NOTHING_ELSE
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,13 @@ class Fetch:
     image: str
     script: str
     env: tuple[tuple[str, str], ...]
+    beside: str = ""
+    """Name of what it brings beside the weights, and which needs a download of its own; empty for the weights."""
+
+    @property
+    def folder(self) -> str:
+        """Folder of the weights volume that it fills."""
+        return dict(self.env).get("FOLDER", "")
 
 
 @dataclass(frozen=True)
@@ -171,6 +180,9 @@ class Wishes:
     registry: str | None = None
     hub_endpoint: str | None = None
     weights_path: str = ""
+    tool_call_parser: str | None = None
+    reasoning_parser: str | None = None
+    runtime_adapter_loading: bool = False
     packaging: Packaging = Packaging.SERVE
     extra_args: tuple[str, ...] = field(default=())
 
@@ -238,7 +250,9 @@ def _checkpoint(sizing: Sizing) -> Checkpoint | None:
 
 
 def setup_of(sizing: Sizing) -> Setup:
-    """The same for the memory models. Raises :class:`Unsized` for a model whose parts are not known."""
+    """The same for the memory models. Raises :class:`Unsized` for a model or a draft whose parts are not known."""
+    extras = sizing.extras
+    draft = draft_model(extras)
     return Setup(
         shape=shape_of(sizing.model),
         stored=stored_as(sizing.model, sizing.quantization, _checkpoint(sizing), sizing.stored_bytes),
@@ -254,6 +268,13 @@ def setup_of(sizing: Sizing) -> Setup:
         utilization=sizing.gpu_memory_utilization,
         graph_batch=sizing.graph_batch,
         enforce_eager=sizing.enforce_eager,
+        lora_slots=extras.lora_slots,
+        lora_rank=extras.lora_rank or 1,
+        draft=shape_of(draft) if draft else None,
+        draft_stored=Stored(extras.draft_quantization or "bf16"),
+        draft_tokens=extras.draft_tokens,
+        mtp_layers=drafting_layers(sizing.model, extras),
+        kv_offload_bytes=extras.kv_offload_bytes,
     )
 
 
@@ -274,10 +295,8 @@ def download_port(wishes: Wishes) -> int:
 
 
 def weights_folder(decision: Decision) -> str:
-    """Folder inside a weights volume: no two revisions, and no two files of a repository, ever share one."""
-    source = decision.source
-    folder = f"{source.repository.replace('/', '--')}/{source.revision or 'default'}"
-    return f"{folder}/{source.file.removesuffix('.gguf')}" if source.file else folder
+    """Folder of a decision's weights inside their volume."""
+    return folder_of(decision.source)
 
 
 def context_limit(model: Model) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from modelberth.catalog import catalog
-from modelberth.decision import Decision
+from modelberth.decision import Decision, Source
 from modelberth.engines.base import (
     HUB_ENDPOINT,
     HUB_TOKEN_MOUNT,
@@ -15,6 +16,10 @@ from modelberth.engines.base import (
     image_reference,
     weights_folder,
 )
+from modelberth.engines.beside import folder_of
+
+How = Callable[[str, Source, Wishes, str], Fetch]
+"""(image, what, wishes, name of what it brings beside the weights) to a download."""
 
 _FRAME = """set -eu
 target="{mount}/$FOLDER"
@@ -69,10 +74,9 @@ def _script(download: str) -> str:
     return _FRAME.format(mount=WEIGHTS_MOUNT, download=download)
 
 
-def _common(decision: Decision, wishes: Wishes, folder: str) -> list[tuple[str, str]]:
-    source = decision.source
+def _common(source: Source, wishes: Wishes) -> list[tuple[str, str]]:
     env = [
-        ("FOLDER", folder),
+        ("FOLDER", folder_of(source)),
         ("REPOSITORY", source.repository),
         ("HF_ENDPOINT", (wishes.hub_endpoint or HUB_ENDPOINT).rstrip("/")),
         ("HOME", "/tmp"),
@@ -80,24 +84,40 @@ def _common(decision: Decision, wishes: Wishes, folder: str) -> list[tuple[str, 
     return [*env, ("REVISION", source.revision)] if source.revision else env
 
 
-def snapshot(image: str, decision: Decision, wishes: Wishes, folder: str | None = None) -> Fetch:
+def snapshot_of(image: str, source: Source, wishes: Wishes, beside: str = "") -> Fetch:
     """All safetensors and configuration files of a repository, by the hub's own client in the engine's image."""
-    common = _common(decision, wishes, folder or weights_folder(decision))
-    env = [*common, ("HF_HOME", "/tmp/hub"), ("HF_HUB_DISABLE_XET", "1")]  # Xet buffers gigabytes
+    env = [*_common(source, wishes), ("HF_HOME", "/tmp/hub"), ("HF_HUB_DISABLE_XET", "1")]  # Xet buffers gigabytes
     if wishes.token:
         env.append(("HF_TOKEN_PATH", f"{HUB_TOKEN_MOUNT}/{wishes.token.key}"))
-    return Fetch(image, _script(_SNAPSHOT), tuple(sorted(env)))
+    return Fetch(image, _script(_SNAPSHOT), tuple(sorted(env)), beside)
 
 
-def single_file(image: str, decision: Decision, wishes: Wishes, folder: str | None = None) -> Fetch:
+def file_of(image: str, source: Source, wishes: Wishes, beside: str = "") -> Fetch:
     """One file of a repository, by curl (part of llama.cpp's server image)."""
     key = wishes.token.key if wishes.token else "none"
     env = [
-        *_common(decision, wishes, folder or weights_folder(decision)),
-        ("FILE", decision.source.file or ""),
+        *_common(source, wishes),
+        ("FILE", source.file or ""),
         ("TOKEN_FILE", f"{HUB_TOKEN_MOUNT}/{key}"),
     ]
-    return Fetch(image, _script(_FILE), tuple(sorted(env)))
+    return Fetch(image, _script(_FILE), tuple(sorted(env)), beside)
+
+
+def into(folder: str, download: Fetch) -> Fetch:
+    """The same download into another folder of the volume."""
+    return replace(download, env=tuple(sorted({**dict(download.env), "FOLDER": folder}.items())))
+
+
+def everything(how: How, image: str, decision: Decision, wishes: Wishes) -> tuple[Fetch, ...]:
+    """The weights of a claim, then each adapter and the draft model; nothing where no claim is filled."""
+    if decision.storage.kind != "claim":
+        return ()
+    found = [how(image, decision.source, wishes, "")]
+    found += [how(image, each.source, wishes, f"adapter-{each.name}") for each in decision.adapters or ()]
+    drafting = decision.speculative
+    if drafting and drafting.source:
+        found.append(how(image, drafting.source, wishes, "draft-model"))
+    return tuple(found)
 
 
 def store_folder(decision: Decision) -> str:
@@ -115,6 +135,6 @@ def into_store(decision: Decision, wishes: Wishes) -> Fetch:
     the file a second time (server/create.go, copyLayerWithLlamaQuantize).
     """
     image = image_reference(catalog().engine("llamacpp").image("cpu"), Wishes(wishes.service, registry=wishes.registry))
-    downloaded = single_file(image, decision, wishes, store_folder(decision))
+    downloaded = into(store_folder(decision), file_of(image, decision.source, wishes))
     more = (("KIND", decision.quantization.upper()), ("MODEL", decision.model))
     return replace(downloaded, env=tuple(sorted((*downloaded.env, *more))), script=_script(_FILE + _STORE))

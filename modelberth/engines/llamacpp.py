@@ -9,7 +9,7 @@ from typing import Any
 from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
-from modelberth.engines import fetch, flags, gguf, lifecycle, serving
+from modelberth.engines import fetch, flags, gguf, lifecycle, llamacpp_extras, serving
 from modelberth.engines.base import (
     CACHE_MOUNT,
     WEIGHTS_MOUNT,
@@ -97,7 +97,7 @@ class LlamaCpp:
         args += ["--cache-type-k", kv, "--cache-type-v", kv, "--flash-attn", "auto" if kv in ("f16", "bf16") else "on"]
         if not decision.on_gpu:
             args += ["--threads", str(max(1, decision.host.cpu_millicores // 1000))]
-        args += ["--cache-ram", "0", "--metrics", *wishes.extra_args]
+        args += [*llamacpp_extras.arguments(decision, wishes, kv), "--cache-ram", "0", "--metrics", *wishes.extra_args]
         env = {"HOME": "/tmp", "LLAMA_CACHE": f"{CACHE_MOUNT}/llama.cpp"}
         secrets = [SecretEnv("LLAMA_API_KEY", wishes.api_key)] if wishes.api_key else []
         return Launch(
@@ -112,7 +112,7 @@ class LlamaCpp:
             metrics_path="/metrics",
             leave_s=lifecycle.OUTLAST_S,
             grace_s=lifecycle.OUTLAST_S + lifecycle.EXIT_S,
-            fetch=(fetch.single_file(image, decision, wishes),) if decision.storage.kind == "claim" else (),
+            fetch=fetch.everything(fetch.file_of, image, decision, wishes),
         )
 
     def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
@@ -122,7 +122,8 @@ class LlamaCpp:
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""
-        return flags.among(args, _MANAGED, flags.table(self.name, self._facts.default_version), abbreviations=False)
+        table = flags.table(self.name, self._facts.default_version)
+        return flags.among(args, _MANAGED | llamacpp_extras.MANAGED, table, abbreviations=False)
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is a llama-server."""
@@ -156,6 +157,7 @@ class LlamaCpp:
             context=total // slots,
             concurrency=slots,
             kv_cache_dtype=observed.kv_cache_dtype or "auto",
+            extras=observed.extras,
         )
 
 
@@ -193,9 +195,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         undecided.append(("cache_type_k", "it is not a type that can be sized"))
     if (said("cache_type_v") or "f16") != (said("cache_type_k") or "f16"):
         undecided.append(("cache_type_v", "it differs from that of the keys, which cannot be sized yet"))
-    for name in ("mmproj", "mmproj_url", "model_draft", "hf_repo_draft", "lora"):
-        if parsed.values.get(name):
-            undecided.append((name, "it takes memory in a way that cannot be sized yet"))
+    extras = llamacpp_extras.observed(parsed, undecided)
     return Observed(
         engine="llamacpp",
         engine_version=version,
@@ -207,5 +207,6 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         kv_cache_dtype=kv,
         anonymous_path=kind is None and flags.repository_in(str(file or "")) is None,
         gpu_layers=str(said("n_gpu_layers")) if said("n_gpu_layers") is not None else None,
+        extras=extras,
         undecided=(*undecided, *parsed.strange(version)),
     )

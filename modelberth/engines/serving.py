@@ -112,8 +112,8 @@ def hub_token(decision: Decision, wishes: Wishes) -> tuple[SecretEnv, ...]:
 
 
 def fetches(image: str, decision: Decision, wishes: Wishes) -> tuple[Fetch, ...]:
-    """What fills a claim of the service's own: the whole repository."""
-    return (fetch.snapshot(image, decision, wishes),) if decision.storage.kind == "claim" else ()
+    """What fills a claim of the service's own: whole repositories of the model, its adapters and what drafts."""
+    return fetch.everything(fetch.snapshot_of, image, decision, wishes)
 
 
 def version_of(facts: Facts, image: Any) -> tuple[str, bool]:
@@ -146,6 +146,7 @@ def sizing(observed: Observed, model: Model, accelerator: Accelerator) -> Sizing
         max_num_batched_tokens=observed.max_num_batched_tokens,
         graph_batch=observed.graph_batch,
         enforce_eager=observed.enforce_eager,
+        extras=observed.extras,
     )
 
 

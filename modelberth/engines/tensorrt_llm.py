@@ -169,7 +169,7 @@ def _model(decision: Decision, wishes: Wishes) -> str:
 def _fetches(image: str, decision: Decision, wishes: Wishes) -> tuple[Fetch, ...]:
     if decision.storage.kind != "claim":
         return ()
-    return (fetch.snapshot(image, decision, wishes, _folder(decision)),)
+    return (fetch.into(_folder(decision), fetch.snapshot_of(image, decision.source, wishes)),)
 
 
 def _settings(decision: Decision) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
-from modelberth.engines import flags, groups, lifecycle, serving
+from modelberth.engines import flags, groups, lifecycle, serving, vllm_extras
 from modelberth.engines.base import (
     CACHE_MOUNT,
     Accelerator,
@@ -23,7 +23,7 @@ from modelberth.engines.base import (
     setup_of,
 )
 from modelberth.findings import Finding
-from modelberth.memory import Memory
+from modelberth.memory import Memory, Unsized
 from modelberth.memory import vllm as model_of_memory
 from modelberth.observed import Observed
 
@@ -81,11 +81,9 @@ _RESIZING = (
     "config",
     "cpu_offload_gb",
     "decode_context_parallel_size",
-    "enable_lora",
     "hf_overrides",
     "kv_cache_memory_bytes",
     "prefill_context_parallel_size",
-    "speculative_config",
 )
 _API_SERVER = "vllm.entrypoints.openai.api_server"
 _PROGRAMS = ("vllm", "vllm.entrypoints.cli.main")
@@ -112,7 +110,7 @@ class Vllm:
 
     def objections(self, sizing: Sizing) -> list[Finding]:
         """What vLLM cannot do with this model, format and GPU."""
-        return serving.objections(self.name, sizing)
+        return [*serving.objections(self.name, sizing), *vllm_extras.objections(sizing)]
 
     def defaults(self, sizing: Sizing) -> dict[str, Any]:
         """Utilization by version and batch limits by GPU, as vLLM chooses them itself."""
@@ -124,6 +122,8 @@ class Vllm:
 
     def memory(self, sizing: Sizing) -> Memory:
         """Budget, terms and KV cache of one GPU."""
+        if sizing.extras.lora_slots and sizing.model.num_experts:
+            raise Unsized("adapters of experts are not sized yet")
         return model_of_memory.memory(setup_of(sizing))
 
     def launch(self, decision: Decision, wishes: Wishes) -> Launch:
@@ -141,12 +141,14 @@ class Vllm:
         args += [serving.sixteen_bit(decision.quantization) or "auto"]
         if serving.made_while_loading(decision, self.quantizes_to):
             args += ["--quantization", "fp8"]
-        args += ["--enable-prefix-caching", "--shutdown-timeout", str(DRAIN_S)]
+        args += ["--enable-prefix-caching", *vllm_extras.arguments(decision, wishes)]
+        args += ["--shutdown-timeout", str(DRAIN_S)]
         group = _group(decision, args, wishes)
         args += [*_stages(decision, rank="0"), *wishes.extra_args]
         env = serving.environment(decision, wishes) | {
             "VLLM_CACHE_ROOT": f"{CACHE_MOUNT}/vllm",
             "VLLM_NO_USAGE_STATS": "1",
+            **vllm_extras.variables(wishes),
         }
         return Launch(
             image=image,
@@ -172,7 +174,8 @@ class Vllm:
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""
-        return flags.among(args, _MANAGED, flags.table(self.name, self._facts.default_version), abbreviations=True)
+        table = flags.table(self.name, self._facts.default_version)
+        return flags.among(args, _MANAGED | vllm_extras.MANAGED, table, abbreviations=True)
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is vLLM's."""
@@ -251,6 +254,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool, env: Mapping[str
     dtype = line.dtype()
     line.resizing(*_RESIZING)
     line.one_at_most("data_parallel_size", "data parallel ranks")
+    extras = vllm_extras.observed(line)
     left_to_engine = str(parsed.values.get("max_model_len")).lower() in ("-1", "auto")
     if left_to_engine:
         line.doubt("max_model_len", "auto lets the engine shrink the context to what fits")
@@ -271,6 +275,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool, env: Mapping[str
         max_num_batched_tokens=line.whole("max_num_batched_tokens"),
         kv_cache_dtype=kv,
         enforce_eager=line.on("enforce_eager"),
+        extras=extras,
         anonymous_path=anonymous,
         undecided=(*line.undecided, *parsed.strange(version)),
     )

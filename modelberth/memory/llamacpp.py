@@ -6,10 +6,12 @@ src/llama-kv-cache.cpp, src/llama-kv-cache-iswa.cpp, src/llama-memory-recurrent.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+from modelberth.memory.adapters import adapter_bytes
 from modelberth.memory.gguf import FileBytes, file_bytes, positions
 from modelberth.memory.kv import BYTES_PER_ELEMENT, kv_arithmetic
 from modelberth.memory.llama_graph import Step, compute_bytes, host_bytes
@@ -236,6 +238,7 @@ def _parts(setup: Setup) -> tuple[tuple[Term, ...], Cells]:
     if not setup.on_gpu:
         terms = (
             Term("weights", file.total, _model(setup), _where(setup)),
+            *beside(setup, slots),
             _compute(setup, slots, 1),
             _allowance("server process", PROCESS_MIB, "code, tokenizer and HTTP threads"),
         )
@@ -246,10 +249,35 @@ def _parts(setup: Setup) -> tuple[tuple[Term, ...], Cells]:
     some = f"{offloaded} of {shape.layers + 1} layers of " if offloaded <= shape.layers else ""
     terms = (
         Term("weights", device_bytes(file, fullest), f"{some}{_model(setup)}{spread}", _where(setup)),
+        *beside(setup, slots),
         _compute(setup, slots, gpus),
         _runtime(setup),
     )
     return terms, _cells(setup, slots, fullest)
+
+
+def beside(setup: Setup, slots: Slots) -> Iterator[Term]:
+    """Adapters, and a draft model with a cache of its own for the same slots. Raises :class:`Unsized`."""
+    if setup.kv_offload_bytes or setup.mtp_layers:
+        raise Unsized("what llama.cpp takes for drafting layers or a second KV cache is not known")
+    if setup.lora_slots:
+        amount = setup.lora_slots * adapter_bytes(setup.shape, setup.lora_rank)
+        why = f"{setup.lora_slots} adapters of rank {setup.lora_rank} in 32 bit at most, for every layer at most"
+        yield Term("adapters", amount, why, "src/llama-adapter.cpp: tensors as stored", 0, amount)
+    if setup.draft is None:
+        return
+    file = stored_bytes(setup.draft, setup.draft_stored)
+    every = range(setup.draft.layers + 1)
+    held = device_bytes(file, every) if setup.on_gpu else file.total
+    size, kind = setup.draft.parameters / 1e9, setup.draft_stored.quantization
+    why = f"{size:.2f} billion parameters of {setup.draft.id} as {kind}"
+    yield Term("draft model", held, why, "common/speculative.cpp: loaded like the model")
+    cache = Cells(setup.draft, frozenset(every), setup.kv_cache_dtype, slots, "").allocated_bytes
+    yield Term("draft KV cache", cache, f"{slots.count} slots of {slots.cells} cells", "a context of its own")
+    step = step_of(setup.draft, slots, setup.engine_version)
+    yield about(
+        "draft activation", compute_bytes(setup.draft, step), "its widest step", "src/llama-graph.cpp", 0.85, 1.3
+    )
 
 
 def _offloaded(setup: Setup) -> int:

@@ -118,5 +118,6 @@ def memory(setup: Setup) -> Memory:
 
     :func:`placement` says how many layers Ollama really offloads; the others stay in host memory.
     """
+    setup.carries_nothing_else("Ollama")
     chosen = settled(setup)
     return replace(llamacpp.memory(chosen), engine="ollama")

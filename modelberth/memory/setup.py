@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelberth.catalog import Gpu
-from modelberth.memory.shapes import Shape
+from modelberth.memory.shapes import Cache, Shape
+from modelberth.memory.terms import Unsized
 from modelberth.memory.weights import ONE, Ranks, Stored
+
+SIXTEEN_BIT_DRAFT = Stored("bf16")
+"""Draft models are small, and stored as they were trained."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,30 @@ class Setup:
     lora_slots: int = 0
     lora_rank: int = 16
     draft: Shape | None = None
+    draft_stored: Stored = SIXTEEN_BIT_DRAFT
+    draft_tokens: int = 0
+    mtp_layers: int = 0
+    """Layers of the model's own that draft (multi-token prediction); 0 where it does not draft by itself."""
     kv_offload_bytes: int = 0
 
     @property
     def quantization(self) -> str:
         """Format of the weights."""
         return self.stored.quantization
+
+    @property
+    def draft_caches(self) -> tuple[Cache, ...]:
+        """What the drafting layers keep per request: those of the draft model, or more layers like the model's own."""
+        if self.draft is not None:
+            return self.draft.caches
+        return tuple(replace(cache, layers=self.mtp_layers) for cache in self.shape.caches if self.mtp_layers)
+
+    def carries_nothing_else(self, engine: str) -> None:
+        """Raises :class:`Unsized` for adapters, drafts and KV cache on the host, which this engine's sum leaves out."""
+        for has, what in (
+            (self.lora_slots, "adapters"),
+            (self.draft or self.draft_tokens, "speculative decoding"),
+            (self.kv_offload_bytes, "KV cache in the node's memory"),
+        ):
+            if has:
+                raise Unsized(f"the memory that {engine} takes for {what} is not known")

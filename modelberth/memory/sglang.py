@@ -265,6 +265,7 @@ def max_running_requests(setup: Setup, pool_tokens: int) -> int:
 
 def memory(setup: Setup) -> Memory:
     """The sum for one GPU. Raises :class:`Unsized` for a format that has no layout."""
+    setup.carries_nothing_else("SGLang")
     chosen = settled(setup)
     fraction = chosen.mem_fraction_static
     activation = batch_activation(setup.shape, chosen.chunked_prefill_size, setup.ranks.tensor, chosen.graph_batch)

@@ -90,6 +90,7 @@ def cache(setup: Setup) -> Blocks:
 
 def memory(setup: Setup) -> Memory:
     """The sum for one GPU. Raises :class:`Unsized` for a format that has no layout."""
+    setup.carries_nothing_else("TensorRT-LLM")
     if not setup.on_gpu:
         raise Unsized("TensorRT-LLM is sized on GPUs only")
     tokens = setup.max_num_batched_tokens or MAX_NUM_TOKENS

@@ -151,6 +151,11 @@ class Memory:
         return sum(term.amount_bytes for term in self.terms)
 
     @property
+    def held_bytes(self) -> int:
+        """Memory of the node that one rank takes."""
+        return sum(term.amount_bytes for term in self.host)
+
+    @property
     def kv_budget_bytes(self) -> int:
         """What remains of the budget for the KV cache; negative when the terms alone exceed it."""
         return self.budget_bytes - self.used_bytes

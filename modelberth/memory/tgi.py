@@ -118,6 +118,7 @@ def cache(setup: Setup) -> Uniform:
 
 def memory(setup: Setup) -> Memory:
     """The sum for one GPU. Raises :class:`Unsized` for what TGI does not serve."""
+    setup.carries_nothing_else("TGI")
     if not setup.on_gpu:
         raise Unsized("TGI is sized on GPUs only")
     if setup.ranks.pipeline > 1 or setup.ranks.data > 1:

@@ -14,7 +14,7 @@ from math import ceil
 from modelberth.catalog import BatchDefault, Engine, catalog
 from modelberth.memory import torch_terms
 from modelberth.memory import vllm_terms as formulas
-from modelberth.memory.extras import adapters, draft, on_host
+from modelberth.memory.extras import adapters, draft, on_host, verification
 from modelberth.memory.setup import Setup
 from modelberth.memory.shapes import Keeps, Part, Role
 from modelberth.memory.terms import Least, Memory, Term, Unsized, about
@@ -132,12 +132,14 @@ def memory(setup: Setup) -> Memory:
     inside = bool(fact(catalog().engine("vllm").cudagraphs_in_budget, version))
     overhead = [*_overhead(setup), *([graphs] if graphs and inside else [])]
     plan = kv_plan(setup)
+    activation = _activation(setup)
     outside = [_workspace(version), *([graphs] if graphs and not inside else [])]
+    outside += verification(setup, activation.amount_bytes)
     return Memory(
         engine="vllm",
         capacity_bytes=setup.capacity_bytes,
         budget_bytes=formulas.budget_bytes(version, setup.capacity_bytes, setup.utilization or 0),
-        terms=(*weights(setup), *adapters(setup), *draft(setup), _activation(setup), *overhead),
+        terms=(*weights(setup), *adapters(setup), *draft(setup), activation, *overhead),
         outside=tuple(outside),
         host=tuple(on_host(setup)),
         kv=plan,

@@ -79,11 +79,11 @@ def kv_plan(setup: Setup) -> PagedKv:
         in_flight_tokens=in_flight_tokens(setup.engine_version, setup.max_num_batched_tokens or 0, stages),
         block_tokens=block,
         kernel_block_tokens=min(block, BLOCK_TOKENS["latent"]),
+        draft_tokens=setup.draft_tokens,
         state_mode=state_mode(setup.engine_version, setup.prefix_caching is not False),
         hybrid_manager=shape.architecture not in WITHOUT_HYBRID_MANAGER,
     )
-    drafted = setup.draft.caches if setup.draft else ()
-    specs = [spec for cache in (*shape.caches, *drafted) for spec in _specs(cache, setup)]
+    specs = [spec for cache in (*shape.caches, *setup.draft_caches) for spec in _specs(cache, setup)]
     growing = [spec for spec in specs if spec.keeps_everything]
     exact = sum((Fraction(spec.layers * spec.bytes_per_token, spec.tokens_per_entry) for spec in growing), Fraction(0))
     per_token = -(-exact.numerator // exact.denominator)

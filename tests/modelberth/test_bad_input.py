@@ -240,8 +240,6 @@ def test_more_typical_tokens_than_context_are_refused() -> None:
     ("field", "value"),
     [
         ("capacity", ["spot"]),
-        ("adapters", [{"name": "a", "source": "b", "revision": "0" * 40, "rank": 8}]),
-        ("speculative", {"method": "ngram", "tokens": 2}),
         ("slo", {"ttft_ms": 200}),
         ("model", {"id": "a/b", "architecture": {"hidden_size": 1}}),
     ],
@@ -457,12 +455,11 @@ def test_an_extra_argument_of_llama_cpp_is_checked_by_its_own_spellings() -> Non
 @pytest.mark.parametrize(
     ("fields", "args", "flag"),
     [
-        ({}, ["--enable-lora"], "--enable-lora"),
-        ({}, ["--enable-lor"], "--enable-lora"),
+        ({}, ["--cpu-offload-gb", "4"], "--cpu-offload-gb"),
+        ({}, ["--cpu-offload-g", "4"], "--cpu-offload-gb"),
         ({}, ["--data-parallel-size", "2"], "--data-parallel-size"),
         ({}, ["--seed=7", "--config=server.yaml"], "--config"),
         ({"quantization": "q4_k_m"}, ["--mmproj", "vision.gguf"], "--mmproj"),
-        ({"quantization": "q4_k_m"}, ["--lora", "adapter.gguf"], "--lora"),
     ],
 )
 def test_an_extra_argument_that_changes_memory_beyond_the_sum_is_refused(
