@@ -11,7 +11,7 @@ import yaml
 
 from tests.engine.conftest import Project, pods_of
 from toolchain import crds
-from toolchain.cluster import Cluster, down, lws, up
+from toolchain.cluster import Cluster, down, lws, processes, up
 from toolchain.kube import Kube, KubeError, Manifest
 
 pytestmark = pytest.mark.engine
@@ -61,6 +61,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         controller.stop()  # while the API server still answers, so that it need not be killed
     finally:
         down(folder / "cluster", purge=True)
+    assert list(processes.marked(folder / "cluster")) == []
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def stack(make_project: Any) -> Project:
     """Two replicas of two nodes each, up."""
     project: Project = make_project()
     project.write({"large": LARGE}, **KEYS)
-    made = project.pulumi("up", "--yes")
+    made = project.pulumi("up", "--yes", "--skip-preview", policies=True)
     assert made.returncode == 0, made.stdout + made.stderr
     return project
 
@@ -163,7 +164,7 @@ def test_only_leaders_are_behind_the_service(stack: Project, kube: Kube) -> None
 
 
 def test_a_second_up_changes_nothing(stack: Project) -> None:
-    again = stack.pulumi("up", "--yes", "--expect-no-changes")
+    again = stack.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
     assert again.returncode == 0, again.stdout + again.stderr
 
 
@@ -174,8 +175,10 @@ def evicted(kube: Kube, pod: Manifest) -> None:
     kube.apply(held)
     kube.delete(held)
     leader = kube.path(held).rpartition("-")[0]
-    kube.wait(lambda: "deletionTimestamp" in (kube.find(leader) or pod)["metadata"], what="the leader told to leave")
-    kube.apply(held | {"metadata": held["metadata"] | {"finalizers": []}})
+    try:
+        kube.wait(lambda: "deletionTimestamp" in (kube.find(leader) or pod)["metadata"], what="the leader leaves")
+    finally:
+        kube.apply(held | {"metadata": held["metadata"] | {"finalizers": []}})
 
 
 def crashed(kube: Kube, pod: Manifest) -> None:
