@@ -178,6 +178,7 @@ def decided(plan: Plan) -> list[Row]:
     rows += [
         ("context", f"{tokens(decision.context)} tokens", f"one request may hold{asked}"),
         ("concurrency", f"{decision.concurrency} requests", plan.fit.why),
+        *_beside(plan),
         ("storage", _storage(plan), f"filled once in about {duration(plan.fetch_s)}" if plan.launch.fetch else ""),
         ("start-up", duration(decision.load_s), f"once weights are there; given up after {budget}"),
         *_shared(plan, why),
@@ -187,6 +188,25 @@ def decided(plan: Plan) -> list[Row]:
         *([("speed", "of one replica", speed_words(plan.speed))] if plan.speed else []),
         ("cost", _cost(plan), f"list price of {plan.price_as_of}" if plan.price_as_of else "unknown"),
     ]
+    return rows
+
+
+def _beside(plan: Plan) -> list[Row]:
+    """What is served beside the model."""
+    decision, spec, rows = plan.decision, plan.spec, list[Row]()
+    if decision.adapters:
+        names = ", ".join(adapter.name for adapter in decision.adapters)
+        rows.append(("adapters", names, "fetched beside the weights; one more or another revision restarts the pods"))
+    drafting = decision.speculative
+    if drafting:
+        by = f" by {drafting.model}" if drafting.model else ""
+        rows.append(("drafts", f"{drafting.method}{by}", f"{drafting.tokens} tokens proposed at a time, as stated"))
+    if spec.tool_call_parser:
+        rows.append(("tool calls", spec.tool_call_parser, "read from the text by this parser, as stated"))
+    if spec.reasoning_parser:
+        rows.append(("reasoning", spec.reasoning_parser, "told from the answer by this parser, as stated"))
+    if decision.kv_offload_gib:
+        rows.append(("KV offload", f"{decision.kv_offload_gib} GiB", "of the node's memory, for KV cache that leaves"))
     return rows
 
 
