@@ -166,7 +166,7 @@ def decided(plan: Plan) -> list[Row]:
     asked = f"; the spec asks {tokens(plan.spec.context)}" if plan.spec.context < decision.context else ""
     rows = [
         ("engine", f"{decision.engine} {decision.engine_version}", why.get("engine", locked)),
-        ("weights", f"{decision.quantization}, {gib(decision.source.stored_bytes)} stored", _source(plan)),
+        ("weights", f"{decision.quantization}, {gib(decision.source.stored_bytes)} stored", _stored_where(plan, why)),
         ("machine type", f"{plan.nodes} x {decision.machine_type}", why.get("machine type", locked)),
     ]
     if decision.on_gpu:
@@ -219,6 +219,11 @@ def _shared(plan: Plan, why: dict[str, str]) -> list[Row]:
 
 def _steps(rollout: Rollout) -> str:
     return "surge 1" if rollout.max_surge else "one at a time"
+
+
+def _stored_where(plan: Plan, why: dict[str, str]) -> str:
+    fallen = why.get("fallback")
+    return f"{fallen}: {_source(plan)}" if fallen else _source(plan)
 
 
 def _source(plan: Plan) -> str:
