@@ -12,6 +12,7 @@ from modelberth.engines.base import CACHE_MOUNT, HUB_TOKEN_MOUNT, WEIGHTS_MOUNT,
 from modelberth.names import Spread
 from modelberth.parts import SecretRef
 from modelberth.spec import ServiceSpec
+from modelberth.units import cores, mebibytes
 
 core = k8s.core.v1
 USER_ID = 20000
@@ -57,8 +58,8 @@ def environment(
 
 def scratch(host: Host) -> tuple[list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.VolumeMountArgs]]:
     """/tmp, the cache and /dev/shm, each with a limit."""
-    sizes = {"tmp": ("/tmp", "1Gi", None), "cache": (CACHE_MOUNT, f"{host.ephemeral_mib - 1024}Mi", None)}
-    sizes |= {"shm": ("/dev/shm", f"{host.shm_mib}Mi", "Memory")}
+    sizes = {"tmp": ("/tmp", "1Gi", None), "cache": (CACHE_MOUNT, mebibytes(host.ephemeral_mib - 1024), None)}
+    sizes |= {"shm": ("/dev/shm", mebibytes(host.shm_mib), "Memory")}
     volumes = [
         core.VolumeArgs(name=name, empty_dir=core.EmptyDirVolumeSourceArgs(size_limit=size, medium=medium))
         for name, (_, size, medium) in sizes.items()
@@ -133,11 +134,15 @@ def token_volume(ref: SecretRef) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.Vo
 
 
 def resources(host: Host, gpus: int) -> k8s.core.v1.ResourceRequirementsArgs:
-    """Requests equal limits: what was sized is what the pod gets."""
-    fixed = {"memory": f"{host.memory_mib}Mi", "ephemeral-storage": f"{host.ephemeral_mib}Mi"}
+    """Requests equal limits: what was sized is what the pod gets.
+
+    Quantities are spelled as the API server gives them back: a webhook that rewrites a whole object, as the one of
+    LeaderWorkerSet does, would otherwise leave a difference at every `up`.
+    """
+    fixed = {"memory": mebibytes(host.memory_mib), "ephemeral-storage": mebibytes(host.ephemeral_mib)}
     if gpus:
         fixed["nvidia.com/gpu"] = str(gpus)
-    cpu = {"cpu": f"{host.cpu_millicores}m"}
+    cpu = {"cpu": cores(host.cpu_millicores)}
     return core.ResourceRequirementsArgs(requests={**cpu, **fixed}, limits={**cpu, **fixed})
 
 

@@ -14,6 +14,7 @@ from modelberth.cli_catalog import catalog_commands, models_command
 from modelberth.cli_check import check_command
 from modelberth.cli_explain import explain_command
 from modelberth.cli_fit import fit_command
+from modelberth.cli_laptop import laptop_command
 from modelberth.errors import ModelberthError
 from modelberth.estimate import answers
 from modelberth.findings import Refused
@@ -99,6 +100,7 @@ def estimate(
 
 app.command("explain")(explain_command)
 app.command("check")(check_command)
+app.command("laptop")(laptop_command)
 
 
 app.command("models")(models_command)

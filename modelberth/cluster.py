@@ -173,7 +173,7 @@ def _resources(api: _Api, version: str) -> dict[tuple[str, str], str]:
         served = _list(api.get(_root(version)), "resources")
     except (Absent, Denied):
         return {}
-    return {(version, each["kind"]): each["name"] for each in served if "/" not in each["name"]}
+    return {(version, ""): ""} | {(version, each["kind"]): each["name"] for each in served if "/" not in each["name"]}
 
 
 def _path(ref: Ref, plurals: Mapping[tuple[str, str], str]) -> str:

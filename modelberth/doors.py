@@ -121,7 +121,7 @@ def _why(asked: Expose, facts: ControllerFacts, spec: ServiceSpec, engine: str, 
         parts.append(f"callers are checked by {asked.authenticated_by}")
     if asked.affinity is Affinity.SESSION:
         by = f"header {asked.session_header}" if facts.sessions == "header" else "the caller's address"
-        parts.append(f"a session, told by {by}, stays on one of {spec.replicas}")
+        parts.append(f"a session, told by {by}, stays on one of {spec.most_replicas}")
     if asked.affinity is Affinity.PREFIX:
         parts.append(f"InferencePool {asked.inference_pool} picks the replica that holds most of a prompt")
     return "; ".join(parts)

@@ -133,26 +133,24 @@ def _affinity(spec: ServiceSpec, asked: Expose, facts: ControllerFacts, where: s
         yield Finding("door", f"{where}.inference_pool", message, out)
     if asked.affinity is not Affinity.PREFIX and asked.inference_pool:
         yield Finding("door", f"{where}.inference_pool", "belongs to affinity prefix only", "affinity: prefix")
-    if asked.affinity is not Affinity.NONE and spec.replicas == 1:
+    if asked.affinity is not Affinity.NONE and spec.most_replicas == 1:
         message = "with one replica every request goes to the same one"
         yield Finding("door", f"{where}.affinity", message, "replicas: 2 or more, or affinity: none", Level.NOTE)
 
 
 def prefix_cache(spec: ServiceSpec, path: str) -> Iterator[Finding]:
     """What several replicas lose of a prefix cache that each has for itself."""
-    affinity = spec.expose.affinity if spec.expose else Affinity.NONE
-    if spec.replicas < 2 or affinity is Affinity.PREFIX:
+    affinity, most = spec.expose.affinity if spec.expose else Affinity.NONE, spec.most_replicas
+    if most < 2 or affinity is Affinity.PREFIX:
         return
-    share = f"1 of {spec.replicas}"
+    where = f"{path}.autoscaling.max" if spec.autoscaling else f"{path}.replicas"
     if affinity is Affinity.SESSION:
-        message = (
-            f"a session finds its prefix where it was; one that all sessions share is computed {spec.replicas} times"
-        )
-        yield Finding("prefix-cache", f"{path}.replicas", message, "", Level.NOTE)
+        message = f"a session finds its prefix where it was; one that all sessions share is computed {most} times"
+        yield Finding("prefix-cache", where, message, "", Level.NOTE)
         return
     message = (
-        f"{spec.replicas} replicas hold {spec.replicas} prefix caches: a conversation's next request finds its prefix "
-        f"in about {share} ({100 / spec.replicas:.0f} %)"
+        f"{most} replicas hold {most} prefix caches: a conversation's next request finds its prefix "
+        f"in about 1 of {most} ({100 / most:.0f} %)"
     )
     out = "expose with affinity: session keeps a conversation on one replica"
-    yield Finding("prefix-cache", f"{path}.replicas", message, out, Level.NOTE)
+    yield Finding("prefix-cache", where, message, out, Level.NOTE)

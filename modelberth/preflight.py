@@ -92,8 +92,8 @@ class Questions:
 class Snapshot:
     """What was seen of a cluster. None where we may not look.
 
-    ``served`` holds (API, kind), ``objects`` None for one that does not exist; ``refused`` (verb, kind) of ours that
-    may not be created, ``unseen`` what else the credentials may not read.
+    ``served`` holds (API, kind), and (API, "") for every API that answers; ``objects`` None for one that does not
+    exist; ``refused`` (verb, kind) of ours that may not be created, ``unseen`` what else the credentials may not read.
     """
 
     server: str
@@ -174,7 +174,8 @@ def _apis(plans: Sequence[Plan], seen: Snapshot) -> Iterator[Finding]:
         if (need.api, need.kind) not in seen.served:
             missing.setdefault((need.path, need.api, need.name, need.installed_by), []).append(need.kind)
     for (path, api, name, installed_by), kinds in missing.items():
-        message = f"the cluster has no {' and no '.join(kinds)} ({api}): {name} is installed by you, not by this stack"
+        lacks = f"{' and no '.join(kinds)} ({api})" if kinds != [""] else api
+        message = f"the cluster has no {lacks}: {name} is installed by you, not by this stack"
         yield _found(path, message, installed_by)
 
 
@@ -210,7 +211,7 @@ def _enough(
     if not nodes:
         yield _found(path, f"no node that takes pods has {shown}", f"correct the pool, or {grows}", level)
         return
-    wanted = sum(plan.spec.replicas * plan.decision.gpus_per_replica for plan in users)
+    wanted = sum(plan.spec.fewest_replicas * plan.decision.gpus_per_replica for plan in users)
     offered = sum(node.gpus for node in nodes)
     if wanted and not offered:
         message = f"{_count(len(nodes), 'node')} with {shown} and none offers {GPU}: no device plugin"
@@ -218,7 +219,7 @@ def _enough(
     elif offered < wanted:
         message = f"services need {wanted} GPUs, {_count(len(nodes), 'node')} with {shown} offer {offered}"
         yield _found(path, message, grows, level)
-    elif not wanted and len(nodes) < (needed := sum(plan.nodes for plan in users)):
+    elif not wanted and len(nodes) < (needed := sum(plan.spec.fewest_replicas for plan in users)):
         message = f"services need {_count(needed, 'node')}, {len(nodes)} with {shown} take pods"
         yield _found(path, message, grows, level)
     largest = max(plan.decision.tensor_parallel if plan.decision.on_gpu else 0 for plan in users)

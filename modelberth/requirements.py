@@ -19,29 +19,27 @@ from modelberth.spec import StackSpec, WeightsKind
 
 TLS_KEYS = ("tls.crt", "tls.key")
 
-MONITORING_API, KEDA_API = "monitoring.coreos.com/v1", "keda.sh/v1alpha1"
-WATCHED = ("PodMonitor", "PrometheusRule")
-"""Kinds of the Prometheus operator that a monitored service has."""
-
 
 def _scaled_by(plan: Plan, scaler: Scaler) -> bool:
     return plan.scaling is not None and plan.scaling.scaler is scaler
 
 
 ASKED: Mapping[str, Callable[[Plan], str]] = {
-    "lws": lambda plan: "pipeline_parallel" if plan.decision.pipeline_parallel > 1 else "",
-    "keda": lambda plan: "autoscaling" if _scaled_by(plan, Scaler.KEDA) else "",
+    "lws": lambda plan: f"services.{plan.service}.pipeline_parallel" if plan.decision.pipeline_parallel > 1 else "",
+    "keda": lambda plan: f"services.{plan.service}.autoscaling" if _scaled_by(plan, Scaler.KEDA) else "",
+    "custom-metrics": lambda plan: f"services.{plan.service}.autoscaling" if _scaled_by(plan, Scaler.HPA) else "",
+    "prometheus-operator": lambda plan: "defaults.monitoring.operator" if plan.monitored else "",
 }
-"""Add-on -> the field of a service that asks for it; empty where the plan does without."""
+"""Add-on -> the field of the stack that asks for it; empty where the plan does without."""
 
 
 class AddOn(Row):
-    """An API that somebody installs. ``kind`` stands for all of its kinds."""
+    """An API that somebody installs, and the kinds of it that a plan creates; none where it only asks the API."""
 
     id: str
     name: str
     api: str
-    kind: str = ""
+    kinds: tuple[str, ...] = ()
     installed_by: str
 
 
@@ -53,13 +51,17 @@ def add_ons() -> Mapping[str, AddOn]:
 
 @dataclass(frozen=True)
 class Need:
-    """A kind that must be served, who needs it, and who installs it."""
+    """A kind that must be served, who needs it, and who installs it. An empty kind stands for the API as a whole.
+
+    ``created`` is whether the stack creates objects of it.
+    """
 
     api: str
     kind: str
     path: str
     name: str
     installed_by: str
+    created: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Named:
 
 
 def needs(plans: Sequence[Plan]) -> tuple[Need, ...]:
-    """Every API that is not part of Kubernetes, once per kind."""
+    """Every API that is not part of Kubernetes itself, once per kind."""
     found: dict[tuple[str, str], Need] = {}
     for plan in plans:
         for need in _needs(plan):
@@ -104,11 +106,8 @@ def _needs(plan: Plan) -> Iterator[Need]:
     for name, asks in ASKED.items():
         if field := asks(plan):
             row = add_ons()[name]
-            yield Need(row.api, row.kind, f"{path}.{field}", row.name, row.installed_by)
-    if plan.monitored:
-        row = add_ons()["prometheus-operator"]
-        for kind in WATCHED:
-            yield Need(row.api, kind, "defaults.monitoring.operator", row.name, row.installed_by)
+            for kind in row.kinds or ("",):
+                yield Need(row.api, kind, field, row.name, row.installed_by, created=bool(kind))
     if plan.door is None or plan.spec.expose is None:
         return
     facts = controllers()[plan.spec.expose.controller]
@@ -120,7 +119,7 @@ def _needs(plan: Plan) -> Iterator[Need]:
             yield Need(each.api_version, each.kind, f"{path}.expose", name, installed_by)
     if plan.spec.expose.affinity is Affinity.PREFIX:
         row = add_ons()["inference-extension"]
-        yield Need(row.api, "InferencePool", f"{path}.expose.affinity", row.name, row.installed_by)
+        yield Need(row.api, "InferencePool", f"{path}.expose.affinity", row.name, row.installed_by, created=False)
 
 
 def named(stack: StackSpec, plans: Sequence[Plan]) -> tuple[Named, ...]:
@@ -188,11 +187,10 @@ def created(plans: Sequence[Plan]) -> tuple[tuple[str, str], ...]:
             found.add(("v1", "ConfigMap"))
         if plan.decision.storage.kind == "claim":
             found |= {("v1", "PersistentVolumeClaim"), ("batch/v1", "Job")}
-        if _scaled_by(plan, Scaler.KEDA):
-            found.add((KEDA_API, "ScaledObject"))
+        if plan.monitored:
+            found.add(("v1", "ConfigMap"))
         if _scaled_by(plan, Scaler.HPA):
             found.add(("autoscaling/v2", "HorizontalPodAutoscaler"))
-        if plan.monitored:
-            found |= {("v1", "ConfigMap"), *((MONITORING_API, kind) for kind in WATCHED)}
         found |= {(each.api_version, each.kind) for each in (plan.door.objects if plan.door else ())}
+    found |= {(need.api, need.kind) for need in needs(plans) if need.created}
     return tuple(sorted(found))

@@ -58,3 +58,18 @@ def quantity(text: str | float) -> Decimal | None:
         return None
     match = _QUANTITY.fullmatch(str(text))
     return Decimal(match[1]) * _SUFFIXES[match[2]] if match else None
+
+
+def cores(millicores: int) -> str:
+    """CPU as a quantity, spelled as Kubernetes spells it back: ``cores(18000) == "18"``, ``cores(1500) == "1500m"``."""
+    whole, rest = divmod(millicores, 1000)
+    return f"{millicores}m" if rest else str(whole)
+
+
+def mebibytes(count: int) -> str:
+    """Memory as a quantity, spelled as Kubernetes spells it back: ``mebibytes(10240) == "10Gi"``."""
+    for suffix in ("Mi", "Gi", "Ti"):
+        if count % 1024 or not count:
+            return f"{count}{suffix}" if count else "0"
+        count //= 1024
+    return f"{count}Pi"

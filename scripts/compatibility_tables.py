@@ -65,48 +65,8 @@ class Table:
         return "\n".join([*lines, "", *notes] if notes else lines)
 
 
-def features() -> str:
-    """The guide's feature matrix."""
-    table = Table("feature", *(_engine(name).name for name in ENGINES))
-    for feature, words in GUIDE["features"].items():
-        table.row(words["label"], *(_feature_cell(table, feature, words, name) for name in ENGINES))
-    return str(table)
-
-
-def _feature_cell(table: Table, feature: str, words: dict[str, Any], engine: str) -> str:
-    guide, why = words["cells"].get(engine), words.get("why", {}).get(engine)
-    now = _now(feature, engine)
-    if now is None:
-        return "-" if guide is None else table.marked(guide, f"{_engine(engine).name}: {why}") if why else guide
-    note = _note(feature, engine)
-    said = f"{now} ({note})" if note else now
-    if guide is None:
-        return said
-    same = feature == "quantization" or GUIDE["same"].get(feature, {}).get(guide, guide) == now
-    if why is None:
-        if not same:
-            raise ValueError(f"docs/guide.yaml: {feature} of {engine} is {now}, the guide says {guide}: why?")
-        return said
-    if same and feature != "quantization":
-        raise ValueError(f"docs/guide.yaml: {feature} of {engine} is {now} as the guide says: no reason is needed")
-    return table.marked(f"{said}; guide: {guide}", f"{_engine(engine).name}: {why}")
-
-
-def _now(feature: str, engine: str) -> str | None:
-    """What the catalog knows, None where the guide's word is an opinion."""
-    if feature == "quantization":
-        return _loads(engine)
-    if feature == "license":
-        return _engine(engine).license
-    return next((row.value for row in compatibility.features() if (row.engine, row.feature) == (engine, feature)), None)
-
-
-def _note(feature: str, engine: str) -> str:
-    rows = (row for row in compatibility.features() if (row.engine, row.feature) == (engine, feature))
-    return next((f"{row.note}{f', since {row.since}' if row.since else ''}" for row in rows if row.note), "")
-
-
-def _loads(engine: str) -> str:
+def loads(engine: str) -> str:
+    """The formats that an engine loads in its stock image, then those that need a plugin."""
     kinds = {name: _kinds(engine, name) for name in FORMATS if name not in ("bf16", "fp16")}
     runs = [FORMATS[name] for name, found in kinds.items() if found & set(RUNS)]
     plugins = [FORMATS[name] for name, found in kinds.items() if not found & set(RUNS) and Kind.PLUGIN in found]
@@ -327,7 +287,6 @@ def _matrices() -> Iterator[tuple[str, Callable[[], str]]]:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "features": features,
     "quantization": quantization,
     "use-cases": use_cases,
     "selection": selection,

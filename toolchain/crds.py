@@ -46,5 +46,5 @@ def install(kube: Kube, *add_ons: str) -> None:
 
 
 def _served(definition: Manifest) -> bool:
-    conditions = {entry["type"]: entry["status"] for entry in definition.get("status", {}).get("conditions", [])}
+    conditions = {entry["type"]: entry["status"] for entry in (definition.get("status") or {}).get("conditions") or ()}
     return conditions.get("Established") == "True"

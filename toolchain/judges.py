@@ -46,21 +46,17 @@ def run(
     )
 
 
-def checkov(manifests: Path) -> list[dict[str, str]]:
-    """Failed checks of checkov's kubernetes framework over one file: id, resource."""
-    done = run(
-        str(python()), "-m", "checkov.main", "-f", str(manifests), "--framework", "kubernetes",
-        "--compact", "--quiet", "--skip-download", "-o", "json",
-    )  # fmt: skip
-    report = json.loads(done.stdout)
-    if "results" not in report:
-        return []
-    return [{"id": f["check_id"], "resource": f["resource"]} for f in report["results"]["failed_checks"]]
+def checkov(*manifests: Path) -> list[list[dict[str, str]]]:
+    """Failed checks of checkov's kubernetes framework for each file by itself: id, resource."""
+    script = Path(__file__).with_name("checkov_files.py")
+    done = run(str(python()), str(script), *map(str, manifests))
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def kubernetes_validate(manifests: Path, version: str) -> str:
+def kubernetes_validate(version: str, *manifests: Path) -> str:
     """What kubernetes-validate --strict objects to for one Kubernetes minor; empty when it accepts."""
-    done = run(str(python()), "-m", "kubernetes_validate", "-k", version, "--strict", "--quiet", str(manifests))
+    command = [str(python()), "-m", "kubernetes_validate", "-k", version, "--strict", "--quiet"]
+    done = run(*command, *map(str, manifests))
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 

@@ -78,9 +78,14 @@ class Kube:
         field_manager: str = "modelberth-test",
         subresource: str = "",
         force: bool = False,
+        dry_run: bool = False,
     ) -> Manifest:
-        """Creates or changes an object by server-side apply; `force` takes fields over from other managers."""
-        query = urllib.parse.urlencode({"fieldManager": field_manager, "force": str(force).lower()})
+        """Creates or changes an object by server-side apply; `force` takes fields over from other managers.
+
+        With `dry_run` everything is checked, admission included, and nothing is stored.
+        """
+        options = {"fieldManager": field_manager, "force": str(force).lower()}
+        query = urllib.parse.urlencode(options | ({"dryRun": "All"} if dry_run else {}))
         path = self.path(manifest) + (f"/{subresource}" if subresource else "")
         return self._request("PATCH", f"{path}?{query}", manifest, "application/apply-patch+yaml")
 

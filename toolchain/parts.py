@@ -99,7 +99,8 @@ def _kubernetes_version_variables(version: str) -> dict[str, str]:
 
 def _pinned(part: str, module: str) -> str:
     """Version, without the `v`, that the part's go.mod pins for a module."""
-    found = re.search(rf"^\s*{re.escape(module)} v(\S+)", (MODULES / part / "go.mod").read_text(), re.MULTILINE)
+    content = (MODULES / part / "go.mod").read_text()
+    found = re.search(rf"^(?:require)?\s+{re.escape(module)} v(\S+)", content, re.MULTILINE)
     if found is None:
         raise BuildError(f"{MODULES / part / 'go.mod'}: {module} is not pinned there.")
     return found[1]
@@ -108,6 +109,7 @@ def _pinned(part: str, module: str) -> str:
 _ENGINE = _pinned("engine", "github.com/pulumi/pulumi/pkg/v3")
 _KUBERNETES = _pinned("control-plane", "k8s.io/kubernetes")
 _PROMETHEUS = _pinned("prometheus", "github.com/prometheus/prometheus")
+_COMPOSE = _pinned("compose", "github.com/compose-spec/compose-go/v2")
 _OLLAMA = _pinned("ollama", "github.com/ollama/ollama")
 _PROVIDER = "4.25.0"
 _PROVIDER_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
@@ -176,6 +178,7 @@ PARTS: dict[str, Part] = {
             version=_pinned("lws", "sigs.k8s.io/lws"),
             minutes=3,
             binaries={"lws-controller": "sigs.k8s.io/lws/cmd"},
+            extras={"webhooks.yaml": ("sigs.k8s.io/lws", "config/webhook/manifests.yaml")},
             for_tests=True,
         ),
         Part(
@@ -184,6 +187,13 @@ PARTS: dict[str, Part] = {
             minutes=5,
             binaries={name: f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")},
             variables={"github.com/prometheus/common/version.Version": _PROMETHEUS},
+            for_tests=True,
+        ),
+        Part(
+            name="compose",
+            version=_COMPOSE,
+            minutes=1,
+            binaries={"compose-spec": "."},
             for_tests=True,
         ),
         Part(

@@ -56,8 +56,13 @@ def accelerator_labels(gpu_id: str, dialect: str) -> dict[str, str]:
 
 
 def node_selector(machine_id: str, gpu_id: str | None, dialect: str) -> dict[str, str]:
-    """Labels of nodes of this machine type, with the GPU in one of :data:`DIALECTS`; None is a machine without."""
-    return {INSTANCE_TYPE: machine_id} | (accelerator_labels(gpu_id, dialect) if gpu_id else {})
+    """Labels of nodes of this machine type, with the GPU in one of :data:`DIALECTS`; None is a machine without.
+
+    A cloud may have a name of its own for the GPU of one machine type: nodes of that type are selected by it.
+    """
+    usual = accelerator_labels(gpu_id, dialect) if gpu_id else {}
+    own = node_profile(machine_id).labels
+    return {INSTANCE_TYPE: machine_id} | {key: own.get(key, value) for key, value in usual.items()}
 
 
 def machine_from_labels(labels: Mapping[str, str]) -> Machine | None:

@@ -17,7 +17,7 @@ import yaml
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 GOLDEN = ROOT / "tests" / "golden"
-ARCHITECTURES = ("8b-three-times", "405b-on-two-nodes")
+ARCHITECTURES = ("8b-three-times", "405b-on-two-nodes", "sglang-on-two-nodes")
 STACKS = {
     "local": ROOT / "stacks" / "Pulumi.local.yaml",
     "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml",
@@ -36,17 +36,22 @@ Registration = dict[str, Any]
 
 
 @cache
-def recorded(stack: str, hash_seed: str = "1") -> tuple[Registration, ...]:
+def everything(hash_seed: str) -> dict[str, tuple[Registration, ...]]:
+    """What every stack registers, in processes with this hash seed."""
     done = subprocess.run(
-        [sys.executable, str(HERE / "record.py"), str(STACKS[stack])],
+        [sys.executable, str(HERE / "record.py"), *map(str, STACKS.values())],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return tuple(json.loads(done.stdout))
+    return {stack: tuple(seen) for stack, seen in zip(STACKS, json.loads(done.stdout), strict=True)}
+
+
+def recorded(stack: str, hash_seed: str = "1") -> tuple[Registration, ...]:
+    return everything(hash_seed)[stack]
 
 
 def objects(stack: str, kind: str = "") -> Iterator[Registration]:

@@ -49,15 +49,15 @@ def test_a_cluster_that_has_everything_lacks_nothing(project: Project) -> None:
 
 
 def test_missing_apis_classes_secrets_and_gpus_are_said_together_with_who_installs_them(project: Project) -> None:
-    hungry = CHAT | {"replicas": 3, "weights": "hub", "api_key": KEY, "expose": DOOR}
-    pools = {"l4": {"accelerators": ["nvidia-l4"], "machine_types": ["g2-standard-8"], "max_nodes": 9}}
+    hungry = CHAT | {"replicas": 11, "weights": "hub", "api_key": KEY, "expose": DOOR}
+    pools = {"l4": {"accelerators": ["nvidia-l4"], "machine_types": ["g2-standard-8"], "max_nodes": 20}}
     target = {"kind": "existing", "kubeconfig": str(project.kubeconfig), "namespace": project.namespace}
     named = target | {"node_labels": "gcp", "storage_class": "gold"}
     services = {"chat": hungry, "draft": CHAT}
     done = check(project.write(services, target=named, pools=pools, weights={"hub": {"kind": "hub"}}))
     assert done.returncode == 1
-    assert "services need 4 GPUs, 2 nodes" in done.stdout
-    assert "offer 2" in done.stdout
+    assert "services need 12 GPUs, 8 nodes" in done.stdout
+    assert "offer 8" in done.stdout
     assert "there is no storage class gold" in done.stdout
     assert "one of: simulated" in done.stdout
     assert f"Secret api in namespace {project.namespace} does not exist" in done.stdout

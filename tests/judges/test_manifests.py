@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from modelberth.preflight import NEWEST_MINOR, OLDEST_MINOR
 from tests.proofs import PARSER, claims
 from toolchain import judges
 
@@ -37,29 +38,41 @@ def manifests(stack: str) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.fixture(params=STACKS)
-def rendered(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    path = tmp_path / "rendered.yaml"
-    path.write_text(yaml.safe_dump_all(manifests(request.param)))
-    return path
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """One file of manifests for each golden."""
+    folder = tmp_path_factory.mktemp("rendered")
+    files = [folder / f"{stack}.yaml" for stack in STACKS]
+    for stack, file in zip(STACKS, files, strict=True):
+        file.write_text(yaml.safe_dump_all(manifests(stack)))
+    return files
 
 
-@pytest.mark.parametrize("version", ["1.30", "1.33", "1.36"])
-def test_every_object_is_valid_for_a_kubernetes_version(rendered: Path, version: str) -> None:
-    assert judges.kubernetes_validate(rendered, version) == ""
+@pytest.mark.parametrize("minor", range(OLDEST_MINOR, NEWEST_MINOR + 1))
+def test_every_object_is_valid_for_a_kubernetes_version(rendered: list[Path], minor: int) -> None:
+    assert judges.kubernetes_validate(f"1.{minor}", *rendered) == ""
 
 
 def test_a_misspelt_field_would_be_noticed(tmp_path: Path) -> None:
-    broken = manifests(STACKS[0])
+    broken = manifests("local")
     next(m for m in broken if m["kind"] == "Deployment")["spec"]["replica"] = 2
     path = tmp_path / "broken.yaml"
     path.write_text(yaml.safe_dump_all(broken))
-    assert "replica" in judges.kubernetes_validate(path, "1.36")
+    assert "replica" in judges.kubernetes_validate("1.36", path)
 
 
-def test_checkov_finds_only_what_is_left_out_on_purpose(rendered: Path) -> None:
-    failed = {(f["id"], f["resource"]) for f in judges.checkov(rendered) if f["id"] not in SUPPRESSED}
-    assert failed == set()
+def test_checkov_finds_what_is_left_out_on_purpose_and_nothing_else(rendered: list[Path]) -> None:
+    found = {failed["id"] for of_stack in judges.checkov(*rendered) for failed in of_stack}
+    assert found == set(SUPPRESSED)
+
+
+def test_checkov_would_notice_a_container_that_may_become_root(tmp_path: Path) -> None:
+    broken = manifests("local")
+    pod = next(m for m in broken if m["kind"] == "Deployment")["spec"]["template"]["spec"]
+    pod["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
+    path = tmp_path / "broken.yaml"
+    path.write_text(yaml.safe_dump_all(broken))
+    assert "CKV_K8S_20" in {failed["id"] for failed in judges.checkov(path)[0]}
 
 
 def llama_commands() -> Iterator[tuple[str, list[str]]]:

@@ -333,18 +333,6 @@ def tables() -> ModuleType:
     return module
 
 
-def test_a_cell_that_is_no_longer_true_needs_a_reason(tables: ModuleType) -> None:
-    del tables.GUIDE["features"]["continuous_batching"]["why"]["ollama"]
-    with pytest.raises(ValueError, match="continuous_batching of ollama is Yes, the guide says No: why"):
-        tables.features()
-
-
-def test_a_reason_for_a_cell_that_is_true_is_refused(tables: ModuleType) -> None:
-    tables.GUIDE["features"]["paged_attention"]["why"]["vllm"] = "it is not"
-    with pytest.raises(ValueError, match="no reason is needed"):
-        tables.features()
-
-
 @pytest.mark.parametrize(
     ("table", "sentence"),
     [
@@ -352,7 +340,6 @@ def test_a_reason_for_a_cell_that_is_true_is_refused(tables: ModuleType) -> None
         ("use-cases", "Llama-3.1-405B-Instruct in FP8: 38"),
         ("quantization", "AWQ does not run in llama.cpp: it reads GGUF files"),
         ("quantization", "GPTQ does not run in llama.cpp: it reads GGUF files"),
-        ("features", "archived on 2026-03-21"),
         ("selection", "TensorRT-LLM, not awq: it has no W4A16 kernels"),
     ],
 )

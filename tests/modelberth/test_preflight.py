@@ -265,7 +265,8 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
 
 
 def test_a_plan_over_nodes_needs_leader_worker_sets() -> None:
-    (plan,) = plans_of(stack_of())
+    stack = stack_of()
+    (plan,) = plans_of(stack)
     assert needs([plan]) == ()
     split = replace(plan, decision=plan.decision.model_copy(update={"pipeline_parallel": 2}))
     (need,) = needs([split])
@@ -273,25 +274,42 @@ def test_a_plan_over_nodes_needs_leader_worker_sets() -> None:
     assert need.installed_by.startswith("helm install lws ")
 
 
-def test_replicas_that_follow_the_load_need_keda_only_where_keda_scales_them() -> None:
-    monitoring = {"monitoring": {"prometheus": "http://prometheus:9090"}}
-    for scaler, kinds in (("keda", ["ScaledObject"]), ("hpa", [])):
-        scaled = {"weights": "hub", "autoscaling": {"min": 1, "max": 2, "scaler": scaler}}
-        stack = stack_of(scaled, defaults=monitoring, weights={"hub": {"kind": "hub"}})
-        assert [need.kind for need in needs(plans_of(stack))] == kinds
+def test_what_scales_and_what_watches_is_asked_for_where_it_is_used() -> None:
+    watched = {"monitoring": {"prometheus": "http://p:9090", "operator": True}}
+    stack = stack_of({"weights": "hub", "autoscaling": {"min": 1, "max": 2}}, defaults=watched, weights=HUB)
+    asked = {need.kind: need.path for need in needs(plans_of(stack))}
+    assert asked == {
+        "ScaledObject": "services.chat.autoscaling",
+        "PodMonitor": "defaults.monitoring.operator",
+        "PrometheusRule": "defaults.monitoring.operator",
+    }
 
 
-def test_a_stack_that_is_watched_needs_the_prometheus_operator_and_says_who_installs_it() -> None:
-    stack = stack_of(defaults={"monitoring": {"operator": True}})
-    found = needs(plans_of(stack))
-    assert [need.kind for need in found] == ["PodMonitor", "PrometheusRule"]
-    assert {need.path for need in found} == {"defaults.monitoring.operator"}
-    assert all(need.installed_by.startswith("helm install monitoring ") for need in found)
-    assert ("monitoring.coreos.com/v1", "PodMonitor") in questions(stack, plans_of(stack)).created
+def test_the_kinds_that_scale_and_watch_are_among_those_to_be_created() -> None:
+    watched = {"monitoring": {"prometheus": "http://p:9090", "operator": True}}
+    stack = stack_of({"weights": "hub", "autoscaling": {"min": 1, "max": 2}}, defaults=watched, weights=HUB)
+    ours = questions(stack, plans_of(stack)).created
+    assert {("keda.sh/v1alpha1", "ScaledObject"), ("monitoring.coreos.com/v1", "PodMonitor")} <= set(ours)
+    assert ("v1", "ConfigMap") in ours
 
 
-def test_every_add_on_that_a_plan_asks_for_is_a_row_with_a_kind() -> None:
-    assert all(add_ons()[name].kind for name in ASKED)
+def test_a_horizontal_autoscaler_needs_an_adapter_that_answers() -> None:
+    scaled = {"min": 1, "max": 2, "scaler": "hpa"}
+    stack = stack_of({"weights": "hub", "autoscaling": scaled}, weights=HUB)
+    finding = only(stack, GOOD)
+    assert finding.message.startswith("the cluster has no custom.metrics.k8s.io/v1beta1: ")
+    assert judged(stack, replace(GOOD, served=SERVED | {("custom.metrics.k8s.io/v1beta1", "")})) == []
+
+
+def test_only_the_replicas_that_always_run_must_have_a_place_already() -> None:
+    scaled = {"min": 1, "max": 2, "scaler": "hpa"}
+    stack = stack_of({"weights": "hub", "autoscaling": scaled}, weights=HUB)
+    served = SERVED | {("custom.metrics.k8s.io/v1beta1", "")}
+    assert judged(stack, replace(GOOD, served=served, nodes=NODES[:1])) == []
+
+
+def test_every_add_on_that_a_plan_asks_for_is_a_row() -> None:
+    assert set(ASKED) <= set(add_ons())
 
 
 def test_only_what_the_spec_names_is_looked_at() -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from modelberth.units import GIB, ceil_to, duration, gib, quantity, tokens
+from modelberth.units import GIB, ceil_to, cores, duration, gib, mebibytes, quantity, tokens
 
 
 def test_bytes_are_printed_in_gib_and_tokens_with_separators() -> None:
@@ -47,3 +47,18 @@ def test_rounding_up_reaches_the_next_multiple(amount: float, step: int, rounded
 )
 def test_a_kubernetes_quantity_is_a_number_of_its_base_unit(text: str | float, amount: Decimal | None) -> None:
     assert quantity(text) == amount
+
+
+@pytest.mark.parametrize(
+    ("written", "spelled"),
+    [
+        (cores(18_000), "18"),
+        (cores(1500), "1500m"),
+        (mebibytes(0), "0"),
+        (mebibytes(10_240), "10Gi"),
+        (mebibytes(1536), "1536Mi"),
+        (mebibytes(2 * 1024**2), "2Ti"),
+    ],
+)
+def test_a_quantity_is_spelled_with_the_largest_whole_suffix(written: str, spelled: str) -> None:
+    assert written == spelled
