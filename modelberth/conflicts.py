@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from modelberth.findings import Finding
+from modelberth.host import claim_gib
 from modelberth.plan import Plan
 from modelberth.spec import StackSpec, WeightsKind, WeightsSpec
 
@@ -53,7 +54,9 @@ def _attached_twice(name: str, store: WeightsSpec, users: Sequence[Plan]) -> Ite
 
 def _too_small(name: str, store: WeightsSpec, users: Sequence[Plan]) -> Iterator[Finding]:
     sizes = {each.decision.source: each.decision.storage.size_gib or 0 for each in users}
-    needed = sum(sizes.values())
+    every = (source for each in users for source in (each.decision.source, *each.decision.beside))
+    files = {source: source.stored_bytes for source in every}
+    needed = max(sum(sizes.values()), claim_gib(sum(files.values())))
     if store.size_gib is None:
         message = "is required: the volume outlives its services and never shrinks"
         yield Finding("storage", f"weights.{name}.size_gib", message, f"its services need {needed}")

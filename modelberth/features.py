@@ -19,7 +19,7 @@ from modelberth.errors import UnknownName, suggest
 from modelberth.findings import Finding, Level
 from modelberth.memory import Unsized, safetensors_bytes, shape_of
 from modelberth.memory.adapters import adapter_bytes
-from modelberth.names import SpeculativeMethod
+from modelberth.names import Packaging, SpeculativeMethod
 from modelberth.observed import Extras
 from modelberth.parts import Adapter as Wished
 from modelberth.parts import ModelRef, Speculative
@@ -122,6 +122,10 @@ LABELS = {
 
 def _offered(spec: ServiceSpec, served: Served, path: str) -> Iterator[Finding]:
     for field, feature in asked(spec):
+        if spec.packaging is Packaging.TRITON:
+            message = f"Triton is not started with {LABELS[feature]}"
+            yield Finding("feature", f"{path}.{field}", message, "packaging: serve")
+            continue
         row = compatibility.feature(served.engine, feature)
         if row is None or not row.launched:
             name = catalog().engine(served.engine).name
@@ -213,8 +217,13 @@ def _drafting(spec: ServiceSpec, served: Served, path: str, problems: list[Findi
 
 def _own_layers(wished: Speculative, served: Served, path: str) -> Iterator[Finding]:
     """A model drafts by itself with all its layers for it, once or several times (vLLM 0.28.0 to 0.33.0)."""
+    if wished.method is not SpeculativeMethod.MTP:
+        return
     layers = served.model.mtp_layers or 0
-    if wished.method is SpeculativeMethod.MTP and layers and wished.tokens % layers:
+    if not layers:
+        message = f"no layers of {served.model.id} that draft (multi-token prediction) are known"
+        yield Finding("speculative", f"{path}.speculative.method", message, "method ngram, or a model that has some")
+    elif wished.tokens % layers:
         message = f"{served.model.id} drafts {layers} tokens at a time, {wished.tokens} are no multiple of that"
         yield Finding("speculative", f"{path}.speculative.tokens", message, f"tokens: {layers}")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from modelberth import ladder
 from modelberth.advice import advice, unsizable
 from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision, Host, Storage
@@ -15,6 +17,7 @@ from modelberth.errors import UnknownName
 from modelberth.findings import Finding, Refused, errors
 from modelberth.fit import Fit, fit
 from modelberth.host import claim_gib, cpu_host, fetch_seconds, gpu_host, load_seconds, startup_budget_seconds
+from modelberth.names import Quantization
 from modelberth.objective import Goal, speed_of, usd_per_million_tokens
 from modelberth.placement import (
     UNPLACED,
@@ -73,13 +76,31 @@ class Plan:
 
 def plan(name: str, stack: StackSpec) -> Plan:
     """Plan one service of a stack from scratch. Raises :class:`Refused` with everything that stands in the way."""
-    spec, path = stack.services[name], f"services.{name}"
+    resolved = _resolved(name, stack)
+    try:
+        return _planned(name, stack, resolved)
+    except Refused as refused:
+        for step in ladder.below(stack.services[name], resolved, refused.findings):
+            with suppress(Refused):
+                smaller = ladder.because(_resolved(name, ladder.asking(stack, name, step)), resolved)
+                return _planned(name, stack, smaller, step)
+        raise
+
+
+def _resolved(name: str, stack: StackSpec) -> Resolved:
     resolved, problems = resolve(name, stack)
     if resolved is None or errors(problems):
         raise Refused(problems)
+    return resolved
+
+
+def _planned(name: str, stack: StackSpec, resolved: Resolved, step: Quantization | None = None) -> Plan:
+    """The plan in one format; ``step`` where it is one that `auto` falls to."""
+    spec, path = stack.services[name], f"services.{name}"
     sizing = _wanted(spec, resolved)
     engine = ENGINES[resolved.engine]
     sites = tuple(_sites(spec, stack, resolved))
+    sites = ladder.computing(sites, resolved, step) if step else sites
     choice = choose(engine, sizing, sites, _demand(spec, stack, resolved))
     if choice.best is None:
         raise Refused([_nothing_fits(path, spec, stack, resolved, choice)])

@@ -166,7 +166,7 @@ def decided(plan: Plan) -> list[Row]:
     asked = f"; the spec asks {tokens(plan.spec.context)}" if plan.spec.context < decision.context else ""
     rows = [
         ("engine", f"{decision.engine} {decision.engine_version}", why.get("engine", locked)),
-        ("weights", f"{decision.quantization}, {gib(decision.source.stored_bytes)} stored", _source(plan)),
+        ("weights", f"{decision.quantization}, {gib(decision.source.stored_bytes)} stored", _stored_where(plan, why)),
         ("machine type", f"{plan.nodes} x {decision.machine_type}", why.get("machine type", locked)),
     ]
     if decision.on_gpu:
@@ -178,6 +178,7 @@ def decided(plan: Plan) -> list[Row]:
     rows += [
         ("context", f"{tokens(decision.context)} tokens", f"one request may hold{asked}"),
         ("concurrency", f"{decision.concurrency} requests", plan.fit.why),
+        *_beside(plan),
         ("storage", _storage(plan), f"filled once in about {duration(plan.fetch_s)}" if plan.launch.fetch else ""),
         ("start-up", duration(decision.load_s), f"once weights are there; given up after {budget}"),
         *_shared(plan, why),
@@ -190,6 +191,25 @@ def decided(plan: Plan) -> list[Row]:
     return rows
 
 
+def _beside(plan: Plan) -> list[Row]:
+    """What is served beside the model."""
+    decision, spec, rows = plan.decision, plan.spec, list[Row]()
+    if decision.adapters:
+        names = ", ".join(adapter.name for adapter in decision.adapters)
+        rows.append(("adapters", names, "fetched beside the weights; one more or another revision restarts the pods"))
+    drafting = decision.speculative
+    if drafting:
+        by = f" by {drafting.model}" if drafting.model else ""
+        rows.append(("drafts", f"{drafting.method}{by}", f"{drafting.tokens} tokens proposed at a time, as stated"))
+    if spec.tool_call_parser:
+        rows.append(("tool calls", spec.tool_call_parser, "read from the text by this parser, as stated"))
+    if spec.reasoning_parser:
+        rows.append(("reasoning", spec.reasoning_parser, "told from the answer by this parser, as stated"))
+    if decision.kv_offload_gib:
+        rows.append(("KV offload", f"{decision.kv_offload_gib} GiB", "of the node's memory, for KV cache that leaves"))
+    return rows
+
+
 def _shared(plan: Plan, why: dict[str, str]) -> list[Row]:
     """Replicas, where there are several or a node has room for several."""
     if "replicas" not in why:
@@ -199,6 +219,11 @@ def _shared(plan: Plan, why: dict[str, str]) -> list[Row]:
 
 def _steps(rollout: Rollout) -> str:
     return "surge 1" if rollout.max_surge else "one at a time"
+
+
+def _stored_where(plan: Plan, why: dict[str, str]) -> str:
+    fallen = why.get("fallback")
+    return f"{fallen}: {_source(plan)}" if fallen else _source(plan)
 
 
 def _source(plan: Plan) -> str:

@@ -17,6 +17,11 @@ def folder_of(source: Source) -> str:
     return f"{folder}/{source.file.removesuffix('.gguf')}" if source.file else folder
 
 
+def adapter_folder(adapter: Adapter) -> str:
+    """Folder of an adapter: it states the rank, which llama-server's command line would not tell otherwise."""
+    return f"{folder_of(adapter.source)}/rank-{adapter.rank}"
+
+
 def extras_of(adapters: tuple[Adapter, ...] | None, drafting: Drafting | None, kv_offload_gib: int | None) -> Extras:
     """What a decision carries beside its model, as its memory depends on it."""
     return Extras(

@@ -16,7 +16,7 @@ from modelberth.engines.base import (
     image_reference,
     weights_folder,
 )
-from modelberth.engines.beside import folder_of
+from modelberth.engines.beside import adapter_folder, folder_of
 
 How = Callable[[str, Source, Wishes, str], Fetch]
 """(image, what, wishes, name of what it brings beside the weights) to a download."""
@@ -113,7 +113,8 @@ def everything(how: How, image: str, decision: Decision, wishes: Wishes) -> tupl
     if decision.storage.kind != "claim":
         return ()
     found = [how(image, decision.source, wishes, "")]
-    found += [how(image, each.source, wishes, f"adapter-{each.name}") for each in decision.adapters or ()]
+    for adapter in decision.adapters or ():
+        found.append(into(adapter_folder(adapter), how(image, adapter.source, wishes, f"adapter-{adapter.name}")))
     drafting = decision.speculative
     if drafting and drafting.source:
         found.append(how(image, drafting.source, wishes, "draft-model"))

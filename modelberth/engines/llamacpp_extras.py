@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from modelberth.decision import Decision, Source
+from modelberth.decision import Adapter, Decision, Source
 from modelberth.engines import flags, gguf
 from modelberth.engines.base import WEIGHTS_MOUNT, Wishes
-from modelberth.engines.beside import folder_of
+from modelberth.engines.beside import adapter_folder, folder_of
 from modelberth.names import SpeculativeMethod
 from modelberth.observed import Extras
 
@@ -26,14 +27,15 @@ MANAGED = frozenset(
     ]
 )
 _TYPES = {SpeculativeMethod.DRAFT_MODEL: "draft-simple", SpeculativeMethod.NGRAM: "ngram-simple"}
-_UNSIZED = ("mmproj", "mmproj_url", "hf_repo_draft", "lora", "lora_scaled")
+_UNSIZED = ("mmproj", "mmproj_url", "hf_repo_draft")
+_RANK = re.compile(r"/rank-([1-9]\d{0,3})/")
 
 
 def arguments(decision: Decision, wishes: Wishes, kv_type: str) -> list[str]:
     """Flags. Adapters are loaded and apply to nothing (scale 0) until a request names one by its number."""
     args: list[str] = []
     if decision.adapters:
-        args += ["--lora-scaled", ",".join(f"{_path(adapter.source)}:0" for adapter in decision.adapters)]
+        args += ["--lora-scaled", ",".join(map(_scaled, decision.adapters))]
     drafting = decision.speculative
     if drafting:
         args += ["--spec-type", _TYPES[drafting.method]]
@@ -48,8 +50,12 @@ def arguments(decision: Decision, wishes: Wishes, kv_type: str) -> list[str]:
     return args
 
 
-def _path(source: Source) -> str:
-    return f"{WEIGHTS_MOUNT}/{folder_of(source)}/{(source.file or '').rpartition('/')[2]}"
+def _path(source: Source, folder: str = "") -> str:
+    return f"{WEIGHTS_MOUNT}/{folder or folder_of(source)}/{(source.file or '').rpartition('/')[2]}"
+
+
+def _scaled(adapter: Adapter) -> str:
+    return f"{_path(adapter.source, adapter_folder(adapter))}:0"
 
 
 def observed(parsed: flags.Parsed, undecided: list[tuple[str, str]]) -> Extras:
@@ -57,6 +63,24 @@ def observed(parsed: flags.Parsed, undecided: list[tuple[str, str]]) -> Extras:
     for name in _UNSIZED:
         if parsed.values.get(name):
             undecided.append((name, "it takes memory in a way that cannot be sized yet"))
+    slots, rank = _adapters(parsed, undecided)
+    return replace(_drafting(parsed, undecided), lora_slots=slots, lora_rank=rank)
+
+
+def _adapters(parsed: flags.Parsed, undecided: list[tuple[str, str]]) -> tuple[int, int]:
+    """(how many, their highest rank); none where a path does not tell the rank."""
+    paths: list[str] = []
+    for name in ("lora", "lora_scaled"):
+        said = parsed.said(name, undecided)
+        paths += str(said).split(",") if said else []
+        if said and not all(_RANK.search(path) for path in str(said).split(",")):
+            undecided.append((name, "the path of an adapter does not tell its rank"))
+            return 0, 0
+    ranks = [int(found[1]) for path in paths if (found := _RANK.search(path))]
+    return len(ranks), max(ranks, default=0)
+
+
+def _drafting(parsed: flags.Parsed, undecided: list[tuple[str, str]]) -> Extras:
     kind = parsed.said("spec_type", undecided)
     method = next((method for method, name in _TYPES.items() if name == kind), None)
     if kind not in (None, "none") and method is None:

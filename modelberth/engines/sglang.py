@@ -65,7 +65,9 @@ _MANAGED = frozenset(
         "pp_size",
         "quantization",
         "revision",
+        "reasoning_parser",
         "served_model_name",
+        "tool_call_parser",
         "nnodes",
         "node_rank",
         "dist_init_addr",
@@ -198,6 +200,11 @@ class SGLang:
 
     def _server(self, wishes: Wishes) -> list[str]:
         args = self._listens()
+        for flag, name in (
+            ("--tool-call-parser", wishes.tool_call_parser),
+            ("--reasoning-parser", wishes.reasoning_parser),
+        ):
+            args += [flag, name] if name else []
         if wishes.api_key:
             # At level info SGLang logs all its arguments, the key among them (entrypoints/engine.py).
             args += ["--api-key", f"$({API_KEY})", "--log-level", "warning"]

@@ -45,8 +45,10 @@ _MANAGED = frozenset(
         "max_seq_len",
         "pipeline_parallel_size",
         "port",
+        "reasoning_parser",
         "revision",
         "tensor_parallel_size",
+        "tool_parser",
     ]
 )
 _KV_DTYPES = {"auto": "auto", "fp8": "fp8"}
@@ -103,6 +105,8 @@ class TensorRtLlm:
         args += ["--max_num_tokens", str(decision.max_num_batched_tokens)]
         args += ["--kv_cache_free_gpu_memory_fraction", f"{decision.gpu_memory_utilization:g}"]
         args += ["--extra_llm_api_options", SETTINGS_PATH]
+        for flag, name in (("--tool_parser", wishes.tool_call_parser), ("--reasoning_parser", wishes.reasoning_parser)):
+            args += [flag, name] if name else []
         env = environment(decision, wishes) | {SETTINGS: as_json(settings)}
         return Launch(
             image=image,

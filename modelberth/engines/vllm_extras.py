@@ -10,7 +10,7 @@ from typing import Any, cast
 from modelberth.decision import Adapter, Decision, Drafting
 from modelberth.engines import flags, serving
 from modelberth.engines.base import WEIGHTS_MOUNT, Sizing, Wishes, parallel_objections
-from modelberth.engines.beside import draft_model, folder_of
+from modelberth.engines.beside import adapter_folder, draft_model, folder_of
 from modelberth.findings import Finding, Level
 from modelberth.memory import Unsized
 from modelberth.memory.extras import LORA_RANKS, slot_rank
@@ -80,7 +80,7 @@ def variables(wishes: Wishes) -> dict[str, str]:
 
 
 def _module(adapter: Adapter) -> str:
-    return f"{adapter.name}={WEIGHTS_MOUNT}/{folder_of(adapter.source)}"
+    return f"{adapter.name}={WEIGHTS_MOUNT}/{adapter_folder(adapter)}"
 
 
 def _drafting(drafting: Drafting, *, local: bool) -> str:

@@ -18,6 +18,20 @@ LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What --max-lora-rank takes (vLLM 0.28.0 to 0.33.0, config/lora.py): slots are as large as the next of them."""
 
 
+# fmt: off
+VOCABULARY_ADAPTED = frozenset([
+    "ApertusForCausalLM", "CohereForCausalLM", "DeciLMForCausalLM", "Ernie4_5ForCausalLM", "ExaoneForCausalLM",
+    "Exaone4ForCausalLM", "ExaoneMoeForCausalLM", "FalconH1ForCausalLM", "GraniteForCausalLM",
+    "GraniteMoeForCausalLM", "GraniteMoeHybridForCausalLM", "GraniteMoeSharedForCausalLM", "HyperCLOVAXForCausalLM",
+    "JambaForCausalLM", "K2HorizonForCausalLM", "Lfm2ForCausalLM", "Lfm2MoeForCausalLM", "LlamaForCausalLM",
+    "MiniCPMForCausalLM", "MixtralForCausalLM", "NemotronForCausalLM", "NemotronHForCausalLM", "Param2MoEForCausalLM",
+    "Phi3ForCausalLM", "PhiMoEForCausalLM", "Qwen3ForCausalLM", "Qwen3MoeForCausalLM", "Qwen3_5ForCausalLM",
+    "Qwen3_5MoeForCausalLM", "SolarForCausalLM", "TeleChat2ForCausalLM", "TeleFLMForCausalLM",
+])
+# fmt: on
+"""Architectures whose embedding and output layer have slots too (``embedding_modules``, vLLM 0.32.0, models)."""
+
+
 def slot_rank(rank: int) -> int:
     """The rank that a slot is made for. Raises :class:`Unsized` above the largest."""
     fitting = [each for each in LORA_RANKS if each >= rank]
@@ -34,6 +48,14 @@ def adapters(setup: Setup) -> Iterator[Term]:
     amount = lora_bytes(setup.lora_slots, rank, _targets(setup))
     why = f"{setup.lora_slots} slots of rank {rank} x (inputs + outputs) of every adapted layer x 2 B"
     yield Term("LoRA slots", amount, why, "vLLM 0.33.0, lora/layers/base_linear.py, create_lora_weights")
+    if setup.shape.architecture in VOCABULARY_ADAPTED:
+        shape = setup.shape
+        ends = 2 * setup.lora_slots * rank * (shape.vocab + shape.hidden) * BF16_BYTES
+        why = (
+            f"{setup.lora_slots} slots of rank {rank} x 2 x ({shape.vocab} vocabulary + {shape.hidden}) x 2 B per rank"
+        )
+        source = "vLLM 0.32.0, lora/layers/logits_processor.py and vocab_parallel_embedding.py"
+        yield Term("LoRA vocabulary", ends, why, source)
 
 
 def _targets(setup: Setup) -> Iterator[LoraTarget]:

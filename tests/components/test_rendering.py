@@ -25,6 +25,7 @@ STACKS = {
     "exposed": GOLDEN / "exposed" / "Pulumi.exposed.yaml",
     **{name: GOLDEN / name / "spec.yaml" for name in ARCHITECTURES},
     "sglang-8b-on-l4": GOLDEN / "sglang-8b-on-l4" / "spec.yaml",
+    "adapters-on-l40s": GOLDEN / "adapters-on-l40s" / "spec.yaml",
     "tgi-8b-on-a10g": GOLDEN / "tgi-8b-on-a10g" / "spec.yaml",
     "ollama-on-cpu": GOLDEN / "ollama-on-cpu" / "spec.yaml",
     "trtllm-8b-on-h100": GOLDEN / "trtllm-8b-on-h100" / "spec.yaml",

@@ -116,9 +116,10 @@ def tokens_lasting(server: Server, model: str, seconds: float) -> int:
 @pytest.fixture(scope="module")
 def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for what can be asked of one: a key, an adapter, a short queue."""
-    adapter = f"tuned={model}/adapter"
-    extra = ["--max-num-queued-reqs", "2", "--enable-lora", "--max-lora-rank", "8", "--lora-modules", adapter]
-    found = of_launch(launched(api_key={"secret": "keys", "key": "chat"}, extra_args=extra))
+    adapter = {"name": "tuned", "source": "example-org/tuned-lora", "revision": "0" * 40, "rank": 8}
+    key_and_queue = {"api_key": {"secret": "keys", "key": "chat"}, "extra_args": ["--max-num-queued-reqs", "2"]}
+    found = of_launch(launched(adapters=[adapter], **key_and_queue))
+    found = found.told(("--lora-modules", f"tuned={model}/adapter"))
     (key,) = found.secret_env
     with serving(found, model, tmp_path_factory.mktemp("server"), **{key: KEY}) as server:
         seen = {REFUSED}

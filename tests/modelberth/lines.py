@@ -23,6 +23,8 @@ HUB = {"weights": {"w": {"kind": "hub"}}}
 CLAIM = {"weights": {"w": {"kind": "existing-claim", "claim": "models", "path": "llama"}}}
 CLOSED = {"defaults": {"registry": "registry.local/mirror", "hub_endpoint": "https://hub.local"}}
 
+ADAPTER = {"name": "sql", "source": "example-org/llama-3.1-8b-sql-lora", "revision": "0123456789" * 4, "rank": 16}
+
 SPELLED: dict[str, dict[str, Any]] = {
     "vllm": {"typical_tokens": 3000},
     "vllm with secrets": {"typical_tokens": 3000, **SECRETS},
@@ -37,6 +39,43 @@ SPELLED: dict[str, dict[str, Any]] = {
     "vllm with fp16": {"quantization": "fp16", "accelerators": ["nvidia-t4"], "concurrency": 1},
     "vllm of the version before": {"typical_tokens": 3000, "engine_version": "0.32.0"},
     "vllm with arguments of one's own": {"typical_tokens": 3000, "extra_args": ["--seed", "7", "--enforce-eager"]},
+    "vllm with adapters and n-grams": {
+        "accelerators": ["nvidia-l40s"],
+        "adapters": [ADAPTER | {"name": "sql"}, ADAPTER | {"name": "tickets", "rank": 24}],
+        "runtime_adapter_loading": True,
+        "speculative": {"method": "ngram", "tokens": 4},
+        "tool_call_parser": "llama3_json",
+    },
+    "vllm with a draft model": {
+        "model": "Qwen/Qwen3-8B",
+        "speculative": {"method": "draft_model", "model": "Qwen/Qwen3-0.6B", "tokens": 3},
+        "reasoning_parser": "qwen3",
+    },
+    "vllm with KV cache on the node": {"accelerators": ["nvidia-l40s"], "kv_offload_gib": 8},
+    "sglang with parsers": {
+        "engine": "sglang",
+        "model": "Qwen/Qwen3-8B",
+        "tool_call_parser": "qwen25",
+        "reasoning_parser": "qwen3",
+    },
+    "tensorrt_llm with parsers": {
+        "engine": "tensorrt_llm",
+        "model": "Qwen/Qwen3-8B",
+        "accelerators": ["nvidia-h100-80gb"],
+        "tool_call_parser": "qwen3",
+        "reasoning_parser": "deepseek-r1",
+    },
+    "llamacpp with adapters and n-grams": {
+        "quantization": "q4_k_m",
+        "adapters": [ADAPTER | {"source": "example-org/llama-lora-gguf/sql-f16.gguf"}],
+        "speculative": {"method": "ngram", "tokens": 8},
+        "reasoning_parser": "none",
+    },
+    "llamacpp with a draft model": {
+        "model": QWEN_7B,
+        "quantization": "q4_k_m",
+        "speculative": {"method": "draft_model", "model": "Qwen/Qwen2.5-0.5B-Instruct", "tokens": 8},
+    },
     "llamacpp on cpu": {"model": QWEN_7B, "accelerators": ["cpu"], "concurrency": 4},
     "llamacpp on cpu with secrets": {"model": QWEN_7B, "accelerators": ["cpu"], "concurrency": 4, **SECRETS},
     "llamacpp on a GPU": {"quantization": "q6_k", "accelerators": ["nvidia-l4"], "concurrency": 2},

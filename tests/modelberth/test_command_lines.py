@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from modelberth.catalog import catalog
@@ -123,3 +125,13 @@ def test_the_sizing_that_was_planned_is_the_sizing_that_is_read(case: Case, plan
             continue
         assert getattr(again, fact) == getattr(planned, fact), fact
     assert planned.kv_cache_dtype in ("auto", again.kv_cache_dtype)
+
+
+def test_what_is_carried_beside_the_model_is_read_back_as_it_was_sized(
+    case: Case, plan: Plan, observed: Observed
+) -> None:
+    planned, seen = sizing_of(plan.decision, plan.model), observed.extras
+    for fact in ("lora_slots", "method", "draft_tokens", "kv_offload_bytes"):
+        assert getattr(seen, fact) == getattr(planned.extras, fact), fact
+    memory = ENGINES[case.engine].memory
+    assert memory(replace(planned, extras=seen)) == memory(planned)

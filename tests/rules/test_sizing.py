@@ -229,8 +229,18 @@ def test_a_size_that_divides_the_heads_passes(size: int) -> None:
 
 
 def test_heads_are_checked_even_where_the_memory_cannot_be_computed() -> None:
-    manifest = deployment(vllm("--model", LLAMA_8B, "-tp", "3", "--enable-lora", gpus=3))
+    manifest = deployment(vllm("--model", LLAMA_8B, "-tp", "3", "--cpu-offload-gb", "4", gpus=3))
     assert {"SZ-03", "SZ-21"} <= set(codes(manifest))
+
+
+def test_adapter_slots_and_drafts_of_a_hand_written_line_are_part_of_the_sum() -> None:
+    many = ("--enable-lora", "--max-loras", "64", "--max-lora-rank", "256")
+    _, message, _ = one(serving("--max-model-len", "8192", *many), "SZ-01")
+    assert "- LoRA slots " in message
+    drafted = '{"method": "draft_model", "model": "Qwen/Qwen3-8B", "num_speculative_tokens": 3}'
+    _, message, _ = one(serving("--max-model-len", "8192", "--speculative-config", drafted), "SZ-01")
+    assert "- draft model " in message
+    assert codes(serving("--max-model-len", "8192", *many[:1])) == []
 
 
 # --- SZ-04 the parallel size equals the GPUs requested

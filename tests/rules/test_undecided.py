@@ -106,9 +106,9 @@ def test_a_model_outside_the_catalog_cannot_be_decided_and_near_names_are_given(
         (vllm(), {}, "the GPU is named by no node selector or required affinity"),
         (vllm(image="lmsysorg/sglang:v0.5.23"), None, "what the container serves is not legible in this command"),
         (
-            vllm("--model", LLAMA_8B, "--enable-lora"),
+            vllm("--model", LLAMA_8B, "--speculative-config", '{"method": "medusa", "num_speculative_tokens": 3}'),
             None,
-            "--enable-lora changes memory in a way that cannot be sized",
+            "--speculative-config drafts by a method that cannot be sized",
         ),
         (vllm(image="vllm/vllm-openai-cpu:v0.33.0", gpus=0), {}, "the memory is that of a CPU"),
         (vllm("--model", LLAMA_8B, "--dtype", "float32"), None, "--dtype asks for 32-bit weights"),

@@ -112,7 +112,8 @@ def test_the_range_of_the_budget_surrounds_it() -> None:
 
 def test_adapters_and_a_draft_are_paid_from_the_kv_cache() -> None:
     plain, adapted = sized(LLAMA), sized(LLAMA, lora_slots=8, lora_rank=16)
-    assert plain.kv_budget_bytes - adapted.kv_budget_bytes == adapted.term("LoRA slots").amount_bytes  # type: ignore[union-attr]
+    slots = [adapted.term(name).amount_bytes for name in ("LoRA slots", "LoRA vocabulary")]  # type: ignore[union-attr]
+    assert plain.kv_budget_bytes - adapted.kv_budget_bytes == sum(slots)
     draft = shape_of(catalog().model("meta-llama/Llama-3.2-1B"))
     drafted = sized(LLAMA, draft=draft)
     assert gib(drafted, "draft model") == pytest.approx(2.30, abs=0.01)
