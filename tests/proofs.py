@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "docs" / "engines" / "verified.yaml"
-DUMP, PARSER, SERVER = "parser dump", "real parser", "real server"
+DUMP, PARSER, SERVER, GPU = "parser dump", "real parser", "real server", "recorded on a GPU"
 Row = dict[str, str]
 
 

@@ -15,19 +15,32 @@ SCHEDULER_COPIES = 4
 """Copies of every graph input when layers are spread over several GPUs (ggml/src/ggml-backend.cpp,
 GGML_SCHED_MAX_COPIES; src/llama-context.cpp, pipeline_parallel)."""
 
+EMBEDDINGS_SINCE = 11434
+"""Build whose graph also has an input for tokens mixed with embeddings (src/llama-graph.cpp, build_inp_embd): it is in
+b11434 and not in b10434; which build between them has it first is not known."""
+
+UNMIXED = frozenset({"CogVLMForCausalLM", "DeepseekV4ForCausalLM"})
+"""Architectures without that input (src/llama-arch.cpp, llm_arch_supports_mixed_batch)."""
+
 STATE_COPIES = 3.1
 """Copies of a delta net's convolution channels alive at once (src/models/delta-net-base.cpp)."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One micro-batch: its tokens, the KV cells of one sequence's attention, outputs whose logits are computed."""
+    """One micro-batch: its tokens, the KV cells of one sequence's attention, outputs whose logits are computed.
+
+    ``f16_streams`` are the sequences' caches of which flash attention keeps a copy in f16, none where it reads them as
+    they are. ``mixed`` steps have an input for embeddings among the tokens.
+    """
 
     tokens: int
     cells: int
     window_cells: int
     outputs: int
     flash_attention: bool = True
+    f16_streams: int = 0
+    mixed: bool = False
 
     @property
     def mask_bytes(self) -> int:
@@ -39,7 +52,7 @@ def compute_bytes(shape: Shape, step: Step, gpus: int = 1) -> int:
     """Bytes of the compute buffer of one GPU (or of the CPU), weights and KV cache not counted."""
     row = 4 * step.tokens
     hidden = shape.hidden * row
-    inputs = step.mask_bytes + hidden
+    inputs = step.mask_bytes + hidden * (2 if step.mixed else 1)
     peak = max(
         _feed_forward(shape, row) + inputs,
         _attention(shape, step) + inputs,
@@ -51,7 +64,8 @@ def compute_bytes(shape: Shape, step: Step, gpus: int = 1) -> int:
 
 def host_bytes(shape: Shape, step: Step, slots: int) -> int:
     """What stays in host memory with every layer on a GPU: embeddings of a batch, masks, the logits of all slots."""
-    return 2 * shape.hidden * 4 * step.tokens + step.mask_bytes + slots * shape.vocab * 4
+    rows = 4 if step.mixed else 2
+    return rows * shape.hidden * 4 * step.tokens + step.mask_bytes + slots * shape.vocab * 4
 
 
 def _widest(shape: Shape, name: str, of: str = "rows") -> int:
@@ -80,15 +94,26 @@ def _attention(shape: Shape, step: Step) -> int:
     row = 4 * step.tokens
     hidden = shape.hidden * row
     if shape.latent:
-        return _latent_attention(shape, step) + hidden
+        return _latent_attention(shape, step) + hidden + _f16_copies(shape, step)
     queries = _widest(shape, "attn_output", "columns") * row
     keys = 2 * _widest(shape, "attn_k") * row
     if step.flash_attention:
         # A gated query projection is twice as wide and copied apart.
         gated = _widest(shape, "attn_q") * row > queries
-        return (4 if gated else 2) * queries + keys + hidden
+        return (4 if gated else 2) * queries + keys + hidden + _f16_copies(shape, step)
     scores = shape.heads * max(step.cells, step.window_cells) * row
     return scores + 2 * queries + keys + hidden
+
+
+def _f16_copies(shape: Shape, step: Step) -> int:
+    """Keys and values of the widest layer in f16, of every cell of every stream, behind the attention's result.
+
+    ggml/src/ggml-cuda/fattn.cu (ggml_cuda_flash_attn_ext_get_alloc_size), since pull request 23907 of May 2026; builds
+    before it took the same from their pool, for the cells in use.
+    """
+    cells = {Keeps.EVERYTHING: step.cells, Keeps.WINDOW: step.window_cells}
+    rows = (cells.get(cache.keeps, 0) * cache.heads * cache.elements for cache in shape.caches)
+    return 2 * step.f16_streams * max(rows, default=0)
 
 
 def _latent_attention(shape: Shape, step: Step) -> int:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from modelberth.memory.adapters import adapter_bytes
 from modelberth.memory.gguf import FileBytes, file_bytes, positions
 from modelberth.memory.kv import BYTES_PER_ELEMENT, kv_arithmetic
-from modelberth.memory.llama_graph import Step, compute_bytes, host_bytes
+from modelberth.memory.llama_graph import EMBEDDINGS_SINCE, UNMIXED, Step, compute_bytes, host_bytes
 from modelberth.memory.setup import Setup
 from modelberth.memory.shapes import Cache, Keeps, Shape
 from modelberth.memory.terms import Least, Memory, Term, Unsized, about
@@ -189,9 +189,13 @@ def device_bytes(file: FileBytes, held: range) -> int:
 
 def outputs(engine_version: str, slots: Slots) -> int:
     """Tokens of a micro-batch whose logits are computed at once."""
-    build = engine_version.removeprefix("b")
-    limited = not build.isdigit() or int(build) >= LOGITS_OF_SLOTS_SINCE
+    limited = _build_from(LOGITS_OF_SLOTS_SINCE, engine_version)
     return min(slots.count, slots.step_tokens) if limited else slots.step_tokens
+
+
+def _build_from(first: int, engine_version: str) -> bool:
+    build = engine_version.removeprefix("b")
+    return not build.isdigit() or int(build) >= first
 
 
 def slots_of(setup: Setup) -> Slots:
@@ -203,7 +207,9 @@ def slots_of(setup: Setup) -> Slots:
     return Slots(context, setup.max_num_seqs, batch_tokens=batch)
 
 
-def step_of(shape: Shape, slots: Slots, engine_version: str, *, flash_attention: bool = True) -> Step:
+def step_of(
+    shape: Shape, slots: Slots, engine_version: str, *, flash_attention: bool = True, f16_copies: bool = False
+) -> Step:
     """The largest micro-batch."""
     windows = [cache.window for cache in shape.caches if cache.keeps is Keeps.WINDOW]
     return Step(
@@ -212,7 +218,15 @@ def step_of(shape: Shape, slots: Slots, engine_version: str, *, flash_attention:
         window_cells=max((slots.window_cells(window) for window in windows), default=0),
         outputs=outputs(engine_version, slots),
         flash_attention=flash_attention,
+        f16_streams=slots.streams if f16_copies else 0,
+        mixed=_build_from(EMBEDDINGS_SINCE, engine_version) and shape.architecture not in UNMIXED,
     )
+
+
+def _copies_in_f16(setup: Setup) -> bool:
+    """Whether flash attention works on copies: the kernels for NVIDIA and AMD of prompts read f16 only."""
+    cuda = setup.on_gpu and setup.gpu is not None and setup.gpu.vendor in ("nvidia", "amd")
+    return cuda and setup.kv_cache_dtype not in ("auto", "fp16")
 
 
 def memory(setup: Setup) -> Memory:
@@ -274,7 +288,7 @@ def beside(setup: Setup, slots: Slots) -> Iterator[Term]:
     yield Term("draft model", held, why, "common/speculative.cpp: loaded like the model")
     cache = Cells(setup.draft, frozenset(every), setup.kv_cache_dtype, slots, "").allocated_bytes
     yield Term("draft KV cache", cache, f"{slots.count} slots of {slots.cells} cells", "a context of its own")
-    step = step_of(setup.draft, slots, setup.engine_version)
+    step = step_of(setup.draft, slots, setup.engine_version, f16_copies=_copies_in_f16(setup))
     yield about(
         "draft activation", compute_bytes(setup.draft, step), "its widest step", "src/llama-graph.cpp", 0.85, 1.3
     )
@@ -316,8 +330,9 @@ def _cells(setup: Setup, slots: Slots, held: range) -> Cells:
 
 
 def _compute(setup: Setup, slots: Slots, gpus: int) -> Term:
-    step = step_of(setup.shape, slots, setup.engine_version)
+    step = step_of(setup.shape, slots, setup.engine_version, f16_copies=_copies_in_f16(setup))
     why = f"widest step of the graph at {step.tokens} tokens, logits of {step.outputs} tokens"
+    why += f", a layer's KV cache of {step.f16_streams} slots in f16" if step.f16_streams else ""
     amount = compute_bytes(setup.shape, step, gpus)
     return about("activation", amount, why, "src/llama-graph.cpp and ggml/src/ggml-alloc.c", 0.85, 1.3)
 

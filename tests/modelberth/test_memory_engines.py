@@ -167,6 +167,30 @@ def test_without_flash_attention_scores_grow_with_the_context() -> None:
     assert scores < compute_bytes(ours.shape, step) < 1.1 * scores
 
 
+@pytest.mark.parametrize(
+    ("card", "kept", "copied"),
+    [
+        ("nvidia-l4", "q8_0", True),
+        ("nvidia-l4", "bf16", True),
+        ("nvidia-l4", "auto", False),
+        ("nvidia-l4", "fp16", False),
+        ("amd-mi300x", "q8_0", True),
+    ],
+)
+def test_flash_attention_keeps_a_layer_of_every_slot_in_f16_unless_the_cache_is(
+    card: str, kept: str, copied: bool
+) -> None:
+    def activation(slots: int) -> int:
+        term = llamacpp.memory(
+            gguf(LLAMA_8B, "q4_k_m", card, max_num_seqs=slots, context=32768, kv_cache_dtype=kept)
+        ).term("activation")
+        assert term
+        return term.amount_bytes
+
+    more = activation(8) - activation(4)
+    assert more == (4 * 32768 * 8 * 256 * 2 if copied else 0)
+
+
 def test_cpu_nodes_hold_file_cache_and_process() -> None:
     ours = replace(gguf(LLAMA_8B, "q4_k_m", "nvidia-l4", max_num_seqs=1), on_gpu=False, capacity_bytes=16 * GIB)
     memory = llamacpp.memory(ours)
