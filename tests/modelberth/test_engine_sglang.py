@@ -19,6 +19,7 @@ from modelberth.observed import UNKNOWN, Observed
 from modelberth.placement import accelerator_of
 from modelberth.plan import Plan, sizing_of
 from modelberth.upgrade import consequences
+from tests.modelberth.lines import CLAIM, CLOSED, HUB, SECRETS
 from tests.modelberth.samples import (
     LLAMA_8B,
     LLAMA_70B,
@@ -30,10 +31,6 @@ from tests.modelberth.samples import (
 )
 
 VERSIONS = catalog().engine("sglang").versions
-SECRETS = {"token": {"secret": "hub"}, "api_key": {"secret": "keys", "key": "chat"}}
-HUB = {"weights": {"w": {"kind": "hub"}}}
-CLAIM = {"weights": {"w": {"kind": "existing-claim", "claim": "models", "path": "llama"}}}
-CLOSED = {"defaults": {"registry": "registry.local/mirror", "hub_endpoint": "https://hub.local"}}
 CASES: dict[str, dict[str, Any]] = {
     "from a claim of its own": {"typical_tokens": 3000},
     "with secrets": {"typical_tokens": 3000, **SECRETS},

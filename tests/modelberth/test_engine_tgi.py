@@ -15,12 +15,10 @@ from modelberth.memory import tgi
 from modelberth.observed import UNKNOWN, Observed
 from modelberth.placement import accelerator_of
 from modelberth.plan import Plan, sizing_of
+from tests.modelberth.lines import CLOSED, HUB, SECRETS
 from tests.modelberth.samples import LLAMA_8B, LLAMA_70B, QWEN_7B, container, plan_of, refusal, sizing_on
 
-SECRETS = {"token": {"secret": "hub"}, "api_key": {"secret": "keys", "key": "chat"}}
-HUB = {"weights": {"w": {"kind": "hub"}}}
 CLAIM = {"weights": {"w": {"kind": "existing-claim", "claim": "models", "path": "org--llama"}}}
-CLOSED = {"defaults": {"registry": "registry.local/mirror", "hub_endpoint": "https://hub.local"}}
 CASES: dict[str, dict[str, Any]] = {
     "from a claim of its own": {"typical_tokens": 3000},
     "with secrets": {"typical_tokens": 3000, **SECRETS},
