@@ -150,6 +150,30 @@ def sizing(observed: Observed, model: Model, accelerator: Accelerator) -> Sizing
     )
 
 
+class Server:
+    """What these engines have in common: GPUs only, safetensors, pages that requests share instead of slots."""
+
+    name: str
+    pins_downloads = True
+    needs_gpu = True
+    reads_gguf = False
+    reserves_context = False
+    slots_share_context = False
+    spreads_unasked = False
+
+    @property
+    def _facts(self) -> Facts:
+        return catalog().engine(self.name)
+
+    def objections(self, sizing: Sizing) -> list[Finding]:
+        """What it cannot do with this model, format and GPU."""
+        return objections(self.name, sizing)
+
+    def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
+        """What memory depends on, from what was read."""
+        return sizing(observed, model, accelerator)
+
+
 Numbers = Callable[[str, type[int | float]], int | float | None]
 
 

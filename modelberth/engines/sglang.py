@@ -11,13 +11,11 @@ from decimal import Decimal
 from math import floor
 from typing import Any
 
-from modelberth.catalog import Engine as Facts
-from modelberth.catalog import Model, catalog
+from modelberth.catalog import catalog
 from modelberth.decision import Decision
 from modelberth.engines import flags, groups, lifecycle, serving
 from modelberth.engines.base import (
     CACHE_MOUNT,
-    Accelerator,
     Group,
     Launch,
     Sizing,
@@ -26,7 +24,6 @@ from modelberth.engines.base import (
     image_reference,
     setup_of,
 )
-from modelberth.findings import Finding
 from modelberth.memory import Memory
 from modelberth.memory import sglang as model_of_memory
 from modelberth.observed import Observed
@@ -121,27 +118,13 @@ _RANKS = {
 }
 
 
-class SGLang:
+class SGLang(serving.Server):
     """The other server for production on GPUs, and the successor of TGI."""
 
     name = "sglang"
-    pins_downloads = True
     context_flag = "--context-length"
     parallel_flag = "--tp-size"
-    needs_gpu = True
     quantizes_to = frozenset({"fp8"})
-    reads_gguf = False
-    reserves_context = False
-    slots_share_context = False
-    spreads_unasked = False
-
-    @property
-    def _facts(self) -> Facts:
-        return catalog().engine(self.name)
-
-    def objections(self, sizing: Sizing) -> list[Finding]:
-        """What SGLang cannot do with this model, format and GPU."""
-        return serving.objections(self.name, sizing)
 
     def defaults(self, sizing: Sizing) -> dict[str, Any]:
         """Memory fraction (rounded down to a thousandth) and prefill chunk by GPU, as SGLang chooses them itself."""
@@ -230,10 +213,6 @@ class SGLang:
         version, assumed = serving.version_of(self._facts, container.get("image"))
         parsed = flags.parse(argv, serving.table_of(self._facts, version), abbreviations=True)
         return _observe(parsed, version, assumed)
-
-    def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
-        """What memory depends on, from what was read."""
-        return serving.sizing(observed, model, accelerator)
 
 
 def _sized(decision: Decision) -> list[str]:

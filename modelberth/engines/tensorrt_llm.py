@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelberth.catalog import Engine as Facts
-from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
 from modelberth.engines import fetch, flags, lifecycle, serving, triton
 from modelberth.engines.base import (
     CACHE_MOUNT,
     WEIGHTS_MOUNT,
-    Accelerator,
     ConfigFile,
     Fetch,
     Launch,
@@ -28,7 +25,6 @@ from modelberth.engines.base import (
     weights_folder,
 )
 from modelberth.engines.settings import SETTINGS, SETTINGS_PATH, as_json, as_yaml, from_env, unread
-from modelberth.findings import Finding
 from modelberth.memory import Memory
 from modelberth.memory import tensorrt_llm as model_of_memory
 from modelberth.names import Packaging
@@ -56,27 +52,13 @@ _RESIZING = ("max_beam_width", "moe_expert_parallel_size", "moe_cluster_parallel
 _OTHER_SERVERS = frozenset(["disaggregated", "disaggregated_mpi_worker", "grpc", "mm_embedding_serve"])
 
 
-class TensorRtLlm:
+class TensorRtLlm(serving.Server):
     """NVIDIA's own server for its own GPUs."""
 
     name = "tensorrt_llm"
-    pins_downloads = True
     context_flag = "--max_seq_len"
     parallel_flag = "--tp_size"
-    needs_gpu = True
     quantizes_to = frozenset[str]()
-    reads_gguf = False
-    reserves_context = False
-    slots_share_context = False
-    spreads_unasked = False
-
-    @property
-    def _facts(self) -> Facts:
-        return catalog().engine(self.name)
-
-    def objections(self, sizing: Sizing) -> list[Finding]:
-        """What TensorRT-LLM cannot do with this model, format and GPU."""
-        return serving.objections(self.name, sizing)
 
     def defaults(self, sizing: Sizing) -> dict[str, Any]:
         """The share of the memory left beside weights that the KV cache gets, and the tokens of one step."""
@@ -144,10 +126,6 @@ class TensorRtLlm:
         version, assumed = serving.version_of(self._facts, container.get("image"))
         parsed = flags.parse(argv, serving.table_of(self._facts, version), abbreviations=False)
         return _observe(parsed, started.env, version, assumed)
-
-    def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
-        """What memory depends on, from what was read."""
-        return serving.sizing(observed, model, accelerator)
 
 
 def environment(decision: Decision, wishes: Wishes) -> dict[str, str]:

@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Gpu, Model, catalog
 from modelberth.decision import Decision
 from modelberth.engines import flags, lifecycle, serving
 from modelberth.engines.base import (
     CACHE_MOUNT,
-    Accelerator,
     Launch,
     Sizing,
     Wishes,
@@ -70,23 +68,13 @@ _KV_DTYPES = {"fp8_e4m3fn": "fp8", "fp8_e5m2": "fp8"}
 _RESIZING = ("lora_adapters", "rope_factor", "rope_scaling", "speculate")
 
 
-class Tgi:
+class Tgi(serving.Server):
     """Archived upstream; for services that cannot leave it yet."""
 
     name = "tgi"
-    pins_downloads = True
     context_flag = "--max-total-tokens"
     parallel_flag = "--num-shard"
-    needs_gpu = True
     quantizes_to = frozenset(_MADE_WHILE_LOADING)
-    reads_gguf = False
-    reserves_context = False
-    slots_share_context = False
-    spreads_unasked = False
-
-    @property
-    def _facts(self) -> Facts:
-        return catalog().engine(self.name)
 
     def objections(self, sizing: Sizing) -> list[Finding]:
         """What TGI cannot do with this model, format and GPU."""
@@ -170,10 +158,6 @@ class Tgi:
                     parsed.values.setdefault(table.env[name], value)
         parsed.opaque = parsed.opaque or bool(container.get("envFrom"))  # whose variables nobody here can see
         return _observe(parsed, container, process.env, version, assumed)
-
-    def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
-        """What memory depends on, from what was read."""
-        return serving.sizing(observed, model, accelerator)
 
 
 def _model(decision: Decision, wishes: Wishes) -> dict[str, str]:

@@ -6,13 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from modelberth.catalog import Engine as Facts
-from modelberth.catalog import Model, catalog
 from modelberth.decision import Decision
 from modelberth.engines import flags, groups, lifecycle, serving, vllm_extras
 from modelberth.engines.base import (
     CACHE_MOUNT,
-    Accelerator,
     Group,
     Launch,
     Sizing,
@@ -90,23 +87,13 @@ _PROGRAMS = ("vllm", "vllm.entrypoints.cli.main")
 _KV_DTYPES = {"auto": "auto", "bfloat16": "bf16", "float16": "fp16", "fp8": "fp8", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8"}
 
 
-class Vllm:
+class Vllm(serving.Server):
     """The default for GPUs."""
 
     name = "vllm"
-    pins_downloads = True
     context_flag = "--max-model-len"
     parallel_flag = "--tensor-parallel-size"
-    needs_gpu = True
     quantizes_to = frozenset({"fp8"})
-    reads_gguf = False
-    reserves_context = False
-    slots_share_context = False
-    spreads_unasked = False
-
-    @property
-    def _facts(self) -> Facts:
-        return catalog().engine(self.name)
 
     def objections(self, sizing: Sizing) -> list[Finding]:
         """What vLLM cannot do with this model, format and GPU."""
@@ -190,10 +177,6 @@ class Vllm:
         if _API_SERVER in process.words:  # it ignores the positional model that `vllm serve` takes
             parsed.positional = []
         return _observe(parsed, version, assumed, process.env)
-
-    def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
-        """What memory depends on, from what was read."""
-        return serving.sizing(observed, model, accelerator)
 
 
 def _stages(decision: Decision, rank: str) -> list[str]:
