@@ -37,6 +37,7 @@ def autoscaler(
     options = child(parent, provider=target.provider, depends_on=[workload])
     if scaling.scaler is Scaler.HPA:
         return _horizontal(name, scaling, metadata, workload_ref, options)
+    fallback = {"failureThreshold": FAILED_POLLS, "replicas": scaling.min, "behavior": "currentReplicasIfHigher"}
     return k8s.apiextensions.CustomResource(
         f"{name}-autoscaler",
         api_version="keda.sh/v1alpha1",
@@ -49,11 +50,7 @@ def autoscaler(
             "pollingInterval": POLL_S,
             "cooldownPeriod": scaling.cooldown_s,
             "initialCooldownPeriod": scaling.cooldown_s,
-            "fallback": {
-                "failureThreshold": FAILED_POLLS,
-                "replicas": max(1, scaling.min),
-                "behavior": "currentReplicasIfHigher",
-            },
+            **({"fallback": fallback} if scaling.min else {}),  # KEDA would keep a service awake with it
             "advanced": {
                 "restoreToOriginalReplicaCount": False,
                 "horizontalPodAutoscalerConfig": {"behavior": behavior(scaling)},
@@ -67,12 +64,13 @@ def autoscaler(
 def triggers(scaling: Scaling, service: str, namespace: str) -> list[dict[str, Any]]:
     """The signal, and for a service that sleeps what wakes it.
 
-    No data is an error, never zero load, except where the pods that report may all sleep.
+    No data is an error, never zero load, except where the pods that report may all sleep, and of what wakes them: a
+    gateway without traffic may have no series at all.
     """
     sleeps = scaling.min == 0
     found = [_trigger("load", scaling, scaling.promql(namespace, service), f"{scaling.threshold:g}", sleeps)]
     if scaling.wake_query:
-        found.append(_trigger("wake", scaling, scaling.wake_query, ONLY_WAKES, no_data_is_zero=False))
+        found.append(_trigger("wake", scaling, scaling.wake_query, ONLY_WAKES, no_data_is_zero=True))
     return found
 
 

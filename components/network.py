@@ -17,6 +17,9 @@ meta, net = k8s.meta.v1, k8s.networking.v1
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 """A label that the API server keeps on every namespace."""
 
+ANYWHERE = {"0.0.0.0/0": "169.254.0.0/16", "::/0": "fe80::/10"}
+"""Every address, less the link-local ones, where clouds keep the credentials of nodes."""
+
 
 def policy(
     name: str,
@@ -40,8 +43,7 @@ def policy(
     dns = [net.NetworkPolicyPortArgs(port=53, protocol=protocol) for protocol in ("UDP", "TCP")]
     egress = [net.NetworkPolicyEgressRuleArgs(ports=dns)]
     if downloads:
-        anywhere = net.IPBlockArgs(cidr="0.0.0.0/0", except_=["169.254.0.0/16"])
-        egress.append(_to(anywhere, downloads))
+        egress.append(_to(ANYWHERE, downloads))
     ingress = [*([_from_clients(port, door)] if port else []), *_from_prometheus(target, metrics)]
     if among_themselves:
         peers = [net.NetworkPolicyPeerArgs(pod_selector=meta.LabelSelectorArgs(match_labels=dict(selector)))]
@@ -60,9 +62,12 @@ def policy(
     )
 
 
-def _to(block: k8s.networking.v1.IPBlockArgs, port: int) -> k8s.networking.v1.NetworkPolicyEgressRuleArgs:
+def _to(blocks: Mapping[str, str], port: int) -> k8s.networking.v1.NetworkPolicyEgressRuleArgs:
     hub = net.NetworkPolicyPortArgs(port=port, protocol="TCP")
-    return net.NetworkPolicyEgressRuleArgs(to=[net.NetworkPolicyPeerArgs(ip_block=block)], ports=[hub])
+    ranges = [net.IPBlockArgs(cidr=cidr, except_=[without]) for cidr, without in blocks.items()]
+    return net.NetworkPolicyEgressRuleArgs(
+        to=[net.NetworkPolicyPeerArgs(ip_block=each) for each in ranges], ports=[hub]
+    )
 
 
 def _from_prometheus(target: Target, port: int | None) -> list[k8s.networking.v1.NetworkPolicyIngressRuleArgs]:

@@ -163,14 +163,20 @@ def beside(labels: Mapping[str, str]) -> k8s.core.v1.PodAffinityArgs:
     return core.PodAffinityArgs(required_during_scheduling_ignored_during_execution=[term])
 
 
-def near(labels: Mapping[str, str], same: str) -> k8s.core.v1.PodAffinityArgs:
-    """In the zone of pods with these labels and with the same value of one more; the first such pod matches itself."""
+def near(labels: Mapping[str, str], same: str, *, must: bool) -> k8s.core.v1.PodAffinityArgs:
+    """In the zone of pods with these labels and with the same value of one more; the first such pod matches itself.
+
+    Required, it keeps pods off all nodes that name no zone: ``must`` only where zones are known.
+    """
     term = core.PodAffinityTermArgs(
         topology_key=ZONE,
         label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=dict(labels)),
         match_label_keys=[same],
     )
-    return core.PodAffinityArgs(required_during_scheduling_ignored_during_execution=[term])
+    if must:
+        return core.PodAffinityArgs(required_during_scheduling_ignored_during_execution=[term])
+    wished = core.WeightedPodAffinityTermArgs(weight=100, pod_affinity_term=term)
+    return core.PodAffinityArgs(preferred_during_scheduling_ignored_during_execution=[wished])
 
 
 def spread(
@@ -185,6 +191,7 @@ def spread(
             topology_key=key,
             max_skew=1,
             when_unsatisfiable="DoNotSchedule" if must else "ScheduleAnyway",
+            node_taints_policy="Honor" if must else None,  # a cordoned node is no place that waits to be filled
             label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=dict(selector)),
             match_label_keys=[by],
         )

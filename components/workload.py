@@ -54,7 +54,12 @@ class Pods:
     @property
     def await_s(self) -> str:
         """How long the engine waits for all replicas."""
-        return f"{self.plan.decision.startup_budget_s * self.plan.spec.most_replicas + AWAIT_MARGIN_S}s"
+        return f"{self.replica_s * self.plan.spec.most_replicas + AWAIT_MARGIN_S}s"
+
+    @property
+    def replica_s(self) -> int:
+        """How long one replica may take: its place may be free only when another pod has left it."""
+        return self.plan.launch.grace_s + self.plan.decision.startup_budget_s
 
     @property
     def replicas(self) -> int:
@@ -94,7 +99,7 @@ def _deployment(of: Pods, opts: pulumi.ResourceOptions) -> k8s.apps.v1.Deploymen
         metadata=_meta(of, of.annotations),
         spec=k8s.apps.v1.DeploymentSpecArgs(
             replicas=of.replicas,
-            progress_deadline_seconds=of.plan.decision.startup_budget_s + AWAIT_MARGIN_S // 2,
+            progress_deadline_seconds=of.replica_s + AWAIT_MARGIN_S // 2,
             revision_history_limit=3,
             selector=meta.LabelSelectorArgs(match_labels=dict(of.selector)),
             strategy=k8s.apps.v1.DeploymentStrategyArgs(
@@ -156,7 +161,7 @@ def _template(
     spread: Sequence[k8s.core.v1.TopologySpreadConstraintArgs],
 ) -> k8s.core.v1.PodTemplateSpecArgs:
     launch, grouped = of.plan.launch, of.plan.launch.group is not None
-    together = pods.near(of.selector, GROUP_KEY) if grouped else None
+    together = pods.near(of.selector, GROUP_KEY, must=bool(of.placed.zones)) if grouped else None
     zones = pods.in_zones(of.placed.zones)
     affinity = core.AffinityArgs(node_affinity=zones, pod_affinity=together) if zones or together else None
     serves = container.readiness_probe is not None

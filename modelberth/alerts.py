@@ -98,7 +98,8 @@ def _pods(plan: Plan, namespace: str, matchers: str) -> list[Alert]:
     found = [
         Alert(
             "StartTakesTooLong",
-            f'min by (pod) (kube_pod_status_ready{{condition="true",{matchers}}}) == 0',
+            f'min by (pod) (kube_pod_status_ready{{condition="true",{matchers}}}) == 0 '
+            f'unless on (pod) kube_pod_status_phase{{phase=~"Failed|Succeeded",{matchers}}} == 1',
             decision.startup_budget_s,
             "critical",
             f"{plan.service}: a pod is not ready after {budget}, twice what its start was planned with",

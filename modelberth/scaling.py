@@ -118,6 +118,10 @@ def objections(spec: ServiceSpec, stack: StackSpec, engine: str, version: str, p
         message = "is required: KEDA reads the signal from Prometheus"
         out = "monitoring: {prometheus: http://HOST:9090}, or scaler: hpa where an adapter serves custom metrics"
         yield Finding("autoscaling", "defaults.monitoring.prometheus", message, out)
+    elif stack.defaults.monitoring.prometheus is None and not stack.defaults.monitoring.operator:
+        message = "is required: the adapter reads the metric from a Prometheus, which must be let in to scrape the pods"
+        out = "monitoring: {prometheus: http://HOST:9090, namespace: NAME}, or operator: true"
+        yield Finding("autoscaling", "defaults.monitoring", message, out)
     if wanted.signal is Signal.RUNNING and wanted.threshold is not None and wanted.threshold >= spec.concurrency:
         message = f"{wanted.threshold:g} is never exceeded: a replica runs at most {spec.concurrency} requests at once"
         yield Finding("autoscaling", f"{path}.autoscaling.threshold", message, f"less than {spec.concurrency}")

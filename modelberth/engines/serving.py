@@ -86,7 +86,9 @@ def sixteen_bit(quantization: str) -> str | None:
 def environment(decision: Decision, wishes: Wishes) -> dict[str, str]:
     """For a server on PyTorch under a read-only root: caches on the cache volume, no telemetry, no hub without need."""
     env = {
+        "CUDA_CACHE_PATH": f"{CACHE_MOUNT}/cuda",
         "DO_NOT_TRACK": "1",
+        "FLASHINFER_WORKSPACE_BASE": CACHE_MOUNT,
         "HF_HOME": f"{CACHE_MOUNT}/hub",
         "HF_HUB_OFFLINE": "0" if downloads(decision) else "1",
         "HOME": "/tmp",

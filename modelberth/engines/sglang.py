@@ -144,7 +144,6 @@ class SGLang(serving.Server):
         served = [*self._model(decision, wishes), *_sized(decision), *_formats(self, decision)]
         args = [*served, *self._server(wishes), *_node(decision, "0"), *wishes.extra_args]
         env = serving.environment(decision, wishes) | {
-            "FLASHINFER_WORKSPACE_BASE": CACHE_MOUNT,
             "SGLANG_CACHE_DIR": f"{CACHE_MOUNT}/sglang",
             # /health only says that the server has started and is not leaving: a token each time would wait behind
             # the prompts of a busy server, and SGLang has its own watchdog for a scheduler that hangs.

@@ -12,7 +12,6 @@ from typing import Any
 from modelberth.decision import Decision
 from modelberth.engines import fetch, flags, lifecycle, serving, triton
 from modelberth.engines.base import (
-    CACHE_MOUNT,
     WEIGHTS_MOUNT,
     ConfigFile,
     Fetch,
@@ -131,7 +130,6 @@ class TensorRtLlm(serving.Server):
 def environment(decision: Decision, wishes: Wishes) -> dict[str, str]:
     """Caches under a read-only root; workers are started by MPI, whose files go to /tmp."""
     return serving.environment(decision, wishes) | {
-        "FLASHINFER_WORKSPACE_BASE": CACHE_MOUNT,
         "TMPDIR": "/tmp",
         "TRTLLM_NO_USAGE_STATS": "1",
     }

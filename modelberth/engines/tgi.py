@@ -13,7 +13,6 @@ from modelberth.catalog import Gpu, Model, catalog
 from modelberth.decision import Decision
 from modelberth.engines import flags, lifecycle, serving
 from modelberth.engines.base import (
-    CACHE_MOUNT,
     Launch,
     Sizing,
     Wishes,
@@ -103,7 +102,7 @@ class Tgi(serving.Server):
     def launch(self, decision: Decision, wishes: Wishes) -> Launch:
         """The launcher of the stock image, told everything by variables."""
         image = image_reference(self._facts.image("cuda", decision.engine_version), wishes)
-        env = serving.environment(decision, wishes) | {"FLASHINFER_WORKSPACE_BASE": CACHE_MOUNT}
+        env = serving.environment(decision, wishes)
         env |= _model(decision, wishes) | self._server(wishes) | _sized(decision) | _formats(decision)
         return Launch(
             image=image,

@@ -15,7 +15,6 @@ from modelberth.catalog import catalog
 from modelberth.decision import Decision
 from modelberth.engines import flags, lifecycle, serving
 from modelberth.engines.base import (
-    CACHE_MOUNT,
     ConfigFile,
     Fetch,
     Launch,
@@ -62,7 +61,6 @@ def launch(
     if serving.downloads(decision) and decision.source.revision:
         whole["revision"] = decision.source.revision
     env = serving.environment(decision, wishes) | {
-        "FLASHINFER_WORKSPACE_BASE": CACHE_MOUNT,
         "LLM_CONFIG_PATH": SETTINGS_PATH,
         "PYTHONDONTWRITEBYTECODE": "1",
         SETTINGS: as_json(whole),
