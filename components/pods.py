@@ -186,10 +186,12 @@ def spread(
     if spec.most_replicas < 2 or spec.spread is Spread.NONE:
         return []
     required = {ZONE: spec.spread is Spread.ZONES, HOST: spec.spread is Spread.NODES}
+    places = {ZONE: 2, HOST: spec.most_replicas}  # fewer than these and the skew would be kept by one place alone
     return [
         core.TopologySpreadConstraintArgs(
             topology_key=key,
             max_skew=1,
+            min_domains=places[key] if must else None,
             when_unsatisfiable="DoNotSchedule" if must else "ScheduleAnyway",
             node_taints_policy="Honor" if must else None,  # a cordoned node is no place that waits to be filled
             label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=dict(selector)),

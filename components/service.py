@@ -110,7 +110,7 @@ def _own_store(plan: Plan) -> Any:
     storage = plan.decision.storage
     store: dict[str, Any] = {"kind": storage.kind}
     if storage.size_gib:
-        store |= {"size_gib": storage.size_gib, "access_mode": storage.access_mode}
+        store |= {"size_gib": storage.size_gib, "access_mode": storage.access_mode, "follows": True}
     return store
 
 

@@ -41,6 +41,8 @@ class WeightStoreArgs(TypedDict):
     """Access mode of the claim."""
     retain: NotRequired[bool]
     """Keep the volume when the store is deleted; default: no, it can be filled again."""
+    follows: NotRequired[bool]
+    """Make a new volume when the size changes, for one that belongs to a service: none ever shrinks, few grow."""
 
 
 def _checked(name: str, args: Mapping[str, object]) -> WeightsSpec:
@@ -59,7 +61,7 @@ class WeightStore(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: WeightStoreArgs, opts: pulumi.ResourceOptions | None = None, *, target: Target
     ) -> None:
-        described = {key: value for key, value in args.items() if key != "retain"}
+        described = {key: value for key, value in args.items() if key not in ("retain", "follows")}
         self.spec = refused(lambda: _checked(name, described))
         super().__init__(token("WeightStore"), name, {}, opts)
         self.kind = self.spec.kind.value
@@ -80,7 +82,12 @@ class WeightStore(pulumi.ComponentResource):
                 storage_class_name=args.get("storage_class") or self._target.storage_class,
                 resources=core.VolumeResourceRequirementsArgs(requests={"storage": f"{self.spec.size_gib}Gi"}),
             ),
-            opts=child(self, provider=self._target.provider, retain_on_delete=args.get("retain", False)),
+            opts=child(
+                self,
+                provider=self._target.provider,
+                retain_on_delete=args.get("retain", False),
+                replace_on_changes=["spec.resources"] if args.get("follows") else None,
+            ),
         )
         return made.metadata.name  # type: ignore[reportAttributeAccessIssue]
 

@@ -82,6 +82,11 @@ def _ranks_over_pcie(spec: ServiceSpec, path: str, decision: Decision, model: Mo
 def _several_nodes(spec: ServiceSpec, stack: StackSpec, path: str, decision: Decision) -> Iterator[Finding]:
     """What a copy that several nodes share needs of storage, cluster and network."""
     nodes, store = decision.pipeline_parallel, stack.weights_of(spec)
+    if spec.kv_offload_gib:
+        message = f"what each of {nodes} nodes holds of a KV cache in its own memory is not known"
+        yield Finding(
+            "kv-offload", f"{path}.kv_offload_gib", message, "leave it out, or a machine that holds the model"
+        )
     if store.kind is not WeightsKind.HUB and store.access_mode == "ReadWriteOnce":
         message = f"{nodes} nodes share a copy of the model, a ReadWriteOnce volume is attached to one node"
         out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"

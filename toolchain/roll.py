@@ -40,6 +40,8 @@ class Watched:
     namespace: str
     fewest: dict[str, int] = field(default_factory=dict[str, int])
     looks: int = 0
+    missed: int = 0
+    """Looks that the API server did not answer."""
     _done: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
@@ -60,6 +62,7 @@ class Watched:
         try:
             deployments = self.kube.list(f"/apis/apps/v1/namespaces/{self.namespace}/deployments", labels=SERVERS)
         except KubeError:
+            self.missed += 1
             return
         self.looks += 1
         for deployment in deployments:
@@ -87,7 +90,10 @@ def raised(document: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str
 
 
 def roll(stack: str) -> int:
-    """Raise, show what changes, apply, and print the fewest ready replicas of each service. 1 when one had none."""
+    """Raise, show what changes, apply, and print the fewest ready replicas of each service.
+
+    1 when one had fewer than its rollout promises. Groups of nodes roll by themselves and are not watched.
+    """
     found = stackfiles.read(stackfiles.find(stack, local.ROOT))
     before = settle(found.spec, found.locked, stack_name=stack)
     versions = {plan.service: version for plan in before.plans if (version := following(plan))}
@@ -107,7 +113,8 @@ def roll(stack: str) -> int:
         done = engine.run(arguments, root=project, state=local.STATE, check=False)
     if done.returncode:
         return done.returncode
-    print(f"\nready replicas during the roll, looked at {watched.looks} times")
+    unanswered = f", {watched.missed} more without an answer" if watched.missed else ""
+    print(f"\nready replicas during the roll, looked at {watched.looks} times{unanswered}")
     lines = list(_told(before.plans, versions, watched.fewest))
     for line, _ in lines:
         print(f"  {line}")
@@ -119,7 +126,7 @@ def _told(
 ) -> Iterator[tuple[str, bool]]:
     """One line a service, and whether it kept what its rollout promises."""
     width = max(len(plan.service) for plan in plans)
-    for plan in plans:
+    for plan in (each for each in plans if each.launch.group is None):
         old, new = plan.decision.engine_version, versions.get(plan.service)
         least, replicas = fewest.get(plan.service, 0), plan.spec.replicas
         promised = replicas - plan.rollout.max_unavailable if new else replicas

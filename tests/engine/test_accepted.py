@@ -45,10 +45,12 @@ def placed_in(namespace: str, stack: str) -> Iterator[Manifest]:
             yield moved
 
 
-def template_of(manifest: Manifest) -> dict[str, Any] | None:
-    """The pod template of a workload, None for anything else."""
+def templates_of(manifest: Manifest) -> list[dict[str, Any]]:
+    """The pod templates of a workload, none for anything else."""
     spec = manifest.get("spec", {})
-    return spec.get("template") or spec.get("leaderWorkerTemplate", {}).get("workerTemplate")
+    group = spec.get("leaderWorkerTemplate", {})
+    found = (spec.get("template"), group.get("leaderTemplate"), group.get("workerTemplate"))
+    return [template for template in found if template]
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -65,7 +67,7 @@ def pod_of(template: dict[str, Any], namespace: str) -> Manifest:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_pod_is_admitted_at_the_restricted_level(served: Kube, restricted: str, stack: str) -> None:
-    templates = [template for manifest in placed_in(restricted, stack) if (template := template_of(manifest))]
+    templates = [template for manifest in placed_in(restricted, stack) for template in templates_of(manifest)]
     assert templates
     for template in templates:
         served.apply(pod_of(template, restricted), dry_run=True)

@@ -1,7 +1,7 @@
 """A real llama-server, started as rendered, asked on the rendered probes, and left as a kubelet leaves a pod.
 
 The model is a tiny one made on the spot. Of what is rendered only its path, the address and the number of threads
-differ X
+differ.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A real vLLM server on the CPU, started as rendered and left as a kubelet leaves a pod: `make test-engines`.
 
 Its version is 0.32.0, the newest that there is for CPUs. The model is a tiny one made on the spot. What differs from
-the rendered arguments is in :func:`on_cpu`, and only there.
+the rendered arguments is in :func:`on_cpu`, its environment, and the
+folders that :class:`Container` mounts.
 """
 
 from __future__ import annotations
