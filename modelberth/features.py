@@ -28,8 +28,9 @@ from modelberth.spec import ServiceSpec, WeightsKind
 MOST_ADAPTERS = 64
 """Adapters of one service: each has a slot in the memory of every GPU and a place in the weights volume."""
 
-REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
-FILE = re.compile(r"([\w.-]{1,96}/[\w.-]{1,96})/([\w.-]{1,200}\.gguf)", re.ASCII)
+_NAME = r"(?!\.+(?:/|$))[\w.-]{1,96}"
+REPOSITORY = re.compile(rf"{_NAME}/{_NAME}", re.ASCII)
+FILE = re.compile(rf"({_NAME}/{_NAME})/([\w.-]{{1,200}}\.gguf)", re.ASCII)
 
 VOCABULARY_SLACK = {"llamacpp": 128}
 """Entries by which the vocabularies of model and draft may differ (ggml-org/llama.cpp@b11434, common/speculative.cpp,
@@ -205,6 +206,11 @@ def _drafting(spec: ServiceSpec, served: Served, path: str, problems: list[Findi
     if found is None:
         return None
     row, file = found
+    if file and wished.model.revision and wished.model.id != file.repository:
+        message = f"belongs to {wished.model.id}, the {file.quantization.value} weights come from {file.repository}"
+        out = f"model: {{id: {file.repository}, revision: its commit}}"
+        problems.append(Finding("revision", f"{here}.revision", message, out))
+        return None
     problems.extend(_vocabularies(row, served, here))
     source = _draft_source(wished.model, row, file, here, problems)
     if source is None:
@@ -241,7 +247,17 @@ def _draft(
             problems.append(Finding("unknown", here, message, "a draft of the catalog, or method ngram"))
             return None
         row = catalog().model(first.model)
+        if not served.reads_gguf:
+            stored, name = first.quantization.value, catalog().engine(served.engine).name
+            message = f"{first.repository} stores {stored}, and {name} is planned with drafts of 16 bit only"
+            problems.append(Finding("checkpoint", here, message, f"model: {row.id}, or method ngram"))
+            return None
     if not served.reads_gguf:
+        native = row.quantization.value if row.quantization else "bf16"
+        if native not in ("bf16", "fp16"):
+            message = f"{row.id} is stored as {native}, and only drafts of 16 bit are sized"
+            problems.append(Finding("checkpoint", here, message, "a draft of 16 bit, or method ngram"))
+            return None
         return row, None
     files = [each for each in catalog().checkpoints(row.id) if each.quantization.is_gguf and each.file]
     same = [each for each in files if each.quantization.value == served.quantization]
@@ -293,6 +309,9 @@ def beyond(spec: ServiceSpec, decision: Decision) -> Iterator[str]:
     if (_draft_words(drafting) if drafting else "none") != (_locked_draft_words(drafted) if drafted else "none"):
         asks = _draft_words(drafting) if drafting else "none"
         yield f"speculative is {asks}, locked {_locked_draft_words(drafted) if drafted else 'none'}"
+    revision, source = drafting.model.revision if drafting and drafting.model else None, drafted and drafted.source
+    if revision and source and revision != source.revision:
+        yield f"the draft's revision is {revision}, locked {source.revision}"
     if spec.kv_offload_gib != decision.kv_offload_gib:
         yield f"kv_offload_gib is {spec.kv_offload_gib}, locked {decision.kv_offload_gib}"
 
@@ -321,6 +340,12 @@ def advice(spec: ServiceSpec, engine: str, path: str) -> Iterator[Finding]:
         message = "whoever may send requests may load any adapter that the pod can read, and unload those of others"
         out = "leave it out, or set api_key and let no untrusted client reach the service"
         yield Finding("runtime-adapters", f"{path}.runtime_adapter_loading", message, out, Level.WARNING)
+        if spec.most_replicas > 1:
+            message = (
+                "an adapter that is loaded through the Service reaches one replica, and is gone when that restarts"
+            )
+            out = "list it in adapters, or replicas: 1 and no autoscaling"
+            yield Finding("runtime-adapters", f"{path}.runtime_adapter_loading", message, out, Level.WARNING)
     if spec.adapters and engine == "llamacpp":
         message = "requests choose an adapter by its number in this list (lora: [{id: 0, scale: 1}]), not by its name"
         out = "engine vllm serves each under its own name"

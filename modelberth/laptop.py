@@ -91,7 +91,16 @@ def _download(plan: Plan, stack: StackSpec) -> Iterator[str]:
     yield ""
 
 
+def _alone(plan: Plan) -> None:
+    """Refuse what the server would load beside its model and the commands do not download. Raises :class:`Refused`."""
+    drafting = plan.decision.speculative
+    beside = {"adapters": plan.decision.adapters, "speculative.model": drafting.source if drafting else None}
+    for field in (field for field, found in beside.items() if found):
+        raise _refused(plan, field, "the commands download the model only", "--compose, which downloads everything")
+
+
 def _llama_commands(plan: Plan, stack: StackSpec) -> Iterator[str]:
+    _alone(plan)
     if plan.decision.storage.kind != "existing-claim":
         yield from _download(plan, stack)
     yield f"# the server: http://{LOOPBACK}:{plan.launch.port}{plan.launch.api_path}"

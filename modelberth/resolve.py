@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from modelberth import exposure, scaling
 from modelberth.catalog import Checkpoint, Format, Machine, Model, catalog
 from modelberth.decision import Source
-from modelberth.engines import ENGINES, Sizing
+from modelberth.engines import ENGINES, Sizing, kept
 from modelberth.engines.choice import automatic
 from modelberth.errors import UnknownName, suggest
 from modelberth.features import NOTHING_BESIDE, Beside, Served, beside
@@ -329,6 +329,8 @@ def _extra_args(spec: ServiceSpec, engine: str, version: str, path: str) -> Iter
     for word in ENGINES[engine].managed_flags(spec.extra_args):
         message = f"{word} is set from the spec itself"
         yield Finding("extra-args", f"{path}.extra_args", message, "remove it and set the field of the spec")
+    for word, why in kept.among(engine, spec.extra_args, catalog().engine(engine).default_version):
+        yield Finding("extra-args", f"{path}.extra_args", f"{word} is not handed through: {why}", "leave it out")
     for word in ENGINES[engine].unknown_flags(spec.extra_args, version):
         message = f"{engine} {version} does not take {word}"
         yield Finding("extra-args", f"{path}.extra_args", message, "correct or remove it; the engine would not start")

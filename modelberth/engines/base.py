@@ -227,7 +227,7 @@ class Engine(Protocol):
         ...
 
     def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
-        """Those of ``args`` that look like flags and that this version does not have, or refuses as they are used."""
+        """What of arguments of one's own this version lacks or refuses: flags, and words that belong to none."""
         ...
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:

@@ -21,6 +21,7 @@ from modelberth.versions import key
 
 NOT_KNOWN = "it is only known after apply or comes from a Secret, ConfigMap or shell expansion"
 _LARGEST = 1e15
+_NO = ("--no-", "--no_", "-no-", "-nkvo")
 _NUMBER = re.compile(r"-\d+|-\d*\.\d+")
 
 
@@ -114,6 +115,8 @@ class Parsed:
     lists: dict[str, list[Word]] = field(default_factory=dict[str, list[Word]])
     """All values of the flags that take many."""
     positional: list[Word] = field(default_factory=list[Word])
+    stray: int = 0
+    """How many of these are no value of an unknown flag and no reference to a variable."""
     unknown_flags: list[str] = field(default_factory=list[str])
     refused: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Spellings that the engine's parser refuses, and why."""
@@ -126,6 +129,11 @@ class Parsed:
     def not_taken(self) -> list[str]:
         """Spellings that the parser of this version does not know or refuses."""
         return [*self.unknown_flags, *(word for word, _ in self.refused)]
+
+    @property
+    def not_appended(self) -> list[str]:
+        """The same of arguments behind a whole line: no word without a flag is repeated, it may be a secret."""
+        return [*self.not_taken, *(["a word that belongs to no flag"] if self.stray else [])]
 
     def strange(self, version: str) -> list[tuple[str, str]]:
         """What the parser of this version refuses, as undecided facts; none where only another version's is known."""
@@ -160,7 +168,7 @@ class _Reader:
 
     def read(self, words: list[Word]) -> None:
         """Take every word as a flag, a value or a positional."""
-        parsed, index, after_unknown = self.parsed, 0, False
+        parsed, index, after_unknown, odd = self.parsed, 0, False, False
         while index < len(words):
             word = words[index]
             index += 1
@@ -171,11 +179,17 @@ class _Reader:
                 continue
             if word == "--" and self._flags.dialect is not Dialect.LLAMA:
                 parsed.positional += words[index:]
+                parsed.stray += len(words[index:])
                 return
             if self._is_flag(word):
+                strange = len(parsed.not_taken)
                 index = self._take(words, index, str(word))
-            else:
-                parsed.positional.append(UNKNOWN if after_unknown else word)
+                odd = len(parsed.not_taken) > strange
+                after_unknown = False
+                continue
+            parsed.positional.append(UNKNOWN if after_unknown else word)
+            parsed.stray += not odd and "$(" not in str(word)
+            odd = False
             after_unknown = False
 
     def _is_flag(self, word: Word) -> bool:
@@ -206,7 +220,7 @@ class _Reader:
             if equals:
                 parsed.refused.append((spelling, "it takes no value"))
             else:
-                parsed.values[name] = takes == "none" and not spelling.startswith(("--no-", "--no_"))
+                parsed.values[name] = takes == "none" and not says_no(spelling)
             return index
         given: list[Word] = [value] if equals else []
         most = {"many": len(words), "one": 1, "optional": 1}[takes]
@@ -286,6 +300,11 @@ def among(args: Sequence[str], names: frozenset[str], flags: FlagTable, *, abbre
     return [word for word, entry in found if entry and entry[0] in names]
 
 
+def says_no(spelling: str) -> bool:
+    """Whether a switch turns its name off."""
+    return spelling.startswith(_NO)
+
+
 def repository_in(path: str) -> str | None:
     """The repository that a local path names: ``org--name`` (weights volume), ``models--org--name`` (hub cache)."""
     folders = [part.removeprefix("models--") for part in path.split("/")]
@@ -323,6 +342,7 @@ __all__ = [
     "human_number",
     "parse",
     "repository_in",
+    "says_no",
     "started",
     "table",
 ]

@@ -40,6 +40,8 @@ _MANAGED = frozenset(
         "port",
         "ctx_size",
         "parallel",
+        "cache_ram",
+        "flash_attn",
         "n_gpu_layers",
         "cache_type_k",
         "cache_type_v",
@@ -118,7 +120,7 @@ class LlamaCpp:
     def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
         """Words of ``args`` that look like flags and are none, or that it refuses."""
         known = version if version in self._facts.versions else self._facts.default_version
-        return flags.parse(args, flags.table(self.name, known), abbreviations=False).not_taken
+        return flags.parse(args, flags.table(self.name, known), abbreviations=False).not_appended
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""

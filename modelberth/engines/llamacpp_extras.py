@@ -27,7 +27,23 @@ MANAGED = frozenset(
     ]
 )
 _TYPES = {SpeculativeMethod.DRAFT_MODEL: "draft-simple", SpeculativeMethod.NGRAM: "ngram-simple"}
-_UNSIZED = ("mmproj", "mmproj_url", "hf_repo_draft")
+_UNSIZED = (
+    "control_vector",
+    "control_vector_scaled",
+    "cpu_moe",
+    "device",
+    "hf_repo_draft",
+    "kv_unified_per_slot",
+    "mmproj",
+    "mmproj_url",
+    "n_cpu_ffn",
+    "n_cpu_moe",
+    "override_tensor",
+    "override_tensor_draft",
+    "rpc",
+    "swa_full",
+    "ubatch_size",
+)
 _RANK = re.compile(r"/rank-([1-9]\d{0,3})/")
 
 
@@ -63,6 +79,10 @@ def observed(parsed: flags.Parsed, undecided: list[tuple[str, str]]) -> Extras:
     for name in _UNSIZED:
         if parsed.values.get(name):
             undecided.append((name, "it takes memory in a way that cannot be sized yet"))
+    if parsed.values.get("no_kv_unified"):
+        undecided.append(("kv_unified", "slots that share their cells cannot be sized yet"))
+    if parsed.values.get("no_kv_offload") is False:
+        undecided.append(("no_kv_offload", "it keeps the KV cache off the GPU, which cannot be sized yet"))
     slots, rank = _adapters(parsed, undecided)
     return replace(_drafting(parsed, undecided), lora_slots=slots, lora_rank=rank)
 

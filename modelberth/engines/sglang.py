@@ -47,6 +47,7 @@ manifest has the key, but whoever can list processes inside the container sees i
 
 _MANAGED = frozenset(
     [
+        "admin_api_key",
         "api_key",
         "chunked_prefill_size",
         "context_length",
@@ -55,6 +56,7 @@ _MANAGED = frozenset(
         "enable_metrics",
         "host",
         "kv_cache_dtype",
+        "log_level",
         "max_running_requests",
         "mem_fraction_static",
         "model_path",
@@ -64,6 +66,7 @@ _MANAGED = frozenset(
         "revision",
         "reasoning_parser",
         "served_model_name",
+        "ssl_keyfile_password",
         "tool_call_parser",
         "nnodes",
         "node_rank",
@@ -96,14 +99,21 @@ _RESIZING = (
     "disable_decode_cuda_graph",
     "disable_hybrid_swa_memory",
     "disable_prefill_cuda_graph",
+    "enable_hierarchical_cache",
     "enable_kv_cache_sharding",
+    "enable_lmcache",
     "enable_lora",
     "enable_paged_experts",
+    "enable_unified_memory",
+    "hicache_host_memory_fraction",
+    "hicache_ratio",
+    "hicache_size",
     "json_model_override_args",
     "lora_paths",
     "mamba_full_memory_ratio",
     "max_mamba_cache_size",
     "max_total_tokens",
+    "offload_group_size",
     "prefill_only_disable_kv_cache",
     "speculative_algorithm",
     "swa_full_tokens_ratio",
@@ -198,7 +208,7 @@ class SGLang(serving.Server):
     def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
         """Words of ``args`` that look like flags and are none, or that it refuses."""
         table = serving.table_of(self._facts, version)
-        return flags.parse(args, table, abbreviations=True).not_taken
+        return flags.parse(args, table, abbreviations=True).not_appended
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""

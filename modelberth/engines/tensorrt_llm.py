@@ -110,7 +110,7 @@ class TensorRtLlm(serving.Server):
         in_triton = triton.unknown_flags(args, version)
         if in_triton is not None:
             return in_triton
-        return flags.parse(args, serving.table_of(self._facts, version), abbreviations=False).not_taken
+        return flags.parse(args, serving.table_of(self._facts, version), abbreviations=False).not_appended
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""

@@ -134,7 +134,7 @@ class Tgi(serving.Server):
     def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
         """Words of ``args`` that look like flags and are none, or that it refuses."""
         table = serving.table_of(self._facts, version)
-        return flags.parse(args, table, abbreviations=False).not_taken
+        return flags.parse(args, table, abbreviations=False).not_appended
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""

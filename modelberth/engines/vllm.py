@@ -44,6 +44,7 @@ _MANAGED = frozenset(
         "max_num_batched_tokens",
         "gpu_memory_utilization",
         "kv_cache_dtype",
+        "enable_prefix_caching",
         "dtype",
         "revision",
         "quantization",
@@ -75,11 +76,21 @@ _RESIZING_ENV = {
 }
 """Variables of vllm/envs.py that memory depends on: the value that changes nothing, and why others are undecided."""
 _RESIZING = (
+    "block_size",
+    "compilation_config",
     "config",
     "cpu_offload_gb",
+    "cudagraph_capture_sizes",
     "decode_context_parallel_size",
+    "enable_expert_parallel",
     "hf_overrides",
+    "kv_cache_dtype_skip_layers",
     "kv_cache_memory_bytes",
+    "kv_transfer_config",
+    "max_cudagraph_capture_size",
+    "mm_ipc_gpu_memory_gb",
+    "mm_processor_cache_gb",
+    "offload_group_size",
     "prefill_context_parallel_size",
 )
 _API_SERVER = "vllm.entrypoints.openai.api_server"
@@ -157,7 +168,7 @@ class Vllm(serving.Server):
     def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
         """Words of ``args`` that look like flags and are none, or that it refuses."""
         table = serving.table_of(self._facts, version)
-        return flags.parse(args, table, abbreviations=True).not_taken
+        return flags.parse(args, table, abbreviations=True).not_appended
 
     def managed_flags(self, args: tuple[str, ...]) -> list[str]:
         """Flags of ``args`` that launch sets itself."""

@@ -453,8 +453,61 @@ def test_an_extra_argument_of_llama_cpp_is_checked_by_its_own_spellings() -> Non
 
 
 @pytest.mark.parametrize(
+    ("engine", "args", "why"),
+    [
+        ("llamacpp", ["--api-prefix", "/x"], "its port and paths"),
+        ("llamacpp", ["--ssl-key-file", "k", "--ssl-cert-file", "c"], "its port and paths"),
+        ("llamacpp", ["--tools", "all"], "read files of the pod"),
+        ("llamacpp", ["--models-dir", "/weights"], "beside the one that is planned"),
+        ("vllm", ["--uds", "/tmp/s"], "its port and paths"),
+        ("vllm", ["--ssl-keyfile=k", "--ssl-certfile", "c"], "its port and paths"),
+        ("vllm", ["--grpc"], "its port and paths"),
+        ("sglang", ["--grpc-mode"], "its port and paths"),
+        ("sglang", ["--ssl-keyfile", "k"], "its port and paths"),
+    ],
+)
+def test_an_extra_argument_that_moves_the_server_or_opens_the_pod_is_refused(
+    engine: str, args: list[str], why: str
+) -> None:
+    gguf = {"quantization": "q4_k_m"} if engine == "llamacpp" else {}
+    findings = refusal(lambda: plan_of(engine=engine, extra_args=args, **gguf))
+    flags = {word.partition("=")[0] for word in args if word.startswith("--")}
+    assert {finding.message.split()[0] for finding in findings} == flags
+    assert all("is not handed through: " in each.message and why in each.message for each in findings)
+
+
+def test_a_switch_that_turns_it_off_passes() -> None:
+    made = plan_of(quantization="q4_k_m", extra_args=["--no-agent"])
+    assert made.launch.args[-1] == "--no-agent"
+
+
+@pytest.mark.parametrize(
+    ("engine", "args"),
+    [("vllm", ["other/model"]), ("vllm", ["--seed", "7", "8"]), ("sglang", ["x"]), ("tensorrt_llm", ["other/model"])],
+)
+def test_an_extra_argument_that_belongs_to_no_flag_is_refused_and_not_echoed(engine: str, args: list[str]) -> None:
+    gpu = {"accelerators": ["nvidia-h100-80gb"]}
+    (finding,) = refusal(lambda: plan_of(engine=engine, extra_args=args, **gpu))
+    assert finding.path == "services.chat.extra_args"
+    assert finding.message.endswith("does not take a word that belongs to no flag")
+
+
+@pytest.mark.parametrize(
     ("fields", "args", "flag"),
     [
+        ({}, ["--compilation-config.mode", "3"], "--compilation-config"),
+        ({}, ["--max-cudagraph-capture-size", "8"], "--max-cudagraph-capture-size"),
+        ({}, ["--block-size", "16"], "--block-size"),
+        ({}, ["--kv-transfer-config", "{}"], "--kv-transfer-config"),
+        ({}, ["--mm-processor-cache-gb", "8"], "--mm-processor-cache-gb"),
+        ({}, ["--enable-expert-parallel"], "--enable-expert-parallel"),
+        ({"engine": "sglang"}, ["--hicache-size", "8"], "--hicache-size"),
+        ({"engine": "sglang"}, ["--enable-hierarchical-cache"], "--enable-hierarchical-cache"),
+        ({"quantization": "q4_k_m"}, ["-ub", "2048"], "--ubatch-size"),
+        ({"quantization": "q4_k_m"}, ["--swa-full"], "--swa-full"),
+        ({"quantization": "q4_k_m"}, ["-kvu"], "--kv-unified"),
+        ({"quantization": "q4_k_m"}, ["-nkvo"], "--no-kv-offload"),
+        ({"quantization": "q4_k_m"}, ["-ot", "exps=CPU"], "--override-tensor"),
         ({}, ["--cpu-offload-gb", "4"], "--cpu-offload-gb"),
         ({}, ["--cpu-offload-g", "4"], "--cpu-offload-gb"),
         ({}, ["--data-parallel-size", "2"], "--data-parallel-size"),
@@ -486,6 +539,7 @@ def test_an_extra_argument_that_a_secret_would_fill_in_is_refused() -> None:
         ("auto", ["--seed", "7", "--enforce-eager"]),
         ("auto", ["--data-parallel-size", "1"]),
         ("q4_k_m", ["--seed", "7"]),
+        ("q4_k_m", ["--kv-offload", "--no-kv-unified"]),
     ],
 )
 def test_an_extra_argument_that_leaves_memory_as_it_is_passes(quantization: str, args: list[str]) -> None:

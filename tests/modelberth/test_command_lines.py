@@ -84,6 +84,14 @@ def test_every_flag_is_spelled_out_and_gets_what_it_takes(case: Case, plan: Plan
                 assert followed == (known.flags[word][1] not in ("none", "off")), (word, known.flags[word])
 
 
+def test_a_flag_that_is_written_cannot_be_said_again_by_arguments_of_ones_own(case: Case, plan: Plan) -> None:
+    own = len(plan.spec.extra_args)
+    for words in words_of(plan):
+        written = [word for word in words[: len(words) - own] if word.startswith("--")]
+        managed = ENGINES[case.engine].managed_flags(tuple(written))
+        assert [word for word in written if word not in managed] == []
+
+
 def test_a_flag_that_no_version_has_would_be_noticed(case: Case, plan: Plan) -> None:
     words = (*plan.launch.args, "--no-such-flag-anywhere", "1")
     assert "--no-such-flag-anywhere" in ENGINES[case.engine].unknown_flags(words, case.version)

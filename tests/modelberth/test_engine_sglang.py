@@ -403,6 +403,12 @@ def test_an_argument_that_the_spec_states_or_that_does_not_exist_is_refused() ->
         assert says in finding.message
 
 
+@pytest.mark.parametrize("word", ["--log-level", "--admin-api-key", "--ssl-keyfile-password"])
+def test_no_argument_of_ones_own_writes_a_key_into_logs_or_arguments(word: str) -> None:
+    (finding,) = refusal(lambda: plan_of(engine="sglang", extra_args=[word, "info"]))
+    assert finding.message == f"{word} is set from the spec itself"
+
+
 def test_an_argument_that_changes_the_sum_is_a_finding_of_the_plan() -> None:
     made = plan_of(engine="sglang", typical_tokens=3000, extra_args=["--cpu-offload-gb", "4"])
     (finding,) = [each for each in made.findings if each.code == "extra-args"]

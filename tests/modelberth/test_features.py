@@ -24,6 +24,9 @@ from tests.modelberth.samples import LLAMA_8B, QWEN_7B, by_path, container, plan
 L40S: dict[str, Any] = {"accelerators": ["nvidia-l40s"]}
 DRAFTED: dict[str, Any] = {"model": "Qwen/Qwen3-8B", **L40S}
 DRAFT = {"method": "draft_model", "model": "Qwen/Qwen3-0.6B", "tokens": 3}
+SHARED = {"weights": {"w": {"kind": "claim", "size_gib": 100, "access_mode": "ReadWriteMany"}}}
+GGUF_DRAFT = "Qwen/Qwen2.5-0.5B-Instruct-GGUF"
+OTHER_DRAFT = {"id": "Qwen/Qwen2.5-0.5B-Instruct", "revision": "a" * 40}
 SQL, TICKETS = ADAPTER, ADAPTER | {"name": "tickets", "rank": 24}
 WITH_FEATURE: dict[str, dict[str, Any]] = {
     "multi_lora": {"adapters": [SQL]},
@@ -101,6 +104,9 @@ def test_one_more_adapter_is_said_to_restart_the_pods() -> None:
         ({"adapters": [SQL, SQL]}, "adapters[1].name", "sql names 2 adapters"),
         ({"adapters": [SQL | {"rank": 513}]}, "adapters", "more than vLLM has slots for"),
         ({"adapters": [SQL | {"source": "../../etc"}]}, "adapters[0].source", "must be a repository"),
+        ({"adapters": [SQL | {"source": "../.."}]}, "adapters[0].source", "must be a repository"),
+        ({"adapters": [SQL | {"source": "org/..."}]}, "adapters[0].source", "must be a repository"),
+        ({"adapters": [SQL | {"source": "./name"}]}, "adapters[0].source", "must be a repository"),
         ({"adapters": [SQL | {"name": f"a{n}"} for n in range(65)]}, "adapters", "65 adapters are more"),
         ({"runtime_adapter_loading": True}, "runtime_adapter_loading", "needs at least one adapter"),
         ({"adapters": [SQL], "weights": "w"}, "adapters", "cannot be told an adapter's revision"),
@@ -125,6 +131,8 @@ def test_adapters_are_loaded_while_it_runs_only_where_that_is_asked_for_and_with
     assert name not in dict(quiet.launch.env)
     assert dict(asked.launch.env)[name] == "True"
     (warned,) = (each for each in asked.findings if each.code == "runtime-adapters")
+    several = plan_of(adapters=[SQL], runtime_adapter_loading=True, weights="w", replicas=2, keys=SHARED, **L40S)
+    assert any("reaches one replica" in each.message for each in several.findings)
     assert (warned.level, "load any adapter" in warned.message) == (Level.WARNING, True)
 
 
@@ -157,6 +165,19 @@ def test_a_draft_model_is_fetched_beside_the_weights_and_loaded_from_there() -> 
     ("fields", "path", "said"),
     [
         ({"speculative": DRAFT, **L40S}, "speculative.model", "has a vocabulary of 151936"),
+        (
+            {"speculative": DRAFT | {"model": GGUF_DRAFT}, "model": QWEN_7B},
+            "speculative.model",
+            "drafts of 16 bit only",
+        ),
+        ({"speculative": DRAFT | {"model": "Qwen/Qwen3-8B-FP8"}, **DRAFTED}, "speculative.model", "16 bit"),
+        ({"speculative": DRAFT | {"method": "eagle3"}, **DRAFTED}, "speculative.method", "knows no head"),
+        ({"speculative": DRAFT | {"method": "eagle"}, **DRAFTED}, "speculative.method", "knows no head"),
+        (
+            {"speculative": DRAFT | {"model": OTHER_DRAFT}, "model": QWEN_7B, "quantization": "q4_k_m"},
+            "speculative.model.revision",
+            f"belongs to {OTHER_DRAFT['id']}, the q4_k_m weights come from {GGUF_DRAFT}",
+        ),
         ({"speculative": DRAFT | {"model": "nobody/knows"}, **DRAFTED}, "speculative.model", "cannot be sized"),
         ({"speculative": {"method": "mtp", "tokens": 1}, **L40S}, "speculative.method", "multi-token prediction"),
     ],
@@ -185,6 +206,14 @@ def test_llama_cpp_drafts_with_a_file_of_the_same_format() -> None:
     made = plan_of(model=QWEN_7B, quantization="q4_k_m", speculative=wished)
     assert after(made, "--spec-draft-model").endswith(f"/{made.decision.beside[0].file}")
     assert {"draft model", "draft KV cache", "draft activation"} <= set(terms(made))
+
+
+def test_another_revision_of_the_draft_than_the_one_locked_is_outgrown() -> None:
+    wished = {"id": "Qwen/Qwen3-0.6B", "revision": "a" * 40}
+    decision = plan_of(speculative=DRAFT | {"model": wished}, **DRAFTED).decision
+    for revision, said in (("a", ()), ("b", (f"the draft's revision is {'b' * 40}, locked {'a' * 40}",))):
+        now = stack_of(speculative=DRAFT | {"model": wished | {"revision": revision * 40}}, **DRAFTED)
+        assert outgrown("chat", now, decision) == said
 
 
 # --- parsers

@@ -13,6 +13,7 @@ import yaml
 from modelberth.engines.base import WEIGHTS_MOUNT
 from modelberth.laptop import commands, compose
 from modelberth.plan import Plan
+from tests.modelberth.lines import ADAPTER
 from tests.modelberth.samples import LLAMA_8B, LLAMA_70B, QWEN_7B, plan_of, refusal, stack_of
 from tests.modelberth.test_cli import bad, good, write_spec
 
@@ -100,6 +101,29 @@ def test_tokens_and_keys_are_read_from_the_environment_and_never_an_argument() -
     assert "--header @-" in text
     assert "--api-key" not in text
     assert "HF_TOKEN" not in script(**ON_CPU)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        (
+            {"adapters": [ADAPTER | {"source": "example-org/llama-lora-gguf/sql-f16.gguf"}], "model": LLAMA_8B},
+            "adapters",
+        ),
+        (
+            {"speculative": {"method": "draft_model", "model": "Qwen/Qwen2.5-0.5B-Instruct", "tokens": 8}},
+            "speculative.model",
+        ),
+    ],
+)
+def test_what_is_loaded_beside_the_model_is_composed_and_never_started_without_a_download(
+    fields: dict[str, Any], field: str
+) -> None:
+    wished = ON_CPU | {"quantization": "q4_k_m"} | fields
+    (finding,) = refusal(lambda: script(**wished))
+    assert finding.path == f"services.chat.{field}"
+    assert "--compose" in finding.remedy
+    assert {"fetch-0", "fetch-1"} <= file_of(plan_of(**wished))["services"].keys()
 
 
 def test_a_composed_server_is_the_plans_image_and_command_behind_a_port_of_this_machine() -> None:

@@ -161,5 +161,5 @@ def test_a_flag_that_the_engine_does_not_have_is_a_finding() -> None:
 
 
 def test_a_dotted_json_argument_is_a_flag_of_vllm() -> None:
-    words = ["--model", LLAMA_8B, "--max-model-len", "8192", "--compilation-config.mode", "3"]
+    words = ["--model", LLAMA_8B, "--max-model-len", "8192", "--structured-outputs-config.backend", "xgrammar"]
     assert not [found for _, found in judge(only(deployment(vllm(*words)))) if found.code == "SZ-21"]
