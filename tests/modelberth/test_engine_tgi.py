@@ -85,7 +85,7 @@ def test_every_option_is_a_variable_that_the_launcher_or_its_server_knows(plan: 
 
 def vllm_like(plan: Plan) -> list[tuple[str, str]]:
     """Variables that every server on PyTorch gets."""
-    common = ("HF_", "TORCHINDUCTOR_", "TRITON_", "FLASHINFER_", "XDG_", "DO_NOT_TRACK", "HOME", "USER")
+    common = ("HF_", "TORCHINDUCTOR_", "TRITON_", "FLASHINFER_", "CUDA_CACHE_", "XDG_", "DO_NOT_TRACK", "HOME", "USER")
     return [each for each in plan.launch.env if each[0].startswith(common) and each[0] != "USAGE_STATS"]
 
 

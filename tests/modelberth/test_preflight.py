@@ -22,6 +22,7 @@ L4 = {"node.kubernetes.io/instance-type": "g2-standard-8", "cloud.google.com/gke
 NODES = (Node("l4-0", L4, 1), Node("l4-1", L4, 1))
 KEY = {"secret": "api", "key": "key"}
 HUB = {"hub": {"kind": "hub"}}
+WATCHED = {"monitoring": {"prometheus": "http://p:9090"}}
 DOOR: dict[str, Any] = {
     "kind": "gateway",
     "controller": "other",
@@ -276,7 +277,7 @@ def test_a_plan_over_nodes_needs_leader_worker_sets() -> None:
 
 def test_what_scales_and_what_watches_is_asked_for_where_it_is_used() -> None:
     watched = {"monitoring": {"prometheus": "http://p:9090", "operator": True}}
-    stack = stack_of({"weights": "hub", "autoscaling": {"min": 1, "max": 2}}, defaults=watched, weights=HUB)
+    stack = stack_of({"weights": "hub", "autoscaling": {"min": 1, "max": 2}}, defaults=WATCHED, weights=HUB)
     asked = {need.kind: need.path for need in needs(plans_of(stack))}
     assert asked == {
         "ScaledObject": "services.chat.autoscaling",
@@ -287,7 +288,7 @@ def test_what_scales_and_what_watches_is_asked_for_where_it_is_used() -> None:
 
 def test_the_kinds_that_scale_and_watch_are_among_those_to_be_created() -> None:
     watched = {"monitoring": {"prometheus": "http://p:9090", "operator": True}}
-    stack = stack_of({"weights": "hub", "autoscaling": {"min": 1, "max": 2}}, defaults=watched, weights=HUB)
+    stack = stack_of({"weights": "hub", "autoscaling": {"min": 1, "max": 2}}, defaults=WATCHED, weights=HUB)
     ours = questions(stack, plans_of(stack)).created
     assert {("keda.sh/v1alpha1", "ScaledObject"), ("monitoring.coreos.com/v1", "PodMonitor")} <= set(ours)
     assert ("v1", "ConfigMap") in ours
@@ -295,7 +296,7 @@ def test_the_kinds_that_scale_and_watch_are_among_those_to_be_created() -> None:
 
 def test_a_horizontal_autoscaler_needs_an_adapter_that_answers() -> None:
     scaled = {"min": 1, "max": 2, "scaler": "hpa"}
-    stack = stack_of({"weights": "hub", "autoscaling": scaled}, weights=HUB)
+    stack = stack_of({"weights": "hub", "autoscaling": scaled}, defaults=WATCHED, weights=HUB)
     finding = only(stack, GOOD)
     assert finding.message.startswith("the cluster has no custom.metrics.k8s.io/v1beta1: ")
     assert judged(stack, replace(GOOD, served=SERVED | {("custom.metrics.k8s.io/v1beta1", "")})) == []
@@ -303,15 +304,14 @@ def test_a_horizontal_autoscaler_needs_an_adapter_that_answers() -> None:
 
 def test_only_the_replicas_that_always_run_must_have_a_place_already() -> None:
     scaled = {"min": 1, "max": 2, "scaler": "hpa"}
-    stack = stack_of({"weights": "hub", "autoscaling": scaled}, weights=HUB)
+    stack = stack_of({"weights": "hub", "autoscaling": scaled}, defaults=WATCHED, weights=HUB)
     served = SERVED | {("custom.metrics.k8s.io/v1beta1", "")}
     assert judged(stack, replace(GOOD, served=served, nodes=NODES[:1])) == []
 
 
 def test_a_service_that_may_scale_to_nothing_still_needs_a_device_plugin() -> None:
-    watched = {"monitoring": {"prometheus": "http://p:9090"}}
     sleeping = {"min": 0, "max": 2, "wake": {"query": "sum(requests_at_the_door)"}}
-    stack = stack_of({"weights": "hub", "autoscaling": sleeping}, defaults=watched, weights=HUB)
+    stack = stack_of({"weights": "hub", "autoscaling": sleeping}, defaults=WATCHED, weights=HUB)
     served = SERVED | {("keda.sh/v1alpha1", "ScaledObject")}
     bare = tuple(replace(node, gpus=0) for node in NODES)
     assert "no device plugin" in only(stack, replace(GOOD, served=served, nodes=bare)).message

@@ -122,12 +122,15 @@ def test_what_cannot_work_is_refused_where_it_stands(autoscaling: dict[str, Any]
     assert message in finding.message
 
 
-def test_keda_needs_a_prometheus_and_the_horizontal_autoscaler_does_not() -> None:
+def test_keda_needs_a_prometheus_to_ask_and_an_adapter_one_that_may_scrape() -> None:
     none: dict[str, Any] = {"defaults": {}}
     finding = refused(keys=none, autoscaling={"min": 1, "max": 2})
     assert finding.path == "defaults.monitoring.prometheus"
     assert "scaler: hpa" in finding.remedy
-    assert planned(keys=none, autoscaling={"min": 1, "max": 2, "scaler": "hpa"}).scaling
+    unscraped = refused(keys=none, autoscaling={"min": 1, "max": 2, "scaler": "hpa"})
+    assert (unscraped.path, "let in to scrape" in unscraped.message) == ("defaults.monitoring", True)
+    operated = {"defaults": {"monitoring": {"operator": True}}}
+    assert planned(keys=operated, autoscaling={"min": 1, "max": 2, "scaler": "hpa"}).scaling
 
 
 def test_replicas_beside_autoscaling_are_refused_unless_they_agree() -> None:
