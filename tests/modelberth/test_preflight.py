@@ -277,7 +277,7 @@ def test_a_plan_over_nodes_needs_leader_worker_sets() -> None:
 
 def test_what_scales_and_what_watches_is_asked_for_where_it_is_used() -> None:
     watched = {"monitoring": {"prometheus": "http://p:9090", "operator": True}}
-    stack = stack_of({"weights": "hub", "autoscaling": {"min": 1, "max": 2}}, defaults=WATCHED, weights=HUB)
+    stack = stack_of({"weights": "hub", "autoscaling": {"min": 1, "max": 2}}, defaults=watched, weights=HUB)
     asked = {need.kind: need.path for need in needs(plans_of(stack))}
     assert asked == {
         "ScaledObject": "services.chat.autoscaling",
@@ -288,7 +288,7 @@ def test_what_scales_and_what_watches_is_asked_for_where_it_is_used() -> None:
 
 def test_the_kinds_that_scale_and_watch_are_among_those_to_be_created() -> None:
     watched = {"monitoring": {"prometheus": "http://p:9090", "operator": True}}
-    stack = stack_of({"weights": "hub", "autoscaling": {"min": 1, "max": 2}}, defaults=WATCHED, weights=HUB)
+    stack = stack_of({"weights": "hub", "autoscaling": {"min": 1, "max": 2}}, defaults=watched, weights=HUB)
     ours = questions(stack, plans_of(stack)).created
     assert {("keda.sh/v1alpha1", "ScaledObject"), ("monitoring.coreos.com/v1", "PodMonitor")} <= set(ours)
     assert ("v1", "ConfigMap") in ours
