@@ -238,7 +238,7 @@ class GatewayRef(Part):
 
 
 LONGEST_REQUEST_S = 86400
-"""Seconds of one request: a connection that is held for longer holds up every rollout, and a typo passes for a limit."""
+"""A day; what is more is most likely milliseconds."""
 
 
 class Expose(Part):
