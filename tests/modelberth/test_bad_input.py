@@ -322,6 +322,15 @@ def test_problems_of_all_services_appear_together_when_they_are_planned() -> Non
     assert paths == {"chat", "draft", "large"}
 
 
+def test_an_unknown_version_of_an_engine_that_nothing_uses_is_one_problem_of_the_stack() -> None:
+    versions = {"sglang": "9.9.9", "vllm": "9.9.9"}
+    services = {"chat": document(engine="vllm"), "draft": document(engine="vllm")}
+    spec = parse.stack(stack_document(services, defaults={"engine_versions": versions}))
+    found = refusal(lambda: settle(spec, {}))
+    assert [each.path for each in found] == ["defaults.engine_versions.sglang", "defaults.engine_versions.vllm"]
+    assert all(each.remedy.startswith("one of ") for each in found)
+
+
 def test_several_unknown_names_of_one_service_appear_together() -> None:
     findings = refusal(lambda: plan_of(model="acme/none", pool="l5", weights="w", accelerators=["nvidia-l5"]))
     assert [finding.path.split(".")[-1] for finding in findings] == ["pool", "weights", "accelerators", "model"]
