@@ -146,7 +146,7 @@ class ExposeArgs(TypedDict):
     proxy_ranges: NotRequired[Sequence[str]]
     """Ranges that proxies outside the cluster call from."""
     timeout_s: NotRequired[int]
-    """Seconds that one request may take, stream included."""
+    """Seconds that one request may take, stream included; at most a day."""
     body_mib: NotRequired[int]
     """Largest request body, MiB, where the controller has a limit; default: 16."""
     affinity: NotRequired[Affinity]

@@ -8,16 +8,16 @@ from typing import Any
 import pulumi
 
 from modelberth.rollout import Rollout
-from modelberth.upgrade import pod_changes
+from modelberth.upgrade import group_changes
 
 
 def told(name: str, service: str, rollout: Rollout) -> pulumi.ResourceHookBinding:
-    """The hook for a workload with one pod template, or with that of a group's leader: nothing is said where it stays
-    as it is.
+    """The hook for a workload with one pod template, or with those of a group: nothing is said where they stay as they
+    are.
     """
 
     def before_update(args: pulumi.ResourceHookArgs) -> None:
-        changes = list(pod_changes(_template(args.old_inputs), _template(args.new_inputs)))
+        changes = list(group_changes(templates(args.old_inputs), templates(args.new_inputs)))
         for change in changes:
             pulumi.log.info(f"{service}: {change}")
         if changes:
@@ -27,6 +27,9 @@ def told(name: str, service: str, rollout: Rollout) -> pulumi.ResourceHookBindin
     return pulumi.ResourceHookBinding(before_update=[pulumi.ResourceHook(f"{name}-restarts", before_update, options)])
 
 
-def _template(inputs: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def templates(inputs: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """The pod templates of a workload: of a Deployment one, of a LeaderWorkerSet those of leader and workers."""
     spec = (inputs or {}).get("spec") or {}
-    return spec.get("template") or (spec.get("leaderWorkerTemplate") or {}).get("leaderTemplate") or {}
+    group = spec.get("leaderWorkerTemplate") or {}
+    found = (spec.get("template"), group.get("leaderTemplate"), group.get("workerTemplate"))
+    return [each for each in found if each]

@@ -94,13 +94,14 @@ def _plan(
     """The plan of one service on its own: the pool and the weights given, otherwise the whole catalog and a volume."""
     given = {"pool": "given" if pool else None, "weights": "given" if weights else None}
     spec = parse.service(args | {key: value for key, value in given.items() if value}, name)
-    stack = StackSpec(
-        target=TargetSpec(kind="existing", node_labels=NodeLabels(node_labels)),
-        defaults=Defaults(monitoring=monitoring),
-        pools={"given": pool.spec} if pool else {},
-        weights={"given": weights.spec} if weights else {},
-        services={name: spec},
-    )
+    whole = {
+        "target": TargetSpec(kind="existing", node_labels=NodeLabels(node_labels)),
+        "defaults": Defaults(monitoring=monitoring),
+        "pools": {"given": pool.spec} if pool else {},
+        "weights": {"given": weights.spec} if weights else {},
+        "services": {name: spec},
+    }
+    stack = parse.part(StackSpec, whole, "")
     found = plan(name, stack)
     refuse([*found.findings, *conflicts(stack, [found])])
     return found

@@ -22,6 +22,7 @@ TIMEOUT_S = (5, 20)
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 OUR_MANAGER = "pulumi-kubernetes"
 MOST_STRANGERS = 3
+UNASKED = "target.preflight: false"
 Json = Mapping[str, Any]
 
 
@@ -34,8 +35,27 @@ class Absent(Exception):
 
 
 def look(asked: Questions, kubeconfig: Path | None, context: str | None) -> Snapshot:
-    """See what a preflight must know. Raises :class:`Refused` when the API server cannot be reached."""
+    """See what a preflight must know. Raises :class:`Refused` when the API server cannot be reached, lets nobody look,
+    or answers what no API server answers.
+    """
     api = _Api(kubeconfig, context)
+    try:
+        return _snapshot(api, asked)
+    except Denied as path:
+        message = f"{api.server} does not let these credentials ask {path}"
+        out = f"the ClusterRoles system:discovery and system:basic-user for them, or {UNASKED}"
+        raise _unusable(message, out) from None
+    except Absent as path:
+        message = f"{api.server} has no {path}: it is not the API server of a cluster"
+        raise _unusable(message, f"the server of the kubeconfig (kubectl cluster-info), or {UNASKED}") from None
+    except Refused:
+        raise
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        message = f"{api.server} answers something else than an API server does ({type(error).__name__})"
+        raise _unusable(message, f"the server of the kubeconfig (kubectl cluster-info), or {UNASKED}") from None
+
+
+def _snapshot(api: _Api, asked: Questions) -> Snapshot:
     version = api.get("/version")
     plurals: dict[tuple[str, str], str] = {}
     for each in sorted({*asked.apis, "v1"}):
@@ -78,13 +98,13 @@ class _Api:
         settings.retries = 0
         try:
             _load(config, kubeconfig, context, settings)
+            self._client = client.ApiClient(settings)
         except Exception as error:  # every kind of nonsense in a kubeconfig raises another type; none of it is shown
             which = str(kubeconfig) if kubeconfig else "the kubeconfig of the usual places"
             where = f"context {context}" if context else "its current context"
             message = f"{which}: {where} cannot be used ({type(error).__name__})"
             raise _unusable(message, "kubectl config view, kubectl config get-contexts") from None
         self.server = str(settings.host)
-        self._client = client.ApiClient(settings)
         self._settings = settings
 
     def get(self, path: str) -> Json:
@@ -101,9 +121,9 @@ class _Api:
 
     def _request(self, method: str, path: str, body: Json | None) -> Json:
         headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        for each in self._settings.auth_settings().values():
-            headers[each["key"]] = each["value"]
         try:
+            for each in self._settings.auth_settings().values():
+                headers[each["key"]] = each["value"]
             answer = self._client.rest_client.request(
                 method, self.server + path, headers=headers, body=body, _request_timeout=TIMEOUT_S
             )
@@ -113,7 +133,7 @@ class _Api:
             if not status:
                 reason = getattr(error, "reason", None) or error
                 message = f"{self.server} does not answer: {_short(reason)}"
-                raise _unusable(message, "a cluster that runs, or target.preflight: false") from None
+                raise _unusable(message, f"a cluster that runs, or {UNASKED}") from None
         if status == 401:
             raise _unusable(f"{self.server} does not accept these credentials", "log in again")
         if status == 403:
@@ -122,7 +142,7 @@ class _Api:
             raise Absent(path)
         if not 200 <= status < 300:
             raise _unusable(f"{self.server} answers {status} to {path}", "look at its API server")
-        return cast(Json, json.loads(text))
+        return _object(text, f"{self.server}{path}")
 
 
 def _load(config: Any, kubeconfig: Path | None, context: str | None, settings: Any) -> None:
@@ -138,6 +158,18 @@ def _load(config: Any, kubeconfig: Path | None, context: str | None, settings: A
 
 def _unusable(message: str, way_out: str) -> Refused:
     return Refused([Finding("preflight", "target.kubeconfig", message, way_out)])
+
+
+def _object(text: bytes, where: str) -> Json:
+    """A JSON object; whatever else stands there is not shown."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        message = f"{where} answers {'no JSON' if found is None else 'JSON that is no object'}: no API server does"
+        raise _unusable(message, f"the server of the kubeconfig, without a login page before it, or {UNASKED}")
+    return cast(Json, found)
 
 
 def _short(reason: object) -> str:
@@ -198,13 +230,14 @@ def _nodes(api: _Api) -> tuple[Node, ...] | None:
 
 
 def _takes_pods(node: Json) -> bool:
-    conditions = {each["type"]: each["status"] for each in _list(node, "status", "conditions")}
+    conditions = {each.get("type"): each.get("status") for each in _list(node, "status", "conditions")}
     return conditions.get("Ready") == "True" and not _map(node, "spec").get("unschedulable")
 
 
 def _node(node: Json) -> Node:
-    offered = _map(node, "status", "allocatable").get(GPU, "0")
-    return Node(node["metadata"]["name"], _map(node, "metadata", "labels"), int(offered))
+    offered = str(_map(node, "status", "allocatable").get(GPU, "0"))
+    name = str(_map(node, "metadata").get("name", "a node without a name"))
+    return Node(name, _map(node, "metadata", "labels"), int(offered) if offered.isdecimal() else 0)
 
 
 def _storage_classes(api: _Api) -> tuple[StorageClass, ...] | None:
@@ -215,7 +248,7 @@ def _storage_classes(api: _Api) -> tuple[StorageClass, ...] | None:
     return tuple(
         StorageClass(
             each["metadata"]["name"],
-            each["provisioner"],
+            str(each.get("provisioner", "")),
             _map(each, "metadata", "annotations").get(DEFAULT_CLASS) == "true",
         )
         for each in found
@@ -270,6 +303,6 @@ def _refused(api: _Api, asked: Questions, plurals: Mapping[tuple[str, str], str]
                 "spec": {"resourceAttributes": what | ({"namespace": namespace} if namespace else {})},
             }
             answer = api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
-            if not answer["status"].get("allowed"):
+            if not _map(answer, "status").get("allowed"):
                 found.append((verb, kind))
     return found

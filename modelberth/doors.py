@@ -57,6 +57,8 @@ class ControllerFacts(Row):
     successor: str = ""
     annotations: dict[str, str] = Field(default_factory=dict[str, str])
     session_annotations: dict[str, str] = Field(default_factory=dict[str, str])
+    refused_annotations: dict[str, str] = Field(default_factory=dict[str, str])
+    """Annotations of the user's that would undo what is rendered: what each does."""
     objects: tuple[Template, ...] = ()
 
 

@@ -109,6 +109,11 @@ def _way_in(asked: Expose, facts: ControllerFacts, where: str) -> Iterator[Findi
     if overridden:
         message = f"{', '.join(overridden)}: set from the spec itself"
         yield Finding("door", f"{where}.annotations", message, "remove it and set the field of the spec")
+    for key in sorted(asked.annotations.keys() & facts.refused_annotations.keys()):
+        message = f"{key} {facts.refused_annotations[key]}"
+        yield Finding(
+            "door", f"{where}.annotations", message, "leave it out; the fields of expose say what the door is"
+        )
     if not (asked.proxy_namespace or asked.proxy_ranges or facts.proxy_ranges):
         message = "is required: pods let in only this namespace, namespaces labelled as clients, and the door's proxies"
         out = (

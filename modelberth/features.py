@@ -16,6 +16,7 @@ from modelberth.decision import Adapter, Decision, Drafting, Source
 from modelberth.engines import ENGINES
 from modelberth.engines.beside import extras_of
 from modelberth.errors import UnknownName, suggest
+from modelberth.fields import LONGEST_WITH_ADAPTER
 from modelberth.findings import Finding, Level
 from modelberth.memory import Unsized, safetensors_bytes, shape_of
 from modelberth.memory.adapters import adapter_bytes
@@ -156,11 +157,16 @@ def _adapters(spec: ServiceSpec, served: Served, path: str) -> Iterator[Finding]
             "adapters", f"{path}.adapters", message, f"at most {MOST_ADAPTERS}, the others in another service"
         )
         return
+    room, service = LONGEST_WITH_ADAPTER, path.removeprefix("services.")
     times = Counter(adapter.name for adapter in spec.adapters)
     for index, adapter in enumerate(spec.adapters):
         here = f"{path}.adapters[{index}]"
         if times[adapter.name] > 1:
             yield Finding("adapters", f"{here}.name", f"{adapter.name} names {times[adapter.name]} adapters", "rename")
+        if len(service) + len(adapter.name) > room:
+            message = f"{len(service)} characters of {service} and {len(adapter.name)} of the adapter are too many"
+            out = f"at most {room} together, for the name of the Job that fetches it"
+            yield Finding("adapters", f"{here}.name", message, out)
         if adapter.name in (spec.model.id, served.model.id, *served.model.aliases):
             yield Finding("adapters", f"{here}.name", "is the name of the model itself", "rename the adapter")
         if not (FILE if served.reads_gguf else REPOSITORY).fullmatch(adapter.source):

@@ -39,13 +39,40 @@ def plain_whole(value: Any) -> Any:
     return number
 
 
-def dns_label(value: str) -> str:
-    """A Kubernetes name (RFC 1123 label, at most 50 characters so that suffixes still fit)."""
-    if len(value) <= 50 and DNS_LABEL.fullmatch(value):
+LONGEST_NAME = 50
+"""Characters of the names of pools, weights, namespaces and adapters, so that suffixes still fit."""
+LONGEST_SERVICE = 32
+"""Characters of a service's name. The longest that is made of it: a LeaderWorkerSet ``NAME-server-xxxxxxxx`` has a
+StatefulSet ``NAME-server-xxxxxxxx-999`` for the workers of each group, whose pods carry ``STATEFULSET-`` and ten
+characters of hash as a label of at most 63. Names of a Deployment's pods are cut at 58 characters before their suffix:
+up to 41 would leave the workload's name whole, which queries of metrics look for.
+"""
+LONGEST_WITH_ADAPTER = 63 - len("-fetch-adapter-") - len("-xxxxxxxx")
+"""Characters of a service's and an adapter's name together: the Job that fetches the adapter has both in its name,
+and its pods carry that name as a label."""
+
+
+def tidied(text: str, longest: int) -> str:
+    """The DNS label that comes closest; empty where nothing is left."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:longest].strip("-")
+
+
+def _label(value: str, longest: int) -> str:
+    if len(value) <= longest and DNS_LABEL.fullmatch(value):
         return value
-    tidy = re.sub(r"[^a-z0-9]+", "-", value.lower()).strip("-")[:50].strip("-")
+    tidy = tidied(value, longest)
     hint = f"; {tidy!r} would do" if tidy else ""
-    raise ValueError(f"must be lower-case letters, digits and '-', at most 50 characters{hint}")
+    raise ValueError(f"must be lower-case letters, digits and '-', at most {longest} characters{hint}")
+
+
+def dns_label(value: str) -> str:
+    """A Kubernetes name (RFC 1123 label, short enough for suffixes)."""
+    return _label(value, LONGEST_NAME)
+
+
+def service_label(value: str) -> str:
+    """Name of a service, short enough for everything that is named after it."""
+    return _label(value, LONGEST_SERVICE)
 
 
 def object_name(value: str) -> str:
@@ -179,6 +206,9 @@ Text = Annotated[str, AfterValidator(printable), Field(min_length=1)]
 RelativePath = Annotated[Text, AfterValidator(relative_path)]
 Name = Annotated[
     str, AfterValidator(dns_label), WithJsonSchema({"type": "string", "pattern": f"^{DNS_LABEL.pattern}$"})
+]
+ServiceName = Annotated[
+    str, AfterValidator(service_label), WithJsonSchema({"type": "string", "pattern": f"^{DNS_LABEL.pattern}$"})
 ]
 ObjectName = Annotated[str, AfterValidator(object_name)]
 SecretKey = Annotated[str, AfterValidator(secret_key)]

@@ -24,6 +24,7 @@ from modelberth.features import beyond
 from modelberth.findings import Finding, Level, Refused, errors
 from modelberth.fit import Verdict
 from modelberth.plan import SCHEMA_VERSION, Plan, plan, replay, together
+from modelberth.resolve import unknown_versions
 from modelberth.spec import EngineName, Profile, Quantization, ServiceSpec, StackSpec
 from modelberth.units import MIB
 
@@ -247,7 +248,7 @@ def settle(
     plans: list[Plan] = []
     better: list[Change] = []
     new: list[str] = []
-    problems: list[Finding] = []
+    problems: list[Finding] = [*unknown_versions(stack)]
     command = f"modelberth plan --update {stack_name}"
     for name in sorted(stack.services):
         try:

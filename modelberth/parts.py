@@ -237,6 +237,10 @@ class GatewayRef(Part):
     """Its HTTPS listener, which has the certificate and lets routes of the services' namespace in."""
 
 
+LONGEST_REQUEST_S = 86400
+"""A day; what is more is most likely milliseconds."""
+
+
 class Expose(Part):
     """A door to the service from outside its cluster."""
 
@@ -258,8 +262,8 @@ class Expose(Part):
     """Namespace that the controller's proxies run in: the only one let in for it."""
     proxy_ranges: tuple[Cidr, ...] = ()
     """Ranges that proxies outside the cluster call from."""
-    timeout_s: Whole = 600
-    """Seconds that one request may take, stream included."""
+    timeout_s: Annotated[Whole, Field(le=LONGEST_REQUEST_S)] = 600
+    """Seconds that one request may take, stream included; at most a day."""
     body_mib: Whole | None = None
     """Largest request body, MiB, where the controller has a limit; default: 16."""
     affinity: Affinity = Affinity.NONE

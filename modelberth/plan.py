@@ -164,7 +164,7 @@ def assemble(
         findings=(
             *advice(name, stack, decision, resolved.model, answer, usd),
             *unsizable(name, spec, decision, launch),
-            *scaling_findings(name, spec, decision),
+            *scaling_findings(name, spec, stack, decision),
         ),
         rollout=rollout(share, stack.pools),
         locked=locked,

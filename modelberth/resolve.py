@@ -190,11 +190,22 @@ def _version(
     facts = catalog().engine(engine)
     default = stack.defaults.engine_versions.get(EngineName(engine), locked or facts.default_version)
     version = spec.engine_version or default
-    if version not in facts.versions:
-        where = f"{path}.engine_version" if spec.engine_version else f"defaults.engine_versions.{engine}"
-        message = f"flags and defaults of {facts.name} {version!r} are not known"
-        problems.append(Finding("engine-version", where, message, f"one of {', '.join(facts.versions)}"))
+    where = f"{path}.engine_version" if spec.engine_version else f"defaults.engine_versions.{engine}"
+    problems.extend(_unknown_version(engine, version, where))
     return version
+
+
+def unknown_versions(stack: StackSpec) -> Iterator[Finding]:
+    """Versions of the stack's defaults that are not known, whether or not a service uses that engine."""
+    for engine, version in stack.defaults.engine_versions.items():
+        yield from _unknown_version(engine.value, version, f"defaults.engine_versions.{engine.value}")
+
+
+def _unknown_version(engine: str, version: str, where: str) -> Iterator[Finding]:
+    facts = catalog().engine(engine)
+    if version not in facts.versions:
+        message = f"flags and defaults of {facts.name} {version!r} are not known"
+        yield Finding("engine-version", where, message, f"one of {', '.join(facts.versions)}")
 
 
 def _quantization(spec: ServiceSpec, engine: str, model: Model, checkpoint: Checkpoint | None) -> tuple[str, Reason]:

@@ -73,7 +73,7 @@ def scaling(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Scaling 
     known = metrics_of(decision.engine, decision.engine_version)
     metric = known.get(Measure(wanted.signal)) if _known(wanted) else None
     threshold, reason = _threshold(wanted, decision.concurrency)
-    cooldown_s = wanted.cooldown_s or ceil_to(decision.startup_budget_s + ABOVE_BUDGET_S, 60)
+    cooldown_s = _cooldown_s(wanted, decision)
     step_s = min(max(decision.load_s, UP_WINDOW_S), LONGEST_PERIOD_S)
     down_window_s = min(cooldown_s, LONGEST_WINDOW_S)
     what = metric.name if metric else "a metric of your own"
@@ -127,7 +127,7 @@ def objections(spec: ServiceSpec, stack: StackSpec, engine: str, version: str, p
         yield Finding("autoscaling", f"{path}.autoscaling.threshold", message, f"less than {spec.concurrency}")
 
 
-def findings(name: str, spec: ServiceSpec, decision: Decision) -> Iterator[Finding]:
+def findings(name: str, spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterator[Finding]:
     """What only shows once it is known how long a replica takes to start, and what must be there."""
     wanted = spec.autoscaling
     if wanted is None:
@@ -140,17 +140,37 @@ def findings(name: str, spec: ServiceSpec, decision: Decision) -> Iterator[Findi
     elif stated is not None and stated > LONGEST_WINDOW_S:
         message = f"{stated} s are more than the {LONGEST_WINDOW_S} s that autoscaling/v2 allows"
         yield Finding("autoscaling", f"{path}.cooldown_s", message, f"at most {LONGEST_WINDOW_S}")
-    elif budget_s > LONGEST_WINDOW_S:
+    elif (calm_s := _cooldown_s(wanted, decision)) > LONGEST_WINDOW_S:
         message = (
-            f"a start may take {budget_s} s, autoscaling/v2 waits at most {LONGEST_WINDOW_S} s before it stops one"
+            f"a start may take {budget_s} s, so low load should last {calm_s} s before a replica is stopped; "
+            f"autoscaling/v2 waits at most {LONGEST_WINDOW_S} s"
         )
         yield Finding("autoscaling", f"{path}.cooldown_s", message, "weights on a faster volume", Level.WARNING)
+    if decision.load_s > LONGEST_PERIOD_S:
+        message = (
+            f"a replica loads for about {decision.load_s} s, autoscaling/v2 counts the steps of at most "
+            f"{LONGEST_PERIOD_S} s: more may start while the last ones still load"
+        )
+        yield Finding("autoscaling", path, message, "weights on a faster volume, or a smaller max", Level.WARNING)
+    facts, monitoring = catalog().engine(decision.engine), stack.defaults.monitoring
+    if _known(wanted) and spec.api_key and facts.metrics_need_api_key and not monitoring.operator:
+        message = f"{facts.name} answers /metrics only with the API key: without it Prometheus has no signal to follow"
+        out = (
+            f"authorization with key {spec.api_key.key} of Secret {spec.api_key.secret} in your scrape config, or "
+            "monitoring: {operator: true}, whose PodMonitors have it"
+        )
+        yield Finding("autoscaling", f"services.{name}.api_key", message, out, Level.WARNING)
     needed = (
         "KEDA, and a Prometheus that scrapes the pods,"
         if wanted.scaler is Scaler.KEDA
         else "an adapter that serves custom metrics of the pods, such as prometheus-adapter,"
     )
     yield Finding("needs", path, f"{needed} must be in the cluster: it is not installed here", level=Level.NOTE)
+
+
+def _cooldown_s(wanted: Autoscaling, decision: Decision) -> int:
+    """Seconds of low load that are wanted before replicas are stopped; autoscaling/v2 may allow fewer."""
+    return wanted.cooldown_s or ceil_to(decision.startup_budget_s + ABOVE_BUDGET_S, 60)
 
 
 def _known(wanted: Autoscaling) -> bool:

@@ -20,6 +20,7 @@ from modelberth.fields import (
     ObjectName,
     Registry,
     RelativePath,
+    ServiceName,
     Share,
     Text,
     Whole,
@@ -314,7 +315,7 @@ class StackSpec(Part):
     """Node pools by name."""
     weights: dict[Name, WeightsSpec] = Field(default_factory=dict)
     """Weights by name."""
-    services: dict[Name, ServiceSpec] = Field(min_length=1)
+    services: dict[ServiceName, ServiceSpec] = Field(min_length=1)
     """Services by name."""
 
     def weights_of(self, spec: ServiceSpec) -> WeightsSpec:

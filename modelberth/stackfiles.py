@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from modelberth import lock, parse
 from modelberth.decision import Decision
 from modelberth.documents import mapping
 from modelberth.errors import ModelberthError
+from modelberth.fields import LONGEST_SERVICE, tidied
 from modelberth.spec import ServiceSpec, StackSpec, Target
 
 
@@ -43,7 +43,7 @@ def read(path: Path) -> StackFile:
     """A stack file with its lock, or a bare spec (YAML or JSON). Raises :class:`ModelberthError` with all problems."""
     document = mapping(_text(path), path.name)
     if not parse.is_stack(document):
-        name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower())[:50].strip("-") or "service"
+        name = tidied(path.stem, LONGEST_SERVICE) or "service"
         return StackFile(name, path, _alone(name, parse.service(document)), None, {})
     spec = parse.stack_file(document)
     name = path.name.removeprefix("Pulumi.").removesuffix(".yaml")

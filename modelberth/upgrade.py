@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, cast
 
+from modelberth.decision import Decision
+from modelberth.engines import Launch
 from modelberth.findings import Refused
 from modelberth.lock import Lock
 from modelberth.plan import Plan, replay
 from modelberth.spec import StackSpec
 from modelberth.units import gib, tokens
+
+NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?")
+"""A value such as -1: no engine has a flag that is a number."""
 
 
 def consequences(stack: StackSpec, before: Lock, after: Sequence[Plan]) -> Iterator[str]:
@@ -32,17 +39,71 @@ def consequences(stack: StackSpec, before: Lock, after: Sequence[Plan]) -> Itera
 def _differences(was: Plan, now: Plan) -> Iterator[str]:
     if was.launch.image != now.launch.image:
         yield f"image {was.launch.image} -> {now.launch.image}"
+    yield from _changed("command", _command(was.launch), _command(now.launch))
     yield from _changed("flag", _flags(was.launch.args), _flags(now.launch.args))
     yield from _changed("variable", dict(was.launch.env), dict(now.launch.env))
     secrets = ({each.name: f"from {each.ref.secret}" for each in plan.launch.secret_env} for plan in (was, now))
     yield from _changed("variable", *secrets)
     yield from (f"{line} (other nodes of the group)" for line in _of_members(was, now))
+    yield from _changed("field", *(dict(plan.launch.pod_env) for plan in (was, now)))
+    yield from _changed("", _times(was.launch), _times(now.launch))
+    yield from _changed("", _place(was.decision), _place(now.decision))
     files = ({each.path: each.content for each in plan.launch.files} for plan in (was, now))
     yield from _files(*files)
     if was.fit.memory and now.fit.memory and was.fit.memory.kv_tokens != now.fit.memory.kv_tokens:
         budgets = f"{gib(was.fit.memory.kv_budget_bytes)} -> {gib(now.fit.memory.kv_budget_bytes)}"
         counts = f"{tokens(was.fit.memory.kv_tokens)} -> {tokens(now.fit.memory.kv_tokens)}"
         yield f"KV budget {budgets}, {counts} tokens"
+
+
+def _command(launch: Launch) -> dict[str, str]:
+    """What is started, by pod of a replica."""
+    group = {"of other nodes": " ".join(launch.group.command)} if launch.group else {}
+    return {"of the server": " ".join(launch.command) or "the image's own"} | group
+
+
+def _times(launch: Launch) -> dict[str, str]:
+    """How long pods may start, how they are asked, and how they leave."""
+    probes = {
+        f"{kind} probe: {name.removesuffix('_s')}": _said(name, value)
+        for kind, probe in asdict(launch.probes).items()
+        for name, value in probe.items()
+    }
+    return probes | {"sleep before the end": f"{launch.leave_s} s", "grace period": f"{launch.grace_s} s"}
+
+
+def _said(name: str, value: object) -> str:
+    if isinstance(value, tuple):
+        value = " ".join(cast("tuple[str, ...]", value))
+    return f"{value} s" if name.endswith("_s") else str(value) or "none"
+
+
+def _place(decision: Decision) -> dict[str, str]:
+    """Where pods run, and what they ask of their node."""
+    host = decision.host
+    return {
+        "machine type": decision.machine_type,
+        "pool": decision.pool or "any",
+        "GPUs of a pod": str(decision.gpus_per_pod),
+        "CPUs of a pod": f"{host.cpu_millicores / 1000:g}",
+        "memory of a pod": f"{host.memory_mib} MiB",
+        "shared memory of a pod": f"{host.shm_mib} MiB",
+        "disk of a pod": f"{host.ephemeral_mib} MiB",
+    }
+
+
+def group_changes(was: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The same for the templates of a workload: that of the pods that serve, and that of a group's other nodes."""
+    told: set[str] = set()
+    for index in range(max(len(was), len(now))):
+        for line in pod_changes(_at(was, index), _at(now, index)):
+            if line not in told:
+                yield f"{line} (other nodes of the group)" if index else line
+            told.add(line)
+
+
+def _at(templates: Sequence[Mapping[str, Any]], index: int) -> Mapping[str, Any]:
+    return templates[index] if index < len(templates) else {}
 
 
 def pod_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -101,12 +162,13 @@ def _files(was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
 
 def _changed(kind: str, was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
     for name in sorted({*was, *now}):
+        what = f"{kind} {name}".strip()
         if name not in now:
-            yield f"{kind} {name} is gone"
+            yield f"{what} is gone"
         elif name not in was:
-            yield f"{kind} {name} is new" + (f": {now[name]}" if now[name] else "")
+            yield f"{what} is new" + (f": {now[name]}" if now[name] else "")
         elif was[name] != now[name]:
-            yield f"{kind} {name} {was[name]} -> {now[name]}"
+            yield f"{what} {was[name]} -> {now[name]}"
 
 
 def _flags(args: Sequence[str]) -> dict[str, str]:
@@ -114,7 +176,7 @@ def _flags(args: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     name = "model"
     for word in args:
-        if word.startswith("-"):
+        if word.startswith("-") and not NEGATIVE.fullmatch(word):
             name = word
             found.setdefault(name, "")
         else:

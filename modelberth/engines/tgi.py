@@ -83,6 +83,9 @@ class Tgi(serving.Server):
         if sizing.kv_cache_dtype == "fp8" and kernels == "flashdecoding":
             message = f"TGI reads an fp8 KV cache with flashinfer, which has no heads of {sizing.model.head_dim}"
             found.append(Finding("kv-dtype", "kv_cache_dtype", message, "leave kv_cache_dtype auto"))
+        if sizing.context < 2:
+            message = "a request holds a token of a prompt and one of an answer at least"
+            found.append(Finding("context", "context", message, "a context of at least 2"))
         if kernels == "paged" and prefill is not None and prefill < sizing.context - 1:
             message = f"without chunked prefill a prompt of {sizing.context - 1} tokens does not pass in {prefill}"
             found.append(Finding("context", "context", message, f"a context of at most {prefill + 1}"))
@@ -176,7 +179,7 @@ def _sized(decision: Decision) -> dict[str, str]:
         "MAX_BATCH_PREFILL_TOKENS": str(decision.max_num_batched_tokens),
         "MAX_BATCH_SIZE": str(decision.concurrency),
         "MAX_CONCURRENT_REQUESTS": str(max(QUEUE, 2 * decision.concurrency)),
-        "MAX_INPUT_TOKENS": str(max(1, decision.context - 1)),
+        "MAX_INPUT_TOKENS": str(decision.context - 1),
         "MAX_TOTAL_TOKENS": str(decision.context),
         "NUM_SHARD": str(decision.tensor_parallel),
     }

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from modelberth import parse
 from modelberth.catalog import Catalog, catalog
 from modelberth.documents import DocumentError, mapping
+from modelberth.fields import LONGEST_SERVICE, LONGEST_WITH_ADAPTER
 from modelberth.findings import Finding, Refused
 from modelberth.lock import settle
+from modelberth.queries import pods
 from modelberth.spec import ServiceSpec
 from tests.modelberth.samples import (
     CPU_POOL,
@@ -137,12 +139,24 @@ def test_a_choice_in_a_list_is_explained_in_its_place() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Chat", "chat_one", "-chat", "chat.", "", "x" * 51, "чат", "chat\n", "チャット", "a b", "🦙"]
+    "name", ["Chat", "chat_one", "-chat", "chat.", "", "x" * 33, "чат", "chat\n", "チャット", "a b", "🦙"]
 )
 def test_a_service_name_that_is_no_dns_label_is_refused(name: str) -> None:
     (finding,) = refusal(lambda: parse.stack(stack_document({name: document()})))
     assert finding.message.startswith("must be lower-case letters, digits and '-'")
     assert "\n" not in finding.path
+
+
+def test_everything_that_is_named_after_a_service_fits_the_longest_name() -> None:
+    name, suffix = "x" * LONGEST_SERVICE, "-0a1b2c3d"
+    parse.stack(stack_document({name: document()}))
+    server = f"{name}-server{suffix}"
+    of_deployment = f"{server}-5d8f9c7b64-"[:58] + "abcde"  # as names of pods are generated
+    assert re.fullmatch(pods(name), of_deployment)
+    of_workers = f"{server}-999-5d8f9c7b64"  # controller-revision-hash of a group's StatefulSet
+    assert len(of_workers) <= 63
+    adapter = "y" * (LONGEST_WITH_ADAPTER - len(name))
+    assert len(f"{name}-fetch-adapter-{adapter}{suffix}") <= 63
 
 
 def test_a_name_that_is_nearly_a_dns_label_is_shown_tidied() -> None:
@@ -306,6 +320,15 @@ def test_problems_of_all_services_appear_together_when_they_are_planned() -> Non
     spec = parse.stack(stack_document(services))
     paths = {finding.path.split(".")[1] for finding in refusal(lambda: settle(spec, {}))}
     assert paths == {"chat", "draft", "large"}
+
+
+def test_an_unknown_version_of_an_engine_that_nothing_uses_is_one_problem_of_the_stack() -> None:
+    versions = {"sglang": "9.9.9", "vllm": "9.9.9"}
+    services = {"chat": document(engine="vllm"), "draft": document(engine="vllm")}
+    spec = parse.stack(stack_document(services, defaults={"engine_versions": versions}))
+    found = refusal(lambda: settle(spec, {}))
+    assert [each.path for each in found] == ["defaults.engine_versions.sglang", "defaults.engine_versions.vllm"]
+    assert all(each.remedy.startswith("one of ") for each in found)
 
 
 def test_several_unknown_names_of_one_service_appear_together() -> None:

@@ -211,7 +211,33 @@ def test_an_annotation_that_we_set_is_not_set_twice() -> None:
     assert "whitelist-source-range" in finding.message
 
 
-@pytest.mark.parametrize(("seconds", "written"), [(600, "600s"), (3600, "1h"), (90061, "25h61s")])
+@pytest.mark.parametrize("key", ["allowlist-source-range", "configuration-snippet", "server-snippet", "satisfy"])
+def test_an_annotation_that_undoes_the_source_ranges_is_refused(key: str) -> None:
+    finding = shut({"annotations": {f"nginx.ingress.kubernetes.io/{key}": "any"}}, start=INGRESS)
+    assert finding.path == "services.chat.expose.annotations"
+    assert key in finding.message
+
+
+@pytest.mark.parametrize("controller", ["ingress-nginx", "other"])
+def test_an_annotation_does_not_name_another_class(controller: str) -> None:
+    start = INGRESS | {"controller": controller, "annotations": {"kubernetes.io/ingress.class": "public"}}
+    finding = shut({"ranges_enforced_by": "a firewall" if controller == "other" else None}, start=start)
+    assert "names another controller than class_name" in finding.message
+
+
+def test_an_annotation_that_undoes_nothing_is_passed_on() -> None:
+    key = "nginx.ingress.kubernetes.io/limit-rps"
+    (ingress,) = opened({"annotations": {key: "5"}}, start=INGRESS).objects
+    assert ingress.annotations[key] == "5"
+
+
+def test_a_request_takes_at_most_a_day() -> None:
+    finding = shut({"timeout_s": 86401})
+    assert finding.path == "services.chat.expose.timeout_s"
+    assert finding.message == "must be at most 86400"
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(600, "600s"), (3600, "1h"), (86400, "24h")])
 def test_a_route_waits_as_long_as_a_stream_may_take(seconds: int, written: str) -> None:
     (rule,) = specs(opened({"timeout_s": seconds}))["HTTPRoute"]["rules"]
     assert rule["timeouts"] == {"request": written, "backendRequest": written}

@@ -317,6 +317,7 @@ def test_graphs_that_are_switched_off_change_the_sum() -> None:
         ("nvidia-l4", {"kv_cache_dtype": "bf16"}, "has no bf16 KV cache"),
         ("nvidia-t4", {"quantization": "bf16"}, "the GPU has no bfloat16"),
         ("nvidia-l4", {"model": "microsoft/Phi-3-mini-4k-instruct", "kv_cache_dtype": "fp8"}, "no heads of 96"),
+        ("nvidia-l4", {"context": 1}, "a token of a prompt and one of an answer at least"),
         ("nvidia-l4", {"context": 200_000}, "is more than the 131072 tokens"),
     ],
 )

@@ -108,6 +108,7 @@ def test_one_more_adapter_is_said_to_restart_the_pods() -> None:
         ({"adapters": [SQL | {"source": "org/..."}]}, "adapters[0].source", "must be a repository"),
         ({"adapters": [SQL | {"source": "./name"}]}, "adapters[0].source", "must be a repository"),
         ({"adapters": [SQL | {"name": f"a{n}"} for n in range(65)]}, "adapters", "65 adapters are more"),
+        ({"adapters": [SQL | {"name": "a" * 36}]}, "adapters[0].name", "4 characters of chat and 36 of the adapter"),
         ({"runtime_adapter_loading": True}, "runtime_adapter_loading", "needs at least one adapter"),
         ({"adapters": [SQL], "weights": "w"}, "adapters", "cannot be told an adapter's revision"),
     ],

@@ -8,10 +8,11 @@ import pytest
 
 from modelberth import report
 from modelberth.alerts import alerts
+from modelberth.findings import Level
 from modelberth.lock import settle
 from modelberth.names import Signal
 from modelberth.plan import Plan, plan
-from modelberth.scaling import objections
+from modelberth.scaling import findings, objections
 from tests.modelberth.samples import by_path, refusal, stack_of, stack_with
 
 KEYS: dict[str, Any] = {
@@ -131,6 +132,42 @@ def test_keda_needs_a_prometheus_to_ask_and_an_adapter_one_that_may_scrape() -> 
     assert (unscraped.path, "let in to scrape" in unscraped.message) == ("defaults.monitoring", True)
     operated = {"defaults": {"monitoring": {"operator": True}}}
     assert planned(keys=operated, autoscaling={"min": 1, "max": 2, "scaler": "hpa"}).scaling
+
+
+KEY = {"secret": "api", "key": "key"}
+
+
+def warned(made: Plan) -> dict[str, str]:
+    return {each.path: each.message for each in made.findings if each.level is Level.WARNING}
+
+
+def test_metrics_behind_an_api_key_are_a_warning_where_nobody_gives_prometheus_the_key() -> None:
+    wanted: dict[str, Any] = {"engine": "llamacpp", "api_key": KEY, "weights": None, "accelerators": ["nvidia-l4"]}
+    store: dict[str, Any] = {"weights": {"w": {"kind": "claim", "size_gib": 20, "access_mode": "ReadWriteMany"}}}
+    scaled: dict[str, Any] = wanted | {"weights": "w", "autoscaling": {"min": 1, "max": 2}}
+    assert "only with the API key" in warned(planned(keys=store, **scaled))["services.chat.api_key"]
+    operator = {"prometheus": "http://prometheus:9090", "operator": True}
+    keys = store | {"defaults": {"monitoring": operator}}
+    assert "services.chat.api_key" not in warned(planned(keys=keys, **scaled))
+    assert "services.chat.api_key" not in warned(planned(keys=store, **(scaled | {"api_key": None})))
+    assert "services.chat.api_key" not in warned(planned(autoscaling={"min": 1, "max": 2}, api_key=KEY))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "path", "message"),
+    [
+        ({"startup_budget_s": 3550}, ".cooldown_s", "low load should last 3660 s"),
+        ({"startup_budget_s": 3540}, None, ""),
+        ({"load_s": 1801, "startup_budget_s": 3540}, "", "a replica loads for about 1801 s"),
+        ({"load_s": 1800, "startup_budget_s": 3540}, None, ""),
+    ],
+)
+def test_what_the_autoscaler_cannot_wait_for_is_said(seconds: dict[str, int], path: str | None, message: str) -> None:
+    stack = stack_of(keys=KEYS, **QWEN, autoscaling={"min": 1, "max": 2})
+    decision = plan("chat", stack).decision.model_copy(update=seconds)
+    found = [each for each in findings("chat", stack.services["chat"], stack, decision) if each.code == "autoscaling"]
+    assert [each.path for each in found] == ([] if path is None else [f"services.chat.autoscaling{path}"])
+    assert all(message in each.message and each.level is Level.WARNING for each in found)
 
 
 def test_replicas_beside_autoscaling_are_refused_unless_they_agree() -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from modelberth.components.restarts import templates
+from modelberth.decision import Decision
 from modelberth.lock import settle
-from modelberth.upgrade import consequences, pod_changes
+from modelberth.upgrade import _differences, consequences, group_changes, pod_changes
 from tests.modelberth.samples import refusal, stack_with
 
 SERVICES = {
@@ -134,3 +139,52 @@ def test_an_argument_that_the_old_version_never_took_does_not_stop_the_compariso
     now = stack_with(on_chat(extra_args=["--watchdog-config", "{}"]))
     (said,) = consequences(now, before, settle(now, before, update=True).plans)
     assert said.startswith("chat: pods restart, and what they run now cannot be compared: ")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"host": {"cpu_millicores": 500, "memory_mib": 1024, "shm_mib": 64, "ephemeral_mib": 64}},
+            "CPUs of a pod 0.5",
+        ),
+        ({"machine_type": "g2-standard-16"}, "machine type g2-standard-16 ->"),
+        ({"startup_budget_s": 3000}, "startup probe: failures 300 ->"),
+        ({"pool": "gone"}, "pool gone -> any"),
+    ],
+)
+def test_what_only_changes_where_and_how_long_a_pod_runs_restarts_it_too(changed: dict[str, Any], said: str) -> None:
+    stack = stack_with(on_chat())
+    settled = settle(stack, {})
+    locked = settled.lock["chat"].model_dump(mode="json") | changed
+    lines = list(consequences(stack, {"chat": Decision.model_validate(locked)}, settled.plans))
+    assert any(line.startswith(f"chat: {said}") for line in lines)
+    assert lines[-1].startswith("chat: pods restart: ")
+
+
+@pytest.mark.parametrize("field", ["command", "leave_s", "grace_s"])
+def test_how_pods_start_and_leave_is_compared(field: str) -> None:
+    (now,) = settle(stack_with(on_chat()), {}).plans
+    other = ("sh",) if field == "command" else 1
+    was = replace(now, launch=replace(now.launch, **{field: other}))
+    (line,) = _differences(was, now)
+    assert "->" in line
+
+
+def test_a_negative_number_is_the_value_of_its_flag() -> None:
+    was, now = template(args=["--n-predict", "-1", "-fa", "on"]), template(args=["--n-predict", "-2", "-fa", "on"])
+    assert list(pod_changes(was, now)) == ["flag --n-predict -1 -> -2"]
+
+
+def test_other_nodes_of_a_group_are_compared_with_their_own_template() -> None:
+    leader, was, now = template(image="a:1"), template(args=["--rank", "1"]), template(args=["--rank", "2"])
+    spec = {"leaderTemplate": leader, "workerTemplate": was}
+    inputs = (
+        {"spec": {"leaderWorkerTemplate": spec}},
+        {"spec": {"leaderWorkerTemplate": spec | {"workerTemplate": now}}},
+    )
+    before, after = (templates(each) for each in inputs)
+    assert list(group_changes(before, after)) == ["flag --rank 1 -> 2 (other nodes of the group)"]
+    both = template(image="a:2")
+    assert list(group_changes([leader, leader], [both, both])) == ["image a:1 -> a:2"]
+    assert list(group_changes(templates({"spec": {"template": was}}), templates({"spec": {"template": was}}))) == []
