@@ -71,7 +71,9 @@ def dns_label(value: str) -> str:
 
 
 def service_label(value: str) -> str:
-    """Name of a service, short enough for everything that is named after it."""
+    """Name of a service (RFC 1035 label), short enough for everything that is named after it."""
+    if value[:1].isdigit():
+        raise ValueError("must begin with a letter: a Kubernetes Service of this name is made")
     return _label(value, LONGEST_SERVICE)
 
 

@@ -43,7 +43,7 @@ def read(path: Path) -> StackFile:
     """A stack file with its lock, or a bare spec (YAML or JSON). Raises :class:`ModelberthError` with all problems."""
     document = mapping(_text(path), path.name)
     if not parse.is_stack(document):
-        name = tidied(path.stem, LONGEST_SERVICE) or "service"
+        name = tidied(path.stem.lstrip("0123456789-_. "), LONGEST_SERVICE) or "service"
         return StackFile(name, path, _alone(name, parse.service(document)), None, {})
     spec = parse.stack_file(document)
     name = path.name.removeprefix("Pulumi.").removesuffix(".yaml")

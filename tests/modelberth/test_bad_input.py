@@ -725,3 +725,8 @@ def test_any_stack_is_planned_or_is_refused(service: dict[str, Any], with_pools:
         keys["pools"] = {"l4": L4_POOL, "cpu": CPU_POOL}
     message = refusal_of(lambda: settle(parse.stack(stack_document({"chat": service}, **keys)), {}))
     assert not leaks(message, TOKEN)
+
+
+def test_a_service_whose_name_begins_with_a_digit_is_refused_before_the_api_server_does() -> None:
+    (finding,) = refusal(lambda: parse.stack(stack_document({"7b": document()})))
+    assert (finding.path, finding.message.partition(":")[0]) == ("services.7b", "must begin with a letter")

@@ -288,3 +288,13 @@ def test_models_are_listed_and_searched() -> None:
     assert {"meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Meta-Llama-3.1-8B"} <= set(found)
     assert all("llama-3.1-8b" in line.lower() for line in found)
     assert len(good("models").splitlines()) > 10 * len(found)
+
+
+def test_a_bare_spec_whose_file_begins_with_a_digit_is_planned_under_a_name_that_a_service_may_have(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "8b-chat.yaml"
+    path.write_text((ROOT / "examples" / "chat.yaml").read_text())
+    done = modelberth("plan", str(path))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("b-chat: ")
