@@ -93,7 +93,8 @@ def test_a_preview_is_refused_for_an_api_that_nobody_installed_and_says_who_does
 
 def test_a_horizontal_autoscaler_without_an_adapter_is_refused(project: Project) -> None:
     scaled = CHAT | {"weights": "hub", "autoscaling": {"min": 1, "max": 2, "scaler": "hpa"}}
-    done = check(project.write({"chat": scaled}, weights={"hub": {"kind": "hub"}}))
+    watched = {"monitoring": {"prometheus": "http://prometheus.monitoring.svc:9090"}}
+    done = check(project.write({"chat": scaled}, weights={"hub": {"kind": "hub"}}, defaults=watched))
     assert done.returncode == 1
     assert "the cluster has no custom.metrics.k8s.io/v1beta1: an adapter for custom metrics" in done.stdout
     assert "helm install prometheus-adapter" in done.stdout
