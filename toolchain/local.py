@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from modelberth import report, stackfiles
@@ -82,8 +83,13 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2 or arguments[0] not in ("up", "down"):
         print("usage: python -m toolchain.local up|down STACK", file=sys.stderr)
         return 2
+    return told(lambda: up(arguments[1]) if arguments[0] == "up" else down(arguments[1]))
+
+
+def told(work: Callable[[], int]) -> int:
+    """The exit code of some work; what it raises on purpose is said in one line, and the code is 1."""
     try:
-        return up(arguments[1]) if arguments[0] == "up" else down(arguments[1])
+        return work()
     except (ModelberthError, cluster.ClusterError, engine.EngineError, build.BuildError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

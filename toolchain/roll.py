@@ -7,7 +7,6 @@ so that nothing that git tracks changes; the next `make up` goes back to what th
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,12 +18,11 @@ import yaml
 
 from modelberth import stackfiles
 from modelberth.catalog import catalog
-from modelberth.errors import ModelberthError
 from modelberth.lock import settle
 from modelberth.plan import Plan
 from modelberth.upgrade import consequences
 from modelberth.versions import key
-from toolchain import build, cluster, engine, local
+from toolchain import cluster, engine, local
 from toolchain.kube import Kube, KubeError
 
 COPY = local.ROOT / ".modelberth" / "roll"
@@ -156,14 +154,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print("usage: python -m toolchain.roll STACK", file=sys.stderr)
         return 2
-    try:
-        return roll(arguments[0])
-    except (ModelberthError, cluster.ClusterError, engine.EngineError, build.BuildError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except subprocess.CalledProcessError as error:
-        print(f"error: {Path(error.cmd[0]).name} {' '.join(error.cmd[1:3])}: {error.stderr or error}", file=sys.stderr)
-        return 1
+    return local.told(lambda: roll(arguments[0]))
 
 
 if __name__ == "__main__":

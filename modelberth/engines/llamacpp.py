@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from modelberth.catalog import Engine as Facts
-from modelberth.catalog import Model, catalog
+from modelberth.catalog import Model
 from modelberth.decision import Decision
 from modelberth.engines import fetch, flags, gguf, lifecycle, llamacpp_extras, serving
 from modelberth.engines.base import (
@@ -56,32 +55,17 @@ _MANAGED = frozenset(
 _KV_TYPES = {"auto": "f16", "fp16": "f16", "bf16": "bf16", "q8_0": "q8_0", "q4_0": "q4_0"}
 
 
-class LlamaCpp:
+class LlamaCpp(gguf.Server):
     """For CPU nodes and single GPUs, from GGUF files."""
 
     name = "llamacpp"
-    pins_downloads = False
     context_flag = "--ctx-size"
-    parallel_flag = ""
-    needs_gpu = False
-    quantizes_to = frozenset[str]()
-    reads_gguf = True
-    reserves_context = True
     slots_share_context = True
-    spreads_unasked = True
-
-    @property
-    def _facts(self) -> Facts:
-        return catalog().engine(self.name)
 
     def objections(self, sizing: Sizing) -> list[Finding]:
         """What llama.cpp cannot do with this model and format."""
         found = [*compatibility_objections(self.name, sizing), *gguf.one_gpu(self._facts.name, sizing)]
         return [*found, *context_objections(sizing)]
-
-    def defaults(self, sizing: Sizing) -> dict[str, Any]:
-        """Nothing that a decision would have to state."""
-        return {"gpu_memory_utilization": None, "max_num_batched_tokens": None}
 
     def memory(self, sizing: Sizing) -> Memory:
         """The whole model and every slot's KV cache."""
@@ -98,7 +82,7 @@ class LlamaCpp:
         args += ["--parallel", str(decision.concurrency), "--n-gpu-layers", "all" if decision.on_gpu else "0"]
         args += ["--cache-type-k", kv, "--cache-type-v", kv, "--flash-attn", "auto" if kv in ("f16", "bf16") else "on"]
         if not decision.on_gpu:
-            args += ["--threads", str(max(1, decision.host.cpu_millicores // 1000))]
+            args += ["--threads", gguf.threads(decision)]
         args += [*llamacpp_extras.arguments(decision, wishes, kv), "--cache-ram", "0", "--metrics", *wishes.extra_args]
         env = {"HOME": "/tmp", "LLAMA_CACHE": f"{CACHE_MOUNT}/llama.cpp"}
         secrets = [SecretEnv("LLAMA_API_KEY", wishes.api_key)] if wishes.api_key else []

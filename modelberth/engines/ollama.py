@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, cast
 
-from modelberth.catalog import Engine as Facts
-from modelberth.catalog import Model, catalog
+from modelberth.catalog import Model
 from modelberth.decision import Decision
 from modelberth.engines import fetch, flags, gguf, lifecycle, serving
 from modelberth.engines.base import (
@@ -50,23 +49,12 @@ _NAMED = re.compile(r"\bollama\s+(?:run|pull|show|cp|create)\s+[\"']?([\w.-]+(?:
 _HUBS = ("hf.co/", "huggingface.co/")
 
 
-class Ollama:
+class Ollama(gguf.Server):
     """For models that people know from their laptops, on CPU nodes and single GPUs, from GGUF files."""
 
     name = "ollama"
-    pins_downloads = False
     context_flag = "OLLAMA_CONTEXT_LENGTH"
-    parallel_flag = ""
-    needs_gpu = False
-    quantizes_to = frozenset[str]()
-    reads_gguf = True
-    reserves_context = True
     slots_share_context = False
-    spreads_unasked = True
-
-    @property
-    def _facts(self) -> Facts:
-        return catalog().engine(self.name)
 
     def objections(self, sizing: Sizing) -> list[Finding]:
         """What Ollama cannot do with this model and format."""
@@ -76,10 +64,6 @@ class Ollama:
             message = f"Ollama serves {architecture} one request at a time, whatever it is told"
             found.append(Finding("concurrency", "concurrency", message, "1, or engine llamacpp"))
         return [*found, *context_objections(sizing)]
-
-    def defaults(self, sizing: Sizing) -> dict[str, Any]:
-        """Nothing that a decision would have to state."""
-        return {"gpu_memory_utilization": None, "max_num_batched_tokens": None}
 
     def memory(self, sizing: Sizing) -> Memory:
         """The whole model and every slot's KV cache."""
@@ -111,7 +95,7 @@ class Ollama:
         if decision.on_gpu:
             env["LLAMA_ARG_N_GPU_LAYERS"] = "all"
         else:
-            env["LLAMA_ARG_THREADS"] = str(max(1, decision.host.cpu_millicores // 1000))
+            env["LLAMA_ARG_THREADS"] = gguf.threads(decision)
         return Launch(
             image=image,
             args=("serve", *wishes.extra_args),

@@ -156,6 +156,10 @@ class Server:
     """What these engines have in common: GPUs only, safetensors, pages that requests share instead of slots."""
 
     name: str
+    managed: frozenset[str]
+    """Names of the flags that launch sets itself."""
+    abbreviates: bool
+    """Whether its parser takes an abbreviation that only one flag has."""
     pins_downloads = True
     needs_gpu = True
     reads_gguf = False
@@ -170,6 +174,15 @@ class Server:
     def objections(self, sizing: Sizing) -> list[Finding]:
         """What it cannot do with this model, format and GPU."""
         return objections(self.name, sizing)
+
+    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
+        """Words of ``args`` that look like flags and are none, or that it refuses."""
+        return flags.parse(args, table_of(self._facts, version), abbreviations=self.abbreviates).not_appended
+
+    def managed_flags(self, args: tuple[str, ...]) -> list[str]:
+        """Flags of ``args`` that launch sets itself."""
+        table = flags.table(self.name, self._facts.default_version)
+        return flags.among(args, self.managed, table, abbreviations=self.abbreviates)
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What memory depends on, from what was read."""

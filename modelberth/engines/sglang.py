@@ -132,6 +132,8 @@ class SGLang(serving.Server):
     """The other server for production on GPUs, and the successor of TGI."""
 
     name = "sglang"
+    managed = _MANAGED
+    abbreviates = True
     context_flag = "--context-length"
     parallel_flag = "--tp-size"
     quantizes_to = frozenset({"fp8"})
@@ -204,15 +206,6 @@ class SGLang(serving.Server):
 
     def _listens(self) -> list[str]:
         return ["--host", "0.0.0.0", "--port", str(self._facts.port), "--enable-metrics"]
-
-    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
-        """Words of ``args`` that look like flags and are none, or that it refuses."""
-        table = serving.table_of(self._facts, version)
-        return flags.parse(args, table, abbreviations=True).not_appended
-
-    def managed_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Flags of ``args`` that launch sets itself."""
-        return flags.among(args, _MANAGED, flags.table(self.name, self._facts.default_version), abbreviations=True)
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it starts SGLang: its image alone starts nothing."""

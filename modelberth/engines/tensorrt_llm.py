@@ -55,6 +55,8 @@ class TensorRtLlm(serving.Server):
     """NVIDIA's own server for its own GPUs."""
 
     name = "tensorrt_llm"
+    managed = _MANAGED
+    abbreviates = False
     context_flag = "--max_seq_len"
     parallel_flag = "--tp_size"
     quantizes_to = frozenset[str]()
@@ -74,7 +76,8 @@ class TensorRtLlm(serving.Server):
     def launch(self, decision: Decision, wishes: Wishes) -> Launch:
         """`trtllm-serve`, or Triton with the same settings, with everything that sizing depends on."""
         if wishes.packaging is Packaging.TRITON:
-            return triton.launch(decision, wishes, _model(decision, wishes), _settings(decision), _fetches)
+            model, variables = _model(decision, wishes), environment(decision, wishes)
+            return triton.launch(decision, wishes, model, _settings(decision), variables, _fetches)
         image = image_reference(self._facts.image("cuda", decision.engine_version), wishes)
         settings = _settings(decision)
         args = [_model(decision, wishes)]
@@ -108,13 +111,7 @@ class TensorRtLlm(serving.Server):
     def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
         """Words of ``args`` that look like flags and are none, or that it refuses."""
         in_triton = triton.unknown_flags(args, version)
-        if in_triton is not None:
-            return in_triton
-        return flags.parse(args, serving.table_of(self._facts, version), abbreviations=False).not_appended
-
-    def managed_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Flags of ``args`` that launch sets itself."""
-        return flags.among(args, _MANAGED, flags.table(self.name, self._facts.default_version), abbreviations=False)
+        return super().unknown_flags(args, version) if in_triton is None else in_triton
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it starts `trtllm-serve` or a Triton that carries TensorRT-LLM."""

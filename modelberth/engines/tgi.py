@@ -71,6 +71,8 @@ class Tgi(serving.Server):
     """Archived upstream; for services that cannot leave it yet."""
 
     name = "tgi"
+    managed = _MANAGED
+    abbreviates = False
     context_flag = "--max-total-tokens"
     parallel_flag = "--num-shard"
     quantizes_to = frozenset(_MADE_WHILE_LOADING)
@@ -133,15 +135,6 @@ class Tgi(serving.Server):
         if wishes.api_key:
             env["LOG_LEVEL"] = "warn"  # at info the launcher logs all its options, the key among them
         return env
-
-    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
-        """Words of ``args`` that look like flags and are none, or that it refuses."""
-        table = serving.table_of(self._facts, version)
-        return flags.parse(args, table, abbreviations=False).not_appended
-
-    def managed_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Flags of ``args`` that launch sets itself."""
-        return flags.among(args, _MANAGED, flags.table(self.name, self._facts.default_version), abbreviations=False)
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is TGI's. An option in the arguments goes before its variable."""

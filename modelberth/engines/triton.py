@@ -40,9 +40,12 @@ def launch(
     wishes: Wishes,
     model: str,
     settings: Mapping[str, Any],
+    variables: Mapping[str, str],
     fetches: Callable[[str, Decision, Wishes], tuple[Fetch, ...]],
 ) -> Launch:
-    """`tritonserver` on the image's own model repository; ``settings`` are those of the LLM API."""
+    """`tritonserver` on the image's own model repository; ``settings`` are those of the LLM API, ``variables`` those of
+    TensorRT-LLM whoever starts it.
+    """
     facts = catalog().engine(ENGINE)
     release = facts.triton_releases[decision.engine_version]
     image = image_reference((facts.triton_image or "").format(version=release), wishes)
@@ -60,13 +63,8 @@ def launch(
     }
     if serving.downloads(decision) and decision.source.revision:
         whole["revision"] = decision.source.revision
-    env = serving.environment(decision, wishes) | {
-        "LLM_CONFIG_PATH": SETTINGS_PATH,
-        "PYTHONDONTWRITEBYTECODE": "1",
-        SETTINGS: as_json(whole),
-        "TMPDIR": "/tmp",
-        "TRTLLM_NO_USAGE_STATS": "1",
-    }
+    own = {"LLM_CONFIG_PATH": SETTINGS_PATH, "PYTHONDONTWRITEBYTECODE": "1", SETTINGS: as_json(whole)}
+    env = {**variables, **own}
     args = ["--model-repository", REPOSITORY, "--http-port", str(facts.port), "--grpc-port", str(GRPC_PORT)]
     args += ["--metrics-port", str(METRICS_PORT), "--exit-timeout-secs", str(DRAIN_S)]
     return Launch(

@@ -102,6 +102,8 @@ class Vllm(serving.Server):
     """The default for GPUs."""
 
     name = "vllm"
+    managed = _MANAGED | vllm_extras.MANAGED
+    abbreviates = True
     context_flag = "--max-model-len"
     parallel_flag = "--tensor-parallel-size"
     quantizes_to = frozenset({"fp8"})
@@ -164,16 +166,6 @@ class Vllm(serving.Server):
             grace_s=lifecycle.LEAVE_ENDPOINTS_S + DRAIN_S + lifecycle.EXIT_S,
             fetch=serving.fetches(image, decision, wishes),
         )
-
-    def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
-        """Words of ``args`` that look like flags and are none, or that it refuses."""
-        table = serving.table_of(self._facts, version)
-        return flags.parse(args, table, abbreviations=True).not_appended
-
-    def managed_flags(self, args: tuple[str, ...]) -> list[str]:
-        """Flags of ``args`` that launch sets itself."""
-        table = flags.table(self.name, self._facts.default_version)
-        return flags.among(args, _MANAGED | vllm_extras.MANAGED, table, abbreviations=True)
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is vLLM's."""

@@ -98,11 +98,10 @@ def _drafting(drafting: Drafting, *, local: bool) -> str:
 def observed(line: serving.Reading) -> Extras:
     """What a command line says of all that; what is said and cannot be sized joins ``undecided``."""
     parsed, undecided = line.parsed, line.undecided
-    offloaded = _number(parsed, "kv_offloading_size", float, undecided)
+    offloaded = _gib(parsed, "kv_offloading_size", undecided)
     slots, rank = 0, 0
     if parsed.said("enable_lora", undecided):
-        slots = int(_number(parsed, "max_loras", int, undecided) or 1)
-        rank = int(_number(parsed, "max_lora_rank", int, undecided) or 16)
+        slots, rank = line.whole("max_loras") or 1, line.whole("max_lora_rank") or 16
     method, draft, tokens = _observed_drafting(parsed, undecided)
     return Extras(
         lora_slots=slots,
@@ -114,13 +113,12 @@ def observed(line: serving.Reading) -> Extras:
     )
 
 
-def _number(
-    parsed: flags.Parsed, name: str, kind: type[int | float], undecided: list[tuple[str, str]]
-) -> int | float | None:
+def _gib(parsed: flags.Parsed, name: str, undecided: list[tuple[str, str]]) -> float | None:
+    """An amount above zero, which need not be whole."""
     value = parsed.said(name, undecided)
     if value is None:
         return None
-    amount = flags.human_number(str(value), kind)
+    amount = flags.human_number(str(value), float)
     if amount is None or amount <= 0:
         undecided.append((name, "it is not a positive number"))
         return None

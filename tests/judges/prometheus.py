@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from tests.judges.test_llama_memory import free_port
+from tests.ports import free_port
 from toolchain import build, judges
 
 PAGES = Path(__file__).resolve().parents[1] / "data" / "metrics"

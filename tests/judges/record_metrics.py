@@ -19,8 +19,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.judges.test_llama_memory import BUILD, free_port
+from tests.judges.test_llama_memory import BUILD
 from tests.judges.tiny_models import LLAMA, make
+from tests.ports import free_port
 from toolchain import inference, judges
 
 PAGES = Path(__file__).resolve().parents[1] / "data" / "metrics"

@@ -24,8 +24,9 @@ import pytest
 from modelberth.laptop import commands, compose
 from modelberth.plan import Plan
 from tests.judges.tiny_models import LLAMA, make
-from tests.live.kubelet import Answer, ask, free_port
+from tests.live.kubelet import Answer, ask
 from tests.modelberth.samples import QWEN_7B, plan_of, stack_of
+from tests.ports import free_port
 from toolchain import build, judges
 
 pytestmark = pytest.mark.engine

@@ -23,6 +23,7 @@ from modelberth.memory import llamacpp as ours
 from modelberth.memory.llama_graph import compute_bytes, host_bytes
 from modelberth.units import GIB, MIB
 from tests.judges.tiny_models import GEMMA, HYBRID, LATENT, LLAMA, MIXTURE, WIDE_LLAMA, make
+from tests.ports import free_port
 from toolchain import judges
 
 pytestmark = pytest.mark.engine
@@ -42,12 +43,6 @@ class Printed:
     """MiB by kind of buffer and device."""
 
     mib: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(float)))
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def wait_for(port: int) -> None:

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from modelberth.engines.base import WEIGHTS_MOUNT
 from modelberth.plan import Plan
 from tests.judges.tiny_models import LLAMA, make
 from tests.modelberth.samples import QWEN_7B, plan_of
+from tests.ports import free_port
 from tests.proofs import SERVER, claims
 from toolchain import build, judges
 
@@ -98,9 +98,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     (work / "lib").mkdir()
     shutil.copy(build.binary("ollama", "ollama"), work / "bin" / "ollama")
     (work / "lib" / "ollama").symlink_to(judges.llama_server().parent)
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{found.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     env = dict(plan.launch.env)
     env |= {"OLLAMA_MODELS": env["OLLAMA_MODELS"].replace(WEIGHTS_MOUNT, str(volume)), "OLLAMA_HOST": address}
     env |= {"HOME": str(work), "PATH": f"{work / 'bin'}:{os.environ['PATH']}"}

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -147,13 +146,6 @@ def ask(url: str, body: object = None, *, key: str = "", timeout_s: float = 120)
         if type(error).__module__ != "http.client":
             raise
         return Answer(REFUSED, repr(error))
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody has."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ from tests.live.kubelet import (
     ask,
     at_once,
     container,
-    free_port,
     rendered,
     running,
 )
 from tests.modelberth.samples import QWEN_7B, plan_of
+from tests.ports import free_port
 from tests.proofs import SERVER, claims
 from toolchain import judges
 

@@ -30,12 +30,12 @@ from tests.live.kubelet import (
     ask,
     at_once,
     container,
-    free_port,
     of_launch,
     rendered,
     running,
 )
 from tests.modelberth.samples import LLAMA_8B, plan_of
+from tests.ports import free_port
 from tests.proofs import SERVER, claims
 from toolchain import inference, judges
 
