@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from modelberth import engines
 from modelberth.catalog import catalog
@@ -17,8 +17,8 @@ from modelberth.clouds import gpu_from_labels, machine_from_labels
 from modelberth.decision import SIZING_ANNOTATION, Decision
 from modelberth.engines.base import image_parts
 from modelberth.engines.flags import command_line
-from modelberth.observed import UNKNOWN, Observed
-from modelberth.units import quantity
+from modelberth.node import Node, fields_of
+from modelberth.observed import Observed
 
 GPU_RESOURCE = "nvidia.com/gpu"
 PLAIN_VALUE = "make it a plain value"
@@ -27,17 +27,19 @@ LATER = f"is {_KNOWN_LATER}"
 CONTAINER = "what the container serves"
 """The fact that is undecided when nothing about a container can be known."""
 
-_POD_TEMPLATES: dict[str, tuple[tuple[str, ...], ...]] = {
-    **dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"), (("spec", "template"),)),
-    "Pod": ((),),
+_POD_TEMPLATES: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    **dict.fromkeys(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"), (("", ("spec", "template")),)),
+    "CronJob": (("", ("spec", "jobTemplate", "spec", "template")),),
+    "Pod": (("", ()),),
     "LeaderWorkerSet": (
-        ("spec", "leaderWorkerTemplate", "leaderTemplate"),
-        ("spec", "leaderWorkerTemplate", "workerTemplate"),
+        ("leader", ("spec", "leaderWorkerTemplate", "leaderTemplate")),
+        ("worker", ("spec", "leaderWorkerTemplate", "workerTemplate")),
     ),
 }
 KINDS = tuple(sorted(_POD_TEMPLATES))
 """Kinds that can hold a serving container."""
 
+COMPUTES_AND_ENDS = frozenset({"CronJob", "Job"})
 _NEEDS_SELECTOR = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
 _OTHER_ACCELERATORS = re.compile(
     r"nvidia\.com/mig-.+|(amd|gpu\.intel)\.com/.+|google\.com/tpu|aws\.amazon\.com/neuron.*"
@@ -45,7 +47,6 @@ _OTHER_ACCELERATORS = re.compile(
 _SERVING_FLAG = re.compile(r"--(model(-path|-id)?|hf-repo|served-model-name|max-model-len|ctx-size)(=.*)?", re.DOTALL)
 _HELPERS = ("ray", "sleep")
 """Programs of an engine's image that serve nothing themselves."""
-_LARGEST = 2**63
 
 
 @dataclass(frozen=True)
@@ -96,76 +97,33 @@ class Workload:
     undecided: tuple[Undecided, ...] = ()
 
 
+def pod_templates(root: Node, kind: str) -> Iterator[tuple[str, Node]]:
+    """The pod templates that an object states, each with its role in a group ("leader", "worker", else empty)."""
+    for role, steps in _POD_TEMPLATES.get(kind, ()):
+        template = root.at(*steps)
+        if template.stated:
+            yield role, template
+
+
 def workloads(manifest: Any) -> tuple[Workload, ...]:
     """The serving containers of one Kubernetes object, in its order; empty for everything else.
 
     Workers of a group whose leader serves only help it: they count by their GPUs.
     """
-    root = _Node(manifest, "")
+    root = Node(manifest, "")
     kind = root["kind"].text()
     found: list[Workload] = []
-    for steps in _POD_TEMPLATES.get(kind, ()):
-        template = root
-        for step in steps:
-            template = template[step]
-        if template.value is not None:
-            led = any(workload.observed for workload in found)
-            serving = _of_pod(root, kind, template["spec"])
-            found.extend(each for each in serving if not led or (each.observed and not each.observed.helper))
+    for _, template in pod_templates(root, kind):
+        led = any(workload.observed for workload in found)
+        serving = _of_pod(root, kind, template["spec"])
+        found.extend(each for each in serving if not led or (each.observed and not each.observed.helper))
     return tuple(found)
 
 
-@dataclass(frozen=True)
-class _Node:
-    """A value and where it is. Below an unknown value everything is unknown, and the path stays with the cause."""
-
-    value: Any
-    path: str
-
-    def __getitem__(self, key: str) -> _Node:
-        if self.unknown:
-            return self
-        plain = re.fullmatch(r"[A-Za-z]\w*", key)
-        step = (f".{key}" if self.path else key) if plain else f'["{key}"]'
-        return _Node(_fields(self.value).get(key), self.path + step)
-
-    @property
-    def unknown(self) -> bool:
-        return self.value is UNKNOWN
-
-    def elements(self) -> Iterator[_Node]:
-        for index, value in enumerate(_list(self.value)):
-            yield _Node(value, f"{self.path}[{index}]")
-
-    def names(self) -> list[str]:
-        return [key for key in _fields(self.value) if isinstance(key, str)]
-
-    def text(self) -> str:
-        return self.value if isinstance(self.value, str) else ""
-
-    def whole(self) -> int | None:
-        """A whole number that is not negative, whatever it is spelled as (2, 2.0, "2", "2Gi"); None otherwise."""
-        if not isinstance(self.value, int | float | str):
-            return None
-        try:
-            amount = quantity(self.value)
-        except ArithmeticError:
-            return None
-        return int(amount) if amount is not None and 0 <= amount < _LARGEST and amount == int(amount) else None
-
-
-def _fields(value: Any) -> Mapping[Any, Any]:
-    return cast("Mapping[Any, Any]", value) if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> Sequence[Any]:
-    return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()
-
-
-def _of_pod(root: _Node, kind: str, pod: _Node) -> Iterator[Workload]:
+def _of_pod(root: Node, kind: str, pod: Node) -> Iterator[Workload]:
     containers = pod["containers"]
     for container in [containers] if containers.unknown else containers.elements():
-        if container.unknown and kind != "Job":
+        if container.unknown and kind not in COMPUTES_AND_ENDS:
             yield _illegible(root, kind, container)
         elif isinstance(container.value, Mapping):
             workload = _of_container(root, kind, pod, container)
@@ -173,7 +131,7 @@ def _of_pod(root: _Node, kind: str, pod: _Node) -> Iterator[Workload]:
                 yield workload
 
 
-def _of_container(root: _Node, kind: str, pod: _Node, container: _Node) -> Workload | None:
+def _of_container(root: Node, kind: str, pod: Node, container: Node) -> Workload | None:
     image = container["image"]
     gpus, undecided = _gpus(container)
     seen = engines.read(container.value)
@@ -235,7 +193,7 @@ def legible_record(text: str) -> Mapping[str, Any] | None:
         record = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return _fields(record) if isinstance(record, dict) else None
+    return fields_of(record) if isinstance(record, dict) else None
 
 
 def _text(value: Any) -> str | None:
@@ -247,7 +205,7 @@ def _recorded_gpu(record: Mapping[str, Any], gpus: int | None) -> str | None:
     return named if gpus and any(gpu.id == named for gpu in catalog().gpus()) else None
 
 
-def _illegible(root: _Node, kind: str, cause: _Node, container: _Node | None = None) -> Workload:
+def _illegible(root: Node, kind: str, cause: Node, container: Node | None = None) -> Workload:
     where = container or cause
     why = Undecided(cause.path, CONTAINER, f"it {LATER}")
     if not cause.unknown:
@@ -265,17 +223,17 @@ def _illegible(root: _Node, kind: str, cause: _Node, container: _Node | None = N
     )
 
 
-def _doubt(kind: str, container: _Node, gpus: int | None, engine: str | None) -> _Node | None:
+def _doubt(kind: str, container: Node, gpus: int | None, engine: str | None) -> Node | None:
     """The value that leaves open whether this container serves a model; None when it certainly does not.
 
     It may be unknown, or a command of its own in the image of ``engine``. A Job computes and ends: an engine's image is
     at work there to download weights, and an unknown one is no reason to stop.
     """
     image, words = container["image"], command_line(container.value)
-    if engine and kind != "Job":
+    if engine and kind not in COMPUTES_AND_ENDS:
         return None if words[:1] and words[0] in _HELPERS else container["command"]
     open_ended = [node for node in (image, container["command"], container["args"]) if node.unknown]
-    if kind == "Job" or not open_ended:
+    if kind in COMPUTES_AND_ENDS or not open_ended:
         return None
     wants_gpu = gpus is None or gpus > 0
     serves = any(isinstance(word, str) and _SERVING_FLAG.fullmatch(word) for word in words)
@@ -296,11 +254,11 @@ def _unread(fact: str, why: str, path: str) -> Undecided:
     return Undecided(path, fact, why, PLAIN_VALUE if _KNOWN_LATER in why else "state it, or drop it")
 
 
-def _has_selector(root: _Node, kind: str) -> bool:
+def _has_selector(root: Node, kind: str) -> bool:
     return kind not in _NEEDS_SELECTOR or bool(root["spec"]["selector"].value)
 
 
-def _gpus(container: _Node) -> tuple[int | None, list[Undecided]]:
+def _gpus(container: Node) -> tuple[int | None, list[Undecided]]:
     """GPUs that a container requests, limits first; None with the reason when that is not a number."""
     resources = container["resources"]
     for source in (resources["limits"], resources["requests"]):
@@ -337,7 +295,7 @@ def _gpus(container: _Node) -> tuple[int | None, list[Undecided]]:
     return 0, []
 
 
-def _group(root: _Node, kind: str, gpus: int | None) -> tuple[int, int | None, list[Undecided]]:
+def _group(root: Node, kind: str, gpus: int | None) -> tuple[int, int | None, list[Undecided]]:
     """(pods that hold one copy, their GPUs together, what is undecided about them)."""
     if kind != "LeaderWorkerSet":
         return 1, gpus, []
@@ -352,7 +310,7 @@ def _group(root: _Node, kind: str, gpus: int | None) -> tuple[int, int | None, l
     return size, leader + (size - 1) * workers, []
 
 
-def _pod_gpus(template: _Node) -> tuple[int | None, list[Undecided]]:
+def _pod_gpus(template: Node) -> tuple[int | None, list[Undecided]]:
     containers = template["spec"]["containers"]
     if containers.unknown:
         return None, [Undecided(containers.path, "GPU count", f"it {LATER}")]
@@ -361,7 +319,7 @@ def _pod_gpus(template: _Node) -> tuple[int | None, list[Undecided]]:
     return (None if undecided else sum(count or 0 for count, _ in counts)), undecided
 
 
-def _labels(pod: _Node) -> tuple[dict[str, str], list[_Node]]:
+def _labels(pod: Node) -> tuple[dict[str, str], list[Node]]:
     """Node labels that a pod insists on (selector and required affinity), and those that are unknown."""
     selector = pod["nodeSelector"]
     entries = [selector[key] for key in selector.names()] or [selector]
@@ -380,7 +338,7 @@ def _labels(pod: _Node) -> tuple[dict[str, str], list[_Node]]:
     return dict(sorted(common)) | labels, unknown
 
 
-def _affinity_labels(term: _Node) -> tuple[dict[str, str], list[_Node]]:
+def _affinity_labels(term: Node) -> tuple[dict[str, str], list[Node]]:
     known: dict[str, str] = {}
     unknown = [term] if term.unknown else []
     expressions = term["matchExpressions"]
@@ -394,4 +352,14 @@ def _affinity_labels(term: _Node) -> tuple[dict[str, str], list[_Node]]:
     return known, unknown
 
 
-__all__ = ["CONTAINER", "GPU_RESOURCE", "KINDS", "PLAIN_VALUE", "Undecided", "Workload", "workloads"]
+__all__ = [
+    "COMPUTES_AND_ENDS",
+    "CONTAINER",
+    "GPU_RESOURCE",
+    "KINDS",
+    "PLAIN_VALUE",
+    "Undecided",
+    "Workload",
+    "pod_templates",
+    "workloads",
+]
