@@ -17,6 +17,14 @@ class Level(StrEnum):
     NOTE = "note"
 
 
+class Nature(StrEnum):
+    """What a finding of a rule says: something is wrong, or cannot be decided, or the rule itself failed."""
+
+    WRONG = "wrong"
+    UNDECIDED = "undecided"
+    INTERNAL = "internal"
+
+
 @dataclass(frozen=True)
 class Finding:
     """One statement about one place.
@@ -30,6 +38,7 @@ class Finding:
     message: str
     remedy: str = ""
     level: Level = Level.ERROR
+    nature: Nature = Nature.WRONG
 
     def __str__(self) -> str:
         text = f"{self.path}: {self.message}" if self.path else self.message

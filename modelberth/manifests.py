@@ -14,7 +14,7 @@ from typing import Any
 from modelberth import engines
 from modelberth.catalog import catalog
 from modelberth.clouds import gpu_from_labels, machine_from_labels
-from modelberth.decision import SIZING_ANNOTATION, Decision
+from modelberth.decision import SIZING_ANNOTATION
 from modelberth.engines.base import image_parts
 from modelberth.engines.flags import command_line
 from modelberth.node import Node, fields_of
@@ -67,8 +67,7 @@ class Workload:
     ``engine`` is a catalog id; ``observed`` is None for an engine without a codec. ``gpus`` are those of the container,
     ``replica_gpus`` those of all pods that hold one copy of the model (a group of ``group_size``). ``image_tag`` is
     only for recognising "latest"; ``image_known`` is False at preview when the image is computed.
-    ``sizing_record`` is the text of our own annotation, ``service`` the label that names the service; ``locked`` is
-    filled in by whoever holds the plan lock.
+    ``sizing_record`` is the text of our own annotation, ``service`` the label that names the service.
     """
 
     kind: str
@@ -93,7 +92,6 @@ class Workload:
     has_selector: bool = True
     sizing_record: str | None = None
     service: str = ""
-    locked: Decision | None = None
     undecided: tuple[Undecided, ...] = ()
 
 

@@ -1,44 +1,84 @@
-"""What Pulumi shows a policy -> plain data. An unknown value becomes a marker and never hides its siblings.
+"""What the engine tells about a resource -> plain data. An unknown value becomes a marker and never hides its siblings.
 
-Secrets arrive here in the clear and cannot be told from other values: nothing read here is ever printed.
+Secrets arrive here in the clear: nothing read here is ever printed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pulumi_policy import ResourceValidationArgs
-from pulumi_policy.proxy import UnknownValueError
+from google.protobuf import struct_pb2
+from pulumi.runtime.proto import analyzer_pb2
 
-from modelberth.manifests import KINDS
 from modelberth.observed import UNKNOWN
+from modelberth.resources import Options, Resource
 
-KUBERNETES = "kubernetes:"
-
-
-def manifest(args: ResourceValidationArgs) -> dict[str, Any] | None:
-    """The Kubernetes object of a resource, None when it is of no kind that can serve a model.
-
-    The kind comes from the resource type, which is always known.
-    """
-    kind = args.resource_type.rpartition(":")[2]
-    if not args.resource_type.startswith(KUBERNETES) or kind not in KINDS:
-        return None
-    return {**plain(args.props), "kind": kind}
-
-
-def plain(value: Any) -> Any:
-    """A property value as dictionaries, lists and scalars."""
-    if isinstance(value, Mapping):
-        return {str(key): _reached(lambda key=key: value[key]) for key in value}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_reached(lambda index=index: value[index]) for index in range(len(value))]
-    return value
+_UNKNOWNS = frozenset(
+    [
+        "04da6b54-80e4-46f7-96ec-b56ff0331ba9",  # string
+        "3eeb2bf0-c639-47a8-9e75-3b44932eb421",  # number
+        "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2",  # array
+        "030794c1-ac77-496b-92df-f27374a8bd58",  # asset
+        "e48ece36-62e2-4504-bad9-02848725956a",  # archive
+        "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",  # object
+        "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",  # boolean
+    ]
+)
+"""What the engine sends for values that a preview does not know: sdk/go/common/resource/plugin/rpc.go of Pulumi."""
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a marker, no secret
+_OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+"""Keys that mark an object as something else: sdk/go/common/resource/sig/sig.go of Pulumi."""
 
 
-def _reached(read: Callable[[], Any]) -> Any:
-    try:
-        return plain(read())
-    except UnknownValueError:
-        return UNKNOWN
+def resource(asked: analyzer_pb2.AnalyzeRequest | analyzer_pb2.AnalyzerResource) -> Resource:
+    """The resource that a request is about, or one of a stack's."""
+    timeouts = asked.options.customTimeouts
+    options = Options(
+        protect=asked.options.protect,
+        create_timeout_s=timeouts.create or None,
+        update_timeout_s=timeouts.update or None,
+        provider=asked.provider.urn,
+    )
+    of_stack = isinstance(asked, analyzer_pb2.AnalyzerResource)
+    return Resource(
+        type=asked.type,
+        name=asked.name,
+        properties=plain(asked.properties),
+        urn=asked.urn,
+        options=options,
+        parent=asked.parent if of_stack else asked.options.parent,
+        dependencies=tuple(asked.dependencies) if of_stack else (),
+        property_dependencies={k: tuple(v.urns) for k, v in asked.propertyDependencies.items()} if of_stack else {},
+    )
+
+
+def plain(struct: struct_pb2.Struct) -> dict[str, Any]:
+    """The properties as dictionaries, lists and scalars."""
+    return {key: _value(value) for key, value in struct.fields.items()}
+
+
+def _value(value: struct_pb2.Value) -> Any:
+    match value.WhichOneof("kind"):
+        case "string_value":
+            return UNKNOWN if value.string_value in _UNKNOWNS else value.string_value
+        case "struct_value":
+            return _object(value.struct_value)
+        case "list_value":
+            return [_value(each) for each in value.list_value.values]
+        case "number_value":
+            return value.number_value
+        case "bool_value":
+            return value.bool_value
+        case _:
+            return None
+
+
+def _object(struct: struct_pb2.Struct) -> Any:
+    """An object; a secret is its value, an output value what it holds, an asset or archive nothing that rules read."""
+    signature = struct.fields[_SIGNATURE].string_value if _SIGNATURE in struct.fields else ""
+    if not signature:
+        return plain(struct)
+    if signature in (_SECRET, _OUTPUT):
+        return _value(struct.fields["value"]) if "value" in struct.fields else UNKNOWN
+    return None

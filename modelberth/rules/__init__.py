@@ -1,22 +1,72 @@
-"""The rules: what a Kubernetes workload must satisfy to serve its model. Pure functions over manifests.Workload."""
+"""The rules: what resources must satisfy for a model to be served. Pure functions over Resource and Inventory."""
 
 from __future__ import annotations
 
-from modelberth.findings import Finding
-from modelberth.manifests import Workload
-from modelberth.rules import hygiene, record, sizing
-from modelberth.rules.base import Enforcement, Rule, Severity, internal_error
+from modelberth.rules import (
+    arguments,
+    balancers,
+    clusters,
+    disruption,
+    host,
+    hygiene,
+    images,
+    memory,
+    metadata,
+    network,
+    placement,
+    pools,
+    probes,
+    provenance,
+    providers,
+    quantization,
+    record,
+    references,
+    requests,
+    rollout,
+    scaling,
+    secrets,
+    security,
+    sizing,
+    spending,
+    startup,
+    storage,
+    versions,
+)
+from modelberth.rules.base import Rule
 
-EVALUATED = sizing.EVALUATED
-"""The rule that speaks when others cannot."""
+_FAMILIES = ("SZ", "WH", "CS")
+_MODULES = (
+    arguments,
+    balancers,
+    clusters,
+    disruption,
+    host,
+    hygiene,
+    images,
+    memory,
+    metadata,
+    network,
+    placement,
+    pools,
+    probes,
+    provenance,
+    providers,
+    quantization,
+    record,
+    references,
+    requests,
+    rollout,
+    scaling,
+    secrets,
+    security,
+    sizing,
+    spending,
+    startup,
+    storage,
+    versions,
+)
+_RULES = tuple(rule for module in _MODULES for rule in module.RULES)
+ALL: tuple[Rule, ...] = tuple(sorted(_RULES, key=lambda rule: (_FAMILIES.index(rule.id[:2]), rule.id)))
+"""Every rule: sizing, workload hygiene, cloud and cost."""
 
-ALL: tuple[Rule, ...] = (*sizing.RULES, *record.RULES, *hygiene.RULES)
-"""Every rule: sizing, our own record, hygiene."""
-
-
-def judge(workload: Workload) -> list[tuple[Rule, Finding]]:
-    """What all rules say about one workload, in the order of :data:`ALL`."""
-    return [(rule, finding) for rule in ALL for finding in rule.findings(workload)]
-
-
-__all__ = ["ALL", "EVALUATED", "Enforcement", "Rule", "Severity", "internal_error", "judge"]
+__all__ = ["ALL", "Rule"]

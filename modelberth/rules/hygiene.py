@@ -5,7 +5,7 @@ from __future__ import annotations
 from modelberth.catalog import catalog
 from modelberth.findings import Finding, Level
 from modelberth.manifests import Workload
-from modelberth.rules.base import Enforcement, Rule, Severity
+from modelberth.rules.base import ADVICE, ALWAYS, Rule, Severity, per_workload
 
 
 def _pinned(workload: Workload) -> list[Finding]:
@@ -53,8 +53,9 @@ PINNED = Rule(
     why="Defaults that sizing depends on change between engine versions.",
     remediation="Name a version, better with its digest.",
     severity=Severity.MEDIUM,
-    level=Enforcement.ADVISORY,
-    check=_pinned,
+    levels=ADVICE,
+    source="defaults change between versions: docs/compatibility.md; CKV_K8S_14 and _43 of checkov",
+    check=per_workload(_pinned),
 )
 SELECTS = Rule(
     id="WH-21",
@@ -64,8 +65,8 @@ SELECTS = Rule(
     why="The API server refuses the object, half-way through a deployment.",
     remediation="Add spec.selector.matchLabels, equal to labels of the pod template.",
     severity=Severity.HIGH,
-    level=Enforcement.MANDATORY,
-    check=_selects,
-    kinds=("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet"),
+    levels=ALWAYS,
+    source="validation of apps/v1 by the API server",
+    check=per_workload(_selects),
 )
 RULES = (PINNED, SELECTS)

@@ -9,19 +9,25 @@ from modelberth.decision import SIZING_ANNOTATION, digest
 from modelberth.engines import ENGINES
 from modelberth.findings import Finding
 from modelberth.manifests import Workload, legible_record
-from modelberth.rules.base import Enforcement, Rule, Severity
+from modelberth.resources import Resource
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity
 
 PATH = f'metadata.annotations["{SIZING_ANNOTATION}"]'
 
 
-def _as_recorded(workload: Workload) -> list[Finding]:
+def _as_recorded(resource: Resource, settings: Settings) -> Iterator[Finding]:
+    for workload in resource.workloads:
+        yield from _of(workload, settings)
+
+
+def _of(workload: Workload, settings: Settings) -> list[Finding]:
     """Compare the record with the container, and with the lock where there is one. Silent without a record."""
     if workload.sizing_record is None:
         return []
     record = legible_record(workload.sizing_record)
     if record is None:
         return [Finding("SZ-20", PATH, "the sizing record is not legible", "let the components write it")]
-    return [*_container(workload, record), *_lock(workload, record)]
+    return [*_container(workload, record), *_lock(workload, record, settings)]
 
 
 def _container(workload: Workload, record: Mapping[str, Any]) -> Iterator[Finding]:
@@ -43,8 +49,9 @@ def _container(workload: Workload, record: Mapping[str, Any]) -> Iterator[Findin
             yield Finding("SZ-20", workload.arguments_path, message, "change the spec and update the plan")
 
 
-def _lock(workload: Workload, record: Mapping[str, Any]) -> Iterator[Finding]:
-    if workload.locked is not None and record.get("digest") != digest(workload.locked):
+def _lock(workload: Workload, record: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:
+    locked = settings.locks.get(workload.service)
+    if locked is not None and record.get("digest") != digest(locked):
         message = f"the plan of {workload.service} is not the one that is locked beside the stack"
         yield Finding("SZ-20", PATH, message, "run modelberth plan --update, and review what it changes")
 
@@ -58,7 +65,8 @@ RULES = (
         why="An edit by hand, or a plan made elsewhere, would run with figures that nobody sized.",
         remediation="Change the spec, run modelberth plan --update, and let the components write the workload.",
         severity=Severity.HIGH,
-        level=Enforcement.MANDATORY,
+        levels=ALWAYS,
+        source="the plan lock: docs/adr/0003-plans-are-locked.md",
         check=_as_recorded,
     ),
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from modelberth.findings import Finding, Level
+from modelberth.findings import Finding, Level, Nature
 from modelberth.fit import beside_budget
 from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload
 from modelberth.observed import Observed
-from modelberth.rules.base import Enforcement, Rule, Severity
+from modelberth.rules.base import ADVICE, ALWAYS, Rule, Severity, per_workload
 from modelberth.rules.evaluation import blocks, evaluate
 from modelberth.rules.wording import arithmetic, assumed, headline, ways_out
 from modelberth.units import gib, tokens
@@ -115,7 +115,8 @@ def _cannot_decide(facts: list[Undecided]) -> Finding:
         because = f"because {names[0]} {first.why.removeprefix('it ')}"
     else:
         because = f"because of {' and '.join(names)}: {first.why}"
-    return Finding("SZ-21", first.path, f"cannot decide {_listed(questions)} {because}", first.remedy)
+    message = f"cannot decide {_listed(questions)} {because}"
+    return Finding("SZ-21", first.path, message, first.remedy, nature=Nature.UNDECIDED)
 
 
 def _listed(questions: list[str]) -> str:
@@ -142,8 +143,9 @@ FITS = Rule(
     why="The engine refuses to start, or is killed, when weights, overhead and one full-length request need more.",
     remediation="Lower the context, quantize, or use larger or more GPUs; the finding names the nearest of each.",
     severity=Severity.CRITICAL,
-    level=Enforcement.MANDATORY,
-    check=_fits,
+    levels=ALWAYS,
+    source="vLLM's own refusal at start: v1/core/kv_cache_utils.py; docs/sizing.md",
+    check=per_workload(_fits),
 )
 SURELY_FITS = Rule(
     id="SZ-02",
@@ -153,8 +155,9 @@ SURELY_FITS = Rule(
     why="What an engine takes beside its weights differs from start to start; so close to the limit some starts fail.",
     remediation="Lower the context a little, or take one of the other ways the finding names.",
     severity=Severity.MEDIUM,
-    level=Enforcement.ADVISORY,
-    check=_surely_fits,
+    levels=ADVICE,
+    source="the range of every sum: docs/adr/0008-a-verdict-is-its-range.md",
+    check=per_workload(_surely_fits),
 )
 DIVIDES_HEADS = Rule(
     id="SZ-03",
@@ -164,8 +167,9 @@ DIVIDES_HEADS = Rule(
     why="Attention heads are split evenly over the ranks; the engine refuses any other number.",
     remediation="Choose a tensor parallel size that divides the model's number of attention heads.",
     severity=Severity.CRITICAL,
-    level=Enforcement.MANDATORY,
-    check=_divides_heads,
+    levels=ALWAYS,
+    source="vLLM's own refusal: config/model.py, verify_with_parallel_config",
+    check=per_workload(_divides_heads),
 )
 EQUALS_GPUS = Rule(
     id="SZ-04",
@@ -175,8 +179,9 @@ EQUALS_GPUS = Rule(
     why="Fewer GPUs than ranks and the engine crashes; more and the rest stand idle and are paid for.",
     remediation="Make tensor parallel size x pipeline parallel size equal to the nvidia.com/gpu limit.",
     severity=Severity.HIGH,
-    level=Enforcement.MANDATORY,
-    check=_equals_gpus,
+    levels=ALWAYS,
+    source="one rank per GPU: config/parallel.py of vLLM, server_args.py of SGLang",
+    check=per_workload(_equals_gpus),
 )
 WITHIN_MAXIMUM = Rule(
     id="SZ-08",
@@ -186,8 +191,9 @@ WITHIN_MAXIMUM = Rule(
     why="A model was not trained beyond its maximum; engines refuse a longer context or answer badly.",
     remediation="Lower the context to the model's maximum, or serve a model made for longer ones.",
     severity=Severity.HIGH,
-    level=Enforcement.MANDATORY,
-    check=_within_maximum,
+    levels=ALWAYS,
+    source="vLLM's own refusal: config/model.py, max_model_len",
+    check=per_workload(_within_maximum),
 )
 EVALUATED = Rule(
     id="SZ-21",
@@ -197,8 +203,9 @@ EVALUATED = Rule(
     why="A value that is not known at preview must not turn a mandatory rule quiet.",
     remediation="Make everything that sizing depends on a plain value.",
     severity=Severity.HIGH,
-    level=Enforcement.MANDATORY,
-    check=_evaluated,
+    levels=ALWAYS,
+    source="unknown values turn a policy into advice: pulumi_policy/policy.py, Analyze",
+    check=per_workload(_evaluated),
 )
 _QUESTIONS = (FITS, DIVIDES_HEADS, EQUALS_GPUS, WITHIN_MAXIMUM)
 RULES = (FITS, SURELY_FITS, *_QUESTIONS[1:], EVALUATED)

@@ -57,11 +57,11 @@ def test_the_contract_about_purity_names_every_module() -> None:
     assert set(purity["source_modules"]) == top
 
 
-def test_only_the_entry_point_of_the_pack_makes_a_pack() -> None:
+def test_only_the_entry_point_of_the_pack_serves_it() -> None:
     makers = [
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "policies").glob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "PolicyPack"
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "serve"
     ]
     assert makers == ["policies/__main__.py"]

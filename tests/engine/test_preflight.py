@@ -1,4 +1,4 @@
-"""What a real API server is seen to lack, by `modelberth check` and by the engine before it creates anything."""
+"""What a real API server is seen to lack, by `modelberth preflight` and by the engine before it creates anything."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KEY = {"secret": "api", "key": "key"}
 
 def check(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "modelberth", "check", str(path), *arguments],
+        [sys.executable, "-m", "modelberth", "preflight", str(path), *arguments],
         capture_output=True,
         text=True,
         check=False,

@@ -120,7 +120,7 @@ def test_a_spec_for_which_no_node_has_the_gpus_is_refused_and_the_scheduler_agre
 def test_the_policy_pack_stops_the_guides_manifest_and_says_what_would_fit(tmp_path: Path) -> None:
     done = engine.run(
         ["preview", "--stack", "dev", "--policy-pack", str(POLICIES)],
-        root=ROOT / "examples" / "guide-manifest",
+        root=ROOT / "examples" / "guide",
         state=tmp_path / "state",
         check=False,
         capture=True,

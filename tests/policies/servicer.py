@@ -1,4 +1,4 @@
-"""The pack behind its real gRPC servicer, in this process. The class is private: test_pack.py asks a real process."""
+"""The pack behind its gRPC servicer, in this process; test_pack.py asks a real process."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from typing import Any
 
 from google.protobuf import json_format, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2
-from pulumi_policy import EnforcementLevel, policy
 
-from policies.pack import NAME, POLICIES
+from policies.analyzer import Analyzer
 
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 SECRET = "4dabf18193072939515e22adb298388d"
 SECRET_VALUE = "1b47061264138c4ac30d75fd1eb44270"
+UNKNOWN_BOOLEAN = "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7"
+UNKNOWN_NUMBER = "3eeb2bf0-c639-47a8-9e75-3b44932eb421"
+UNKNOWN_STRING = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+UNKNOWN_ARRAY = "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2"
+UNKNOWN_OBJECT = "dd056dcd-154b-4c76-9bd3-c8f88648b5ff"
 
 
 def secret(value: Any) -> dict[str, Any]:
@@ -28,6 +32,36 @@ def request(properties: dict[str, Any], type_: str = DEPLOYMENT) -> analyzer_pb2
     return analyzer_pb2.AnalyzeRequest(type=type_, name="server", urn=urn, properties=struct)
 
 
+def stack(*resources: tuple[str, dict[str, Any]]) -> analyzer_pb2.AnalyzeStackRequest:
+    """A stack as the engine asks about it: (type token, properties) of each resource."""
+    asked = [request(properties, type_) for type_, properties in resources]
+    return analyzer_pb2.AnalyzeStackRequest(
+        resources=[
+            analyzer_pb2.AnalyzerResource(
+                type=each.type, name=f"r{index}", urn=f"{each.urn}-{index}", properties=each.properties
+            )
+            for index, each in enumerate(asked)
+        ]
+    )
+
+
+def configuration(policy: dict[str, Any]) -> analyzer_pb2.ConfigureAnalyzerRequest:
+    """A ``--policy-pack-config`` document as the engine hands it on: a level for every policy, defaults filled in."""
+    levels = {each.name: each.enforcementLevel for each in Analyzer().GetAnalyzerInfo(None, None).policies}
+    for_all = policy.get("all")
+    found = {}
+    for name, level in levels.items():
+        entry = policy.get(name, {})
+        properties = {"enforcementLevel": entry} if isinstance(entry, str) else dict(entry)
+        chosen = properties.pop("enforcementLevel", for_all)
+        config = analyzer_pb2.PolicyConfig(enforcementLevel=level)
+        if chosen:
+            config.enforcementLevel = analyzer_pb2.EnforcementLevel.Value(chosen.upper())
+        json_format.ParseDict(properties, config.properties)
+        found[name] = config
+    return analyzer_pb2.ConfigureAnalyzerRequest(policyConfig=found)
+
+
 def verdicts(response: analyzer_pb2.AnalyzeResponse) -> list[tuple[str, str, str]]:
     """(level, rule, message) of each diagnostic, advice last."""
     found = [
@@ -37,12 +71,18 @@ def verdicts(response: analyzer_pb2.AnalyzeResponse) -> list[tuple[str, str, str
     return sorted(found, key=lambda verdict: (verdict[0] != "MANDATORY", verdict[1]))
 
 
-def analyze(properties: dict[str, Any], type_: str = DEPLOYMENT) -> list[tuple[str, str, str]]:
+def analyzer(policy: dict[str, Any] | None = None) -> Analyzer:
+    """A pack that is configured like this."""
+    found = Analyzer()
+    found.Configure(configuration(policy or {}), None)
+    return found
+
+
+def analyze(
+    properties: dict[str, Any], type_: str = DEPLOYMENT, policy: dict[str, Any] | None = None
+) -> list[tuple[str, str, str]]:
     """What the pack says about a resource."""
-    servicer = policy._PolicyAnalyzerServicer(
-        name=NAME, version="0.0.1", policies=POLICIES, enforcement_level=EnforcementLevel.MANDATORY
-    )
-    return verdicts(servicer.Analyze(request(properties, type_), None))
+    return verdicts(analyzer(policy).Analyze(request(properties, type_), None))
 
 
 def names(found: list[tuple[str, str, str]]) -> list[tuple[str, str]]:

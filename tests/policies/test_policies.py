@@ -6,19 +6,24 @@ import sys
 from typing import Any
 
 import pytest
-from pulumi_policy import EnforcementLevel, ResourceValidationPolicy
-from pulumi_policy.proxy import (
-    UNKNOWN_ARRAY_VALUE,
-    UNKNOWN_NUMBER_VALUE,
-    UNKNOWN_OBJECT_VALUE,
-    UNKNOWN_STRING_VALUE,
-    unknown_checking_proxy,
-)
+from pulumi.runtime.proto import analyzer_pb2
 
 from modelberth.observed import UNKNOWN
 from modelberth.rules import ALL
-from policies import facts, pack
-from tests.policies.servicer import DEPLOYMENT, analyze, names, secret
+from modelberth.rules.base import Profile
+from policies import facts
+from policies.analyzer import Analyzer
+from tests.policies.servicer import (
+    DEPLOYMENT,
+    UNKNOWN_ARRAY,
+    UNKNOWN_NUMBER,
+    UNKNOWN_OBJECT,
+    UNKNOWN_STRING,
+    analyze,
+    names,
+    request,
+    secret,
+)
 from tests.rules.samples import CANARY, LLAMA_8B, ROOT, deployment, guide, llamacpp, vllm
 
 
@@ -64,13 +69,13 @@ def test_other_resources_are_left_alone(type_: str) -> None:
 @pytest.mark.parametrize(
     ("change", "path"),
     [
-        ({"args": ["--model", LLAMA_8B, "--max-model-len", UNKNOWN_STRING_VALUE]}, ".args"),
-        ({"args": UNKNOWN_ARRAY_VALUE}, ".args"),
-        ({"args": [UNKNOWN_STRING_VALUE]}, ".args"),
-        ({"image": UNKNOWN_STRING_VALUE}, ".image"),
-        ({"resources": {"limits": {"nvidia.com/gpu": UNKNOWN_NUMBER_VALUE}}}, '.resources.limits["nvidia.com/gpu"]'),
-        ({"resources": {"limits": UNKNOWN_OBJECT_VALUE}}, ".resources.limits"),
-        ({"resources": UNKNOWN_OBJECT_VALUE}, ".resources"),
+        ({"args": ["--model", LLAMA_8B, "--max-model-len", UNKNOWN_STRING]}, ".args"),
+        ({"args": UNKNOWN_ARRAY}, ".args"),
+        ({"args": [UNKNOWN_STRING]}, ".args"),
+        ({"image": UNKNOWN_STRING}, ".image"),
+        ({"resources": {"limits": {"nvidia.com/gpu": UNKNOWN_NUMBER}}}, '.resources.limits["nvidia.com/gpu"]'),
+        ({"resources": {"limits": UNKNOWN_OBJECT}}, ".resources.limits"),
+        ({"resources": UNKNOWN_OBJECT}, ".resources"),
     ],
 )
 def test_an_unknown_value_that_sizing_needs_stops_the_preview(change: dict[str, Any], path: str) -> None:
@@ -83,34 +88,34 @@ def test_an_unknown_value_that_sizing_needs_stops_the_preview(change: dict[str, 
 def test_an_unknown_pod_stops_the_preview(where: str) -> None:
     properties = server()
     place = {"template": properties["spec"], "spec": properties}.get(where, properties["spec"]["template"]["spec"])
-    place[where] = UNKNOWN_OBJECT_VALUE
+    place[where] = UNKNOWN_OBJECT
     assert names(analyze(properties)) == [("MANDATORY", "SZ-21")]
 
 
 def test_an_unknown_element_does_not_disable_the_rules_for_its_siblings() -> None:
-    broken = vllm("--model", LLAMA_8B, env=[UNKNOWN_STRING_VALUE, {"name": "A", "value": UNKNOWN_STRING_VALUE}])
-    sidecar = {"name": "sidecar", "image": UNKNOWN_STRING_VALUE}
+    broken = vllm("--model", LLAMA_8B, env=[UNKNOWN_STRING, {"name": "A", "value": UNKNOWN_STRING}])
+    sidecar = {"name": "sidecar", "image": UNKNOWN_STRING}
     assert names(analyze(deployment(sidecar, broken))) == [("MANDATORY", "SZ-01")]
 
 
 def test_an_unknown_value_elsewhere_is_no_matter() -> None:
     properties = server("--max-model-len", "8192")
-    properties["metadata"] = {"name": UNKNOWN_STRING_VALUE, "labels": UNKNOWN_OBJECT_VALUE}
-    properties["spec"]["replicas"] = UNKNOWN_NUMBER_VALUE
-    properties["spec"]["selector"] = UNKNOWN_OBJECT_VALUE
-    properties["spec"]["template"]["metadata"] = UNKNOWN_OBJECT_VALUE
+    properties["metadata"] = {"name": UNKNOWN_STRING, "labels": UNKNOWN_OBJECT}
+    properties["spec"]["replicas"] = UNKNOWN_NUMBER
+    properties["spec"]["selector"] = UNKNOWN_OBJECT
+    properties["spec"]["template"]["metadata"] = UNKNOWN_OBJECT
     assert analyze(properties) == []
 
 
 def test_nothing_is_ever_reported_as_impossible_to_run() -> None:
-    for unknown in (UNKNOWN_STRING_VALUE, UNKNOWN_OBJECT_VALUE):
+    for unknown in (UNKNOWN_STRING, UNKNOWN_OBJECT):
         for properties in ({"spec": unknown}, {"metadata": unknown, "spec": {"template": unknown}}):
             assert not [message for _, _, message in analyze(properties) if "can't run policy" in message]
 
 
-def test_proxies_become_plain_data_with_markers() -> None:
-    properties = {"a": [1.0, UNKNOWN_STRING_VALUE, {"b": UNKNOWN_NUMBER_VALUE, "c": "d"}], "e": UNKNOWN_ARRAY_VALUE}
-    assert facts.plain(unknown_checking_proxy(properties)) == {
+def test_what_the_engine_sends_becomes_plain_data_with_markers() -> None:
+    properties = {"a": [1.0, UNKNOWN_STRING, {"b": UNKNOWN_NUMBER, "c": "d"}], "e": UNKNOWN_ARRAY}
+    assert facts.plain(request(properties).properties) == {
         "a": [1.0, UNKNOWN, {"b": UNKNOWN, "c": "d"}],
         "e": UNKNOWN,
     }
@@ -145,22 +150,23 @@ def test_a_secret_number_is_judged_like_any_other() -> None:
 
 
 def test_every_rule_is_one_policy_with_its_own_words() -> None:
-    assert [policy.name for policy in pack.POLICIES] == [f"{rule.id.lower()}-{rule.name}" for rule in ALL]
-    for rule, policy in zip(ALL, pack.POLICIES, strict=True):
-        assert isinstance(policy, ResourceValidationPolicy)
-        assert policy.enforcement_level is EnforcementLevel[rule.level.name]
+    policies = Analyzer().GetAnalyzerInfo(None, None).policies
+    assert [policy.name for policy in policies] == ["settings", *(rule.policy_name for rule in ALL)]
+    for rule, policy in zip(ALL, policies[1:], strict=True):
+        level = analyzer_pb2.EnforcementLevel.Name(policy.enforcementLevel)
+        assert level == rule.level(Profile.PROD, ours=True).name
         assert policy.description == f"{rule.id} {rule.title}."
-        assert rule.remediation in (policy.remediation_steps or "")
+        assert rule.remediation in policy.remediation_steps
 
 
 def test_a_manifest_that_breaks_the_reader_is_one_finding_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(manifest: Any) -> Any:
+    def broken(asked: Any) -> Any:
         raise RecursionError(CANARY)
 
-    monkeypatch.setattr(pack, "workloads", broken)
+    monkeypatch.setattr(facts, "resource", broken)
     found = analyze(guide(), DEPLOYMENT)
-    assert names(found) == [("MANDATORY", "SZ-21")]
-    assert "internal error in rule SZ-21 (RecursionError)" in found[0][2]
+    assert names(found) == [("MANDATORY", "SETTINGS")]
+    assert "internal error of the pack (RecursionError)" in found[0][2]
     assert CANARY not in str(found)
 
 
@@ -180,4 +186,4 @@ def test_the_file_that_starts_the_pack_does_nothing_else() -> None:
     text = (ROOT / "policies" / "__main__.py").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 15
     statements = [type(node).__name__ for node in ast.parse(text).body]
-    assert statements == ["Expr", "Import", "ImportFrom", "Expr", "ImportFrom", "ImportFrom", "Expr"]
+    assert statements == ["Expr", "Import", "ImportFrom", "Expr", "ImportFrom", "Expr"]

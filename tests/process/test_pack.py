@@ -45,7 +45,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[analyzer_pb2_grpc
 def test_it_presents_every_rule(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:
     info = pack.GetAnalyzerInfo(empty_pb2.Empty())
     assert info.name == "modelberth"
-    assert [policy.name.upper()[:5] for policy in info.policies] == [rule.id for rule in ALL]
+    assert [policy.name for policy in info.policies] == ["settings", *(rule.policy_name for rule in ALL)]
 
 
 def test_it_lets_a_manifest_pass_that_fits(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:

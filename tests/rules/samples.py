@@ -9,7 +9,9 @@ import yaml
 
 from modelberth.findings import Finding
 from modelberth.manifests import Workload, workloads
-from modelberth.rules import judge
+from modelberth.resources import Resource
+from modelberth.rules import ALL
+from modelberth.rules.base import Rule, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 LLAMA_8B = "meta-llama/Llama-3.1-8B-Instruct"
@@ -24,7 +26,7 @@ CANARY = "hf_CANARYcanary0123456789"
 
 def guide() -> dict[str, Any]:
     """The example manifest of a deployment guide."""
-    text = (ROOT / "examples" / "guide-manifest" / "manifest.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "examples" / "guide" / "deployment.yaml").read_text(encoding="utf-8")
     return yaml.safe_load(text)
 
 
@@ -90,14 +92,34 @@ def only(manifest: Any) -> Workload:
     return workload
 
 
-def judged(manifest: Any) -> list[Finding]:
-    """Everything that the rules say about a manifest."""
-    return [finding for workload in workloads(manifest) for _, finding in judge(workload)]
+SIZED = frozenset({"SZ-01", "SZ-02", "SZ-03", "SZ-04", "SZ-08", "SZ-20", "SZ-21", "WH-06", "WH-21"})
+"""Rules that a bare sample is written for; the others have samples of their own."""
+_VERSIONS = {"LeaderWorkerSet": "leaderworkerset.x-k8s.io/v1", "Job": "batch/v1", "Pod": "core/v1"}
+
+
+def resource(manifest: Any) -> Resource:
+    """A manifest as a resource of a stack."""
+    kind = manifest.get("kind", "") if isinstance(manifest, dict) else ""
+    kind = kind if isinstance(kind, str) else ""
+    type_ = f"kubernetes:{_VERSIONS.get(kind, 'apps/v1')}:{kind}"
+    return Resource(type_, "server", manifest if isinstance(manifest, dict) else {})
+
+
+def rule(rule_id: str) -> Rule:
+    """A rule by its id."""
+    return next(each for each in ALL if each.id == rule_id)
+
+
+def judged(manifest: Any, *rules: str) -> list[Finding]:
+    """What rules say about a manifest, by default those about its size, in their order."""
+    asked = [each for each in ALL if each.id in (rules or SIZED)]
+    about = resource(manifest)
+    return [finding for each in asked for finding in each.about(about, Settings(values=each.defaults))]
 
 
 def findings(manifest: Any, rule: str) -> list[Finding]:
     """What one rule says about a manifest."""
-    return [finding for finding in judged(manifest) if finding.code == rule]
+    return judged(manifest, rule)
 
 
 def codes(manifest: Any) -> list[str]:

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from modelberth.engines import ENGINES
 from modelberth.manifests import KINDS, workloads
 from modelberth.observed import UNKNOWN
-from modelberth.rules import judge
-from tests.rules.samples import CONTAINER, GKE, L4, codes, deployment, findings, guide, llamacpp, only, vllm
+from tests.rules.samples import CONTAINER, GKE, L4, codes, deployment, findings, guide, judged, llamacpp, only, vllm
 
 
 def test_the_guides_manifest_is_read_as_it_is_written() -> None:
@@ -276,5 +275,5 @@ def test_no_value_in_any_place_raises_or_breaks_a_rule(data: st.DataObject) -> N
     for step in way:
         place = place[step]
     place[last] = data.draw(_VALUES)
-    found = [finding for workload in workloads(manifest) for _, finding in judge(workload)]
+    found = judged(manifest)
     assert not [finding for finding in found if "internal error" in finding.message]

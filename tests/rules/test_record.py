@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import pytest
 import yaml
 
 from modelberth.decision import SIZING_ANNOTATION, Decision
-from modelberth.manifests import Workload, workloads
-from modelberth.rules import judge
+from modelberth.rules.base import Settings
 from modelberth.stackfiles import read_lock
-from tests.rules.samples import ROOT
+from tests.policies.servicer import analyze
+from tests.rules.samples import ROOT, codes, judged, resource, rule
 
 LOCK = read_lock(ROOT / "stacks" / "local.plan.yaml")
 
@@ -26,12 +25,8 @@ def ours(service: str) -> dict[str, Any]:
 
 
 def findings(manifest: dict[str, Any], locked: dict[str, Decision] | None = None) -> list[str]:
-    (workload,) = workloads(manifest)
-    return said(replace(workload, locked=(locked or {}).get(workload.service)))
-
-
-def said(workload: Workload) -> list[str]:
-    return [str(finding) for rule, finding in judge(workload) if rule.id == "SZ-20"]
+    settings = Settings(locks=locked or {})
+    return [str(finding) for finding in rule("SZ-20").about(resource(manifest), settings)]
 
 
 @pytest.mark.parametrize("service", ["chat", "draft"])
@@ -85,12 +80,12 @@ def test_the_pack_reads_the_lock_of_the_stack_it_judges(tmp_path: Path, monkeypa
     monkeypatch.setattr(pack, "PROJECT", tmp_path)
     monkeypatch.setenv("PULUMI_STACK", "local")
     monkeypatch.setenv("PULUMI_PROJECT", "modelberth")
-    pack._lock.cache_clear()
+    pack._locks.cache_clear()
     try:
-        (workload,) = workloads(ours("chat"))
-        assert any("locked beside the stack" in text for text in said(pack._with_lock(workload)))
+        found = analyze(ours("chat"))
+        assert any("locked beside the stack" in text for _, _, text in found)
     finally:
-        pack._lock.cache_clear()
+        pack._locks.cache_clear()
 
 
 def test_the_lock_of_another_project_is_not_compared_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,11 +95,11 @@ def test_the_lock_of_another_project_is_not_compared_with(tmp_path: Path, monkey
     monkeypatch.setattr(pack, "PROJECT", tmp_path)
     monkeypatch.setenv("PULUMI_STACK", "local")
     monkeypatch.setenv("PULUMI_PROJECT", "another")
-    pack._lock.cache_clear()
+    pack._locks.cache_clear()
     try:
-        assert pack._lock() == {}
+        assert pack._locks() == {}
     finally:
-        pack._lock.cache_clear()
+        pack._locks.cache_clear()
 
 
 def test_the_record_holds_no_price_date_or_source() -> None:
@@ -117,13 +112,11 @@ def test_our_own_workloads_pass_on_nodes_selected_by_a_label_of_ones_own_and_wit
     servers = [each["inputs"] for each in yaml.safe_load_all(text) if each["name"].endswith("-server")]
     assert len(servers) == 3
     for manifest in servers:
-        (workload,) = workloads(manifest)
-        assert [(rule.id, str(finding)) for rule, finding in judge(workload)] == []
+        assert judged(manifest) == []
 
 
 def test_the_record_does_not_speak_for_a_model_that_the_arguments_name() -> None:
     manifest = ours("chat")
     container = manifest["spec"]["template"]["spec"]["containers"][0]
     container["args"][0] = "meta-llama/Llama-3.1-70B-Instruct"
-    (workload,) = workloads(manifest)
-    assert "SZ-01" in {rule.id for rule, _ in judge(workload)}
+    assert "SZ-01" in codes(manifest)

@@ -6,7 +6,6 @@ import pytest
 
 from modelberth.engines import ENGINES
 from modelberth.observed import UNKNOWN
-from modelberth.rules import judge
 from tests.rules.samples import (
     ARGS,
     GKE,
@@ -16,8 +15,8 @@ from tests.rules.samples import (
     deployment,
     findings,
     gguf,
+    judged,
     llamacpp,
-    only,
     vllm,
 )
 
@@ -156,10 +155,10 @@ def test_what_is_plain_and_known_is_evaluated() -> None:
 
 def test_a_flag_that_the_engine_does_not_have_is_a_finding() -> None:
     words = ["--model", LLAMA_8B, "--max-model-len", "8192", "--bogus-flag=3"]
-    (finding,) = [str(found) for _, found in judge(only(deployment(vllm(*words)))) if found.code == "SZ-21"]
+    (finding,) = [str(found) for found in judged(deployment(vllm(*words)), "SZ-21")]
     assert "--bogus-flag is no flag of this version: the engine would not start" in finding
 
 
 def test_a_dotted_json_argument_is_a_flag_of_vllm() -> None:
     words = ["--model", LLAMA_8B, "--max-model-len", "8192", "--structured-outputs-config.backend", "xgrammar"]
-    assert not [found for _, found in judge(only(deployment(vllm(*words)))) if found.code == "SZ-21"]
+    assert not judged(deployment(vllm(*words)), "SZ-21")

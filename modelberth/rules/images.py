@@ -1,0 +1,7 @@
+"""Which program really runs."""
+
+from __future__ import annotations
+
+from modelberth.rules.base import Rule
+
+RULES: tuple[Rule, ...] = ()

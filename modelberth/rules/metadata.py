@@ -1,0 +1,7 @@
+"""Labels, priorities and limits of what runs."""
+
+from __future__ import annotations
+
+from modelberth.rules.base import Rule
+
+RULES: tuple[Rule, ...] = ()

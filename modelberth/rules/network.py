@@ -1,0 +1,7 @@
+"""Who reaches a server."""
+
+from __future__ import annotations
+
+from modelberth.rules.base import Rule
+
+RULES: tuple[Rule, ...] = ()

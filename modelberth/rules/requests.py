@@ -1,0 +1,7 @@
+"""Requests and limits of containers."""
+
+from __future__ import annotations
+
+from modelberth.rules.base import Rule
+
+RULES: tuple[Rule, ...] = ()

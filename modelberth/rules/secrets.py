@@ -1,0 +1,7 @@
+"""Credentials in plain sight."""
+
+from __future__ import annotations
+
+from modelberth.rules.base import Rule
+
+RULES: tuple[Rule, ...] = ()

@@ -1,0 +1,7 @@
+"""API versions that clusters still serve."""
+
+from __future__ import annotations
+
+from modelberth.rules.base import Rule
+
+RULES: tuple[Rule, ...] = ()

@@ -1,0 +1,94 @@
+"""What all rules say together, under one configuration: verdicts, and the summary of what was let through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from modelberth.findings import Finding, Level, Nature
+from modelberth.inventory import Inventory
+from modelberth.policyfile import Exemption, PolicyFile, shown_name
+from modelberth.resources import Resource
+from modelberth.rules import ALL
+from modelberth.rules.base import Enforcement, Profile, Rule
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A finding, what it does, and the exemption that lets it through (then it does nothing)."""
+
+    rule: Rule
+    resource: Resource | None
+    finding: Finding
+    enforcement: Enforcement
+    exemption: Exemption | None = None
+
+    @property
+    def stops(self) -> bool:
+        """Whether a deployment may not go on."""
+        return self.exemption is None and self.enforcement is Enforcement.MANDATORY
+
+
+def judge(resource: Resource, policy: PolicyFile) -> list[Verdict]:
+    """What the rules about single resources say about one."""
+    return [
+        _verdict(rule, resource, finding, policy)
+        for rule in _enabled(policy, resource)
+        for finding in rule.about(resource, policy.settings(rule))
+    ]
+
+
+def judge_together(resources: Iterable[Resource], policy: PolicyFile) -> list[Verdict]:
+    """What the rules across resources say about a whole stack."""
+    inventory = Inventory(tuple(resources))
+    return [
+        _verdict(rule, resource, finding, policy)
+        for rule in _enabled(policy)
+        for resource, finding in rule.over(inventory, policy.settings(rule))
+        if policy.level(rule, resource) is not Enforcement.DISABLED
+    ]
+
+
+def judge_all(resources: Iterable[Resource], policy: PolicyFile) -> list[Verdict]:
+    """Both."""
+    known = tuple(resources)
+    return [verdict for resource in known for verdict in judge(resource, policy)] + judge_together(known, policy)
+
+
+def let_through(verdicts: Iterable[Verdict]) -> Iterator[str]:
+    """A line for each exemption that was used."""
+    used = [verdict for verdict in verdicts if verdict.exemption]
+    for verdict in used:
+        exemption = verdict.exemption
+        if exemption and verdict.resource:
+            what = f"{verdict.rule.id} does not apply to {shown_name(verdict.resource)}"
+            yield f"{what} until {exemption.expires.isoformat()}: {exemption.reason}"
+
+
+def _enabled(policy: PolicyFile, resource: Resource | None = None) -> Iterator[Rule]:
+    return (rule for rule in ALL if policy.level(rule, resource) is not Enforcement.DISABLED)
+
+
+def _verdict(rule: Rule, resource: Resource | None, finding: Finding, policy: PolicyFile) -> Verdict:
+    covering = [each for each in policy.exemptions if each.covers(rule, resource)]
+    valid = next((each for each in covering if policy.today <= each.expires), None)
+    if covering and valid is None:
+        finding = _fires_again(finding, covering[0])
+    return Verdict(rule, resource, finding, _enforcement(rule, resource, finding, policy), valid)
+
+
+def _enforcement(rule: Rule, resource: Resource | None, finding: Finding, policy: PolicyFile) -> Enforcement:
+    """What a finding does. Advice stays advice and doubt is only told in profile dev; a failed rule always stops."""
+    level = policy.level(rule, resource)
+    if finding.nature is Nature.INTERNAL:
+        return Enforcement.MANDATORY
+    lenient = finding.level is not Level.ERROR and policy.profile is not Profile.STRICT
+    doubtful = finding.nature is Nature.UNDECIDED and policy.profile is Profile.DEV
+    return Enforcement.ADVISORY if lenient or doubtful else level
+
+
+def _fires_again(finding: Finding, exemption: Exemption) -> Finding:
+    ended = f"the exemption from this rule ended on {exemption.expires.isoformat()} ({exemption.reason})"
+    return Finding(
+        finding.code, finding.path, f"{finding.message}\n    {ended}", finding.remedy, finding.level, finding.nature
+    )

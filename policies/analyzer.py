@@ -1,0 +1,80 @@
+"""The pack as the engine speaks to it: the Analyzer service of Pulumi's protocol.
+
+The engine asks once per resource and once per stack, and each is read once, whatever the number of rules. The policy
+SDK would read them once per rule, and turn an unknown value into advice: docs/adr/0014-the-pack-speaks-the-protocol.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from concurrent import futures
+from typing import Any
+
+import grpc
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import analyzer_pb2 as proto
+from pulumi.runtime.proto import analyzer_pb2_grpc, plugin_pb2
+
+from policies import facts, pack
+
+_LARGEST_MESSAGE = 400 * 1024 * 1024
+"""As in Pulumi's own SDKs; a stack is one message."""
+
+
+class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
+    """Answers for one run of the engine."""
+
+    def __init__(self) -> None:
+        self._pack = pack.Pack()
+
+    def GetPluginInfo(self, request: Any, context: Any) -> plugin_pb2.PluginInfo:  # noqa: N802
+        """The protocol wants a version; the one in PulumiPolicy.yaml counts."""
+        return plugin_pb2.PluginInfo(version="0.0.1")
+
+    def GetAnalyzerInfo(self, request: Any, context: Any) -> proto.AnalyzerInfo:  # noqa: N802
+        """The policies and what can be configured about them."""
+        return self._pack.info()
+
+    def Configure(self, request: proto.ConfigureAnalyzerRequest, context: Any) -> empty_pb2.Empty:  # noqa: N802
+        """Levels and settings of this run."""
+        self._pack.configure(request)
+        return empty_pb2.Empty()
+
+    def ConfigureStack(self, request: Any, context: Any) -> proto.AnalyzerStackConfigureResponse:  # noqa: N802
+        """Nothing depends on the stack's tags."""
+        return proto.AnalyzerStackConfigureResponse()
+
+    def Analyze(self, request: proto.AnalyzeRequest, context: Any) -> proto.AnalyzeResponse:  # noqa: N802
+        """One resource, before it is registered."""
+        try:
+            return proto.AnalyzeResponse(diagnostics=self._pack.about(facts.resource(request)))
+        except Exception as error:
+            return proto.AnalyzeResponse(diagnostics=[pack.internal_error(error, request.urn)])
+
+    def AnalyzeStack(self, request: proto.AnalyzeStackRequest, context: Any) -> proto.AnalyzeResponse:  # noqa: N802
+        """All resources together."""
+        try:
+            told = self._pack.together(facts.resource(each) for each in request.resources)
+        except Exception as error:
+            told = [pack.internal_error(error, "")]
+        return proto.AnalyzeResponse(diagnostics=told)
+
+    def Remediate(self, request: Any, context: Any) -> proto.RemediateResponse:  # noqa: N802
+        """Nothing is ever changed silently."""
+        return proto.RemediateResponse()
+
+    def Cancel(self, request: Any, context: Any) -> empty_pb2.Empty:  # noqa: N802
+        """Answers take milliseconds: there is nothing to cancel."""
+        return empty_pb2.Empty()
+
+
+def serve() -> None:
+    """Serve until stopped; the engine reads the port from standard output."""
+    limit = ("grpc.max_receive_message_length", _LARGEST_MESSAGE)
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=4), options=[limit])
+    analyzer_pb2_grpc.add_AnalyzerServicer_to_server(Analyzer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    server.wait_for_termination()
