@@ -9,7 +9,7 @@ STACK ?= local
 TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-engine test-engines accuracy bench generate lock clean
+.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-engine test-engines accuracy mutants bench generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -74,6 +74,9 @@ test: toolchain-tests check ## everything but test-engines
 
 accuracy: setup ## predictions against measured rows, written to docs/accuracy.md
 	@$(BIN)/python -m benchmarks.accuracy.report
+
+mutants: setup ## one field changed at a time: which rule notices, and how many live
+	@$(BIN)/python -m tests.mutants
 
 bench: setup ## timings
 	@for file in benchmarks/*.py; do $(BIN)/python $$file; done
