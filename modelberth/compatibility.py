@@ -134,6 +134,22 @@ class Parsers(Row):
     names: tuple[Text, ...]
 
 
+class Choices(Row):
+    """Words that a flag of an engine takes, in versions ``since`` to ``last``, both inclusive.
+
+    ``plugins`` are taken only when a package that the stock image lacks adds them, ``deprecated`` only when another
+    flag allows it.
+    """
+
+    engine: Text
+    flag: Text
+    since: Text
+    last: Text
+    names: tuple[Text, ...]
+    plugins: tuple[Text, ...] = ()
+    deprecated: tuple[Text, ...] = ()
+
+
 class ImageCuda(Row):
     """CUDA of an engine's stock image from version ``since`` on, and the oldest driver branch that runs it."""
 
@@ -270,6 +286,18 @@ def parsers(engine: str, version: str, field: str) -> tuple[str, ...]:
         and (row.until is None or key(version) < key(row.until))
     )
     return tuple(sorted(name for row in known for name in row.names))
+
+
+@cache
+def choices(engine: str, version: str, flag: str) -> Choices | None:
+    """Words that this version takes for a flag of this name (its parser's); None where they are not known."""
+    rows = read_rows(_FOLDER / "choices.yaml", Choices)
+    known = (
+        row
+        for row in rows
+        if (row.engine, row.flag) == (engine, flag) and key(row.since) <= key(version) <= key(row.last)
+    )
+    return next(known, None)
 
 
 @cache

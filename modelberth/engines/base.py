@@ -11,6 +11,7 @@ from modelberth import compatibility, parallel
 from modelberth.catalog import Checkpoint, Format, Gpu, Model, catalog
 from modelberth.compatibility import Answer, Kind, Subject
 from modelberth.decision import Decision
+from modelberth.engines import flags
 from modelberth.engines.beside import draft_model, drafting_layers, folder_of
 from modelberth.findings import Finding, Level
 from modelberth.memory import Memory, Ranks, Setup, Stored, Unsized, shape_of, stored_as
@@ -238,6 +239,12 @@ class Engine(Protocol):
         """The inverse of launch, for any container; None when it is not this engine's."""
         ...
 
+    def line(self, container: Mapping[str, Any]) -> flags.Parsed | None:
+        """The arguments of a container as its own parser takes them, without what variables add; None for one that is
+        not this engine's, or takes none.
+        """
+        ...
+
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What a live container's memory depends on, the engine's defaults filled in."""
         ...
@@ -329,7 +336,8 @@ def compatibility_objections(engine: str, sizing: Sizing) -> list[Finding]:
         sizing.model.architecture,
     )
     name = catalog().engine(engine).name
-    found = (_objection(name, sizing, answer) for answer in given)
+    asked = Asked(name, sizing.accelerator.name, sizing.quantization, sizing.kv_cache_dtype)
+    found = (objection(asked, answer) for answer in given)
     return [finding for finding in found if finding is not None]
 
 
@@ -340,19 +348,29 @@ def parallel_objections(engine: str, sizing: Sizing) -> list[Finding]:
     return list(parallel.findings(served, ranks))
 
 
-def _objection(engine: str, sizing: Sizing, answer: Answer) -> Finding | None:
-    """None for a plain yes, and for a format that every GPU only stores."""
-    on = f" on {sizing.accelerator.name}" if answer.of_this_gpu else ""
+@dataclass(frozen=True)
+class Asked:
+    """What was asked of the compatibility matrix; engine and accelerator by the names that people use."""
+
+    engine: str
+    accelerator: str
+    quantization: str
+    kv_cache_dtype: str
+
+
+def objection(asked: Asked, answer: Answer) -> Finding | None:
+    """One answer in words: None for a plain yes, and for a format that every GPU only stores."""
+    engine, on = asked.engine, f" on {asked.accelerator}" if answer.of_this_gpu else ""
     code, path, cannot = {
-        Subject.ACCELERATOR: ("engine", "accelerators", f"{engine} does not run on {sizing.accelerator.name}"),
-        Subject.QUANTIZATION: ("quantization", "quantization", f"{engine} does not load {sizing.quantization}{on}"),
-        Subject.KV_CACHE_DTYPE: ("kv-dtype", "kv_cache_dtype", f"{engine} has no {sizing.kv_cache_dtype} KV cache{on}"),
+        Subject.ACCELERATOR: ("engine", "accelerators", f"{engine} does not run on {asked.accelerator}"),
+        Subject.QUANTIZATION: ("quantization", "quantization", f"{engine} does not load {asked.quantization}{on}"),
+        Subject.KV_CACHE_DTYPE: ("kv-dtype", "kv_cache_dtype", f"{engine} has no {asked.kv_cache_dtype} KV cache{on}"),
     }[answer.subject]
     match answer.kind:
         case Kind.NO | Kind.PLUGIN:
             return Finding(code, path, f"{cannot}: {answer.reason}", answer.remedy)
         case Kind.WEIGHT_ONLY if answer.native_from:
-            message = f"{sizing.quantization}{on} is weight-only: it saves memory but computes in 16 bit"
+            message = f"{asked.quantization}{on} is weight-only: it saves memory but computes in 16 bit"
             return Finding("weight-only", path, message, level=Level.NOTE)
         case Kind.UNKNOWN:
             return Finding("unknown", path, answer.reason, level=Level.NOTE)

@@ -124,6 +124,8 @@ class Parsed:
     """A word that could be any flag is unknown."""
     repeated: list[str] = field(default_factory=list[str])
     """Names that are said more than once."""
+    overridden: dict[str, list[Word]] = field(default_factory=dict[str, list[Word]])
+    """What was said of these names before; the last mention, in ``values``, holds."""
 
     @property
     def not_taken(self) -> list[str]:
@@ -216,6 +218,7 @@ class _Reader:
         name, takes = found[0]
         if name in parsed.values:
             parsed.repeated.append(name)
+            parsed.overridden.setdefault(name, []).append(parsed.values[name])
         if takes in ("none", "off"):
             if equals:
                 parsed.refused.append((spelling, "it takes no value"))

@@ -113,23 +113,36 @@ class LlamaCpp(gguf.Server):
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is a llama-server."""
+        parsed = self.line(container)
+        if parsed is None:
+            return None
+        version, assumed = self._version(container)
+        table = serving.table_of(self._facts, version)
+        for name, value in flags.environment(container).items():
+            if name in table.env:
+                parsed.values.setdefault(table.env[name], value)
+        return _observe(parsed, version, assumed)
+
+    def line(self, container: Mapping[str, Any]) -> flags.Parsed | None:
+        """The arguments of `llama-server`."""
         words = flags.command_line(container)
         image = container.get("image") if isinstance(container.get("image"), str) else ""
         server = next(
             (i for i, w in enumerate(words) if isinstance(w, str) and w.rsplit("/", 1)[-1] == "llama-server"), None
         )
-        repository, tag, _ = image_parts(str(image))
+        repository, _, _ = image_parts(str(image))
         own_command = not container.get("command")
         if server is None and not (own_command and repository.endswith("ggml-org/llama.cpp")):
             return None
+        table = serving.table_of(self._facts, self._version(container)[0])
+        return flags.parse(words[server + 1 :] if server is not None else words, table, abbreviations=False)
+
+    def _version(self, container: Mapping[str, Any]) -> tuple[str, bool]:
+        """(build, whether it is assumed) of an image whose tag ends in one."""
+        image = container.get("image")
+        _, tag, _ = image_parts(image) if isinstance(image, str) else ("", None, False)
         build = re.search(r"b\d+", tag or "")
-        version = build[0] if build else self._facts.default_version
-        table = serving.table_of(self._facts, version)
-        parsed = flags.parse(words[server + 1 :] if server is not None else words, table, abbreviations=False)
-        for name, value in flags.environment(container).items():
-            if name in table.env:
-                parsed.values.setdefault(table.env[name], value)
-        return _observe(parsed, version, build is None)
+        return (build[0], False) if build else (self._facts.default_version, True)
 
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What memory depends on, from what was read."""

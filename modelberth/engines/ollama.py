@@ -128,6 +128,10 @@ class Ollama(gguf.Server):
         table = serving.table_of(self._facts, version)
         return _observe(container, started.env, table, version, assumed)
 
+    def line(self, container: Mapping[str, Any]) -> flags.Parsed | None:
+        """None: it takes no arguments."""
+        return None
+
     def sizing(self, observed: Observed, model: Model, accelerator: Accelerator) -> Sizing:
         """What memory depends on, from what was read."""
         slots = observed.slots or model_of_memory.PARALLEL

@@ -209,12 +209,18 @@ class SGLang(serving.Server):
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it starts SGLang: its image alone starts nothing."""
+        parsed = self.line(container)
+        if parsed is None:
+            return None
+        return _observe(parsed, *serving.version_of(self._facts, container.get("image")))
+
+    def line(self, container: Mapping[str, Any]) -> flags.Parsed | None:
+        """The arguments of `sglang.launch_server`."""
         argv = _server_arguments(flags.command_line(container))
         if argv is None:
             return None
-        version, assumed = serving.version_of(self._facts, container.get("image"))
-        parsed = flags.parse(argv, serving.table_of(self._facts, version), abbreviations=True)
-        return _observe(parsed, version, assumed)
+        version, _ = serving.version_of(self._facts, container.get("image"))
+        return flags.parse(argv, serving.table_of(self._facts, version), abbreviations=True)
 
 
 def _sized(decision: Decision) -> list[str]:

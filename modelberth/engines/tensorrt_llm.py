@@ -115,13 +115,19 @@ class TensorRtLlm(serving.Server):
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it starts `trtllm-serve` or a Triton that carries TensorRT-LLM."""
-        started = flags.started(container)
-        argv = _serve_arguments(started.words)
-        if argv is None:
+        started, parsed = flags.started(container), self.line(container)
+        if parsed is None:
             return triton.read(started, container.get("image"))
         version, assumed = serving.version_of(self._facts, container.get("image"))
-        parsed = flags.parse(argv, serving.table_of(self._facts, version), abbreviations=False)
         return _observe(parsed, started.env, version, assumed)
+
+    def line(self, container: Mapping[str, Any]) -> flags.Parsed | None:
+        """The arguments of `trtllm-serve`."""
+        argv = _serve_arguments(flags.command_line(container))
+        if argv is None:
+            return None
+        version, _ = serving.version_of(self._facts, container.get("image"))
+        return flags.parse(argv, serving.table_of(self._facts, version), abbreviations=False)
 
 
 def environment(decision: Decision, wishes: Wishes) -> dict[str, str]:

@@ -138,21 +138,27 @@ class Tgi(serving.Server):
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is TGI's. An option in the arguments goes before its variable."""
-        image = container.get("image")
-        own_command = bool(container.get("command"))
-        process = flags.started(container)
-        argv = _launcher_arguments(process.words, "" if own_command else image)
-        if argv is None:
+        parsed, env = self.line(container), flags.started(container).env
+        if parsed is None:
             return None
-        version, assumed = serving.version_of(self._facts, image)
+        version, assumed = serving.version_of(self._facts, container.get("image"))
         table = serving.table_of(self._facts, version)
-        parsed = flags.parse(argv, table, abbreviations=False)
         if not parsed.opaque:
-            for name, value in process.env.items():
+            for name, value in env.items():
                 if name in table.env:
                     parsed.values.setdefault(table.env[name], value)
         parsed.opaque = parsed.opaque or bool(container.get("envFrom"))  # whose variables nobody here can see
-        return _observe(parsed, container, process.env, version, assumed)
+        return _observe(parsed, container, env, version, assumed)
+
+    def line(self, container: Mapping[str, Any]) -> flags.Parsed | None:
+        """The arguments of the launcher."""
+        image = container.get("image")
+        own_command = bool(container.get("command"))
+        argv = _launcher_arguments(flags.command_line(container), "" if own_command else image)
+        if argv is None:
+            return None
+        version, _ = serving.version_of(self._facts, image)
+        return flags.parse(argv, serving.table_of(self._facts, version), abbreviations=False)
 
 
 def _model(decision: Decision, wishes: Wishes) -> dict[str, str]:

@@ -169,17 +169,24 @@ class Vllm(serving.Server):
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:
         """What a container serves, when it is vLLM's."""
-        process = flags.started(container)
-        image = container.get("image")
+        parsed = self.line(container)
+        if parsed is None:
+            return None
+        version, assumed = serving.version_of(self._facts, container.get("image"))
+        return _observe(parsed, version, assumed, flags.started(container).env)
+
+    def line(self, container: Mapping[str, Any]) -> flags.Parsed | None:
+        """The arguments of `vllm serve`."""
+        words, image = flags.command_line(container), container.get("image")
         own_command = not container.get("command")
-        argv = _serve_arguments(process.words, image if isinstance(image, str) and own_command else "")
+        argv = _serve_arguments(words, image if isinstance(image, str) and own_command else "")
         if argv is None:
             return None
-        version, assumed = serving.version_of(self._facts, image)
+        version, _ = serving.version_of(self._facts, image)
         parsed = flags.parse(argv, serving.table_of(self._facts, version), abbreviations=True)
-        if _API_SERVER in process.words:  # it ignores the positional model that `vllm serve` takes
+        if _API_SERVER in words:  # it ignores the positional model that `vllm serve` takes
             parsed.positional = []
-        return _observe(parsed, version, assumed, process.env)
+        return parsed
 
 
 def _stages(decision: Decision, rank: str) -> list[str]:

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from modelberth.catalog import Checkpoint, Format, Model, catalog
+from modelberth import compatibility
+from modelberth.catalog import Checkpoint, Format, Gpu, Model, catalog
 from modelberth.clouds import node_profile
 from modelberth.engines import ENGINES, Accelerator, Engine, Sizing
 from modelberth.errors import ModelberthError, UnknownName
@@ -16,6 +17,7 @@ from modelberth.host import usable_memory_bytes
 from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload
 from modelberth.memory import Unsized, shape_of
 from modelberth.observed import Observed
+from modelberth.versions import key
 
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 _TENSOR_PARALLEL = frozenset({"tensor_parallel_size", "tp_size", "num_shard", "sharded"})
@@ -26,6 +28,12 @@ _MODEL = frozenset({"model", "model_path", "model_id"})
 _CONTEXT = frozenset(
     {"max_model_len", "context_length", "max_total_tokens", "max_seq_len", "ctx_size", "parallel", "maximum context"}
 ) | {"OLLAMA_CONTEXT_LENGTH"}
+FLOAT16_INSTEAD = {"vllm": "0.9.1", "sglang": "0.5"}
+"""Engine -> first version that serves bfloat16 weights as float16 where the GPU has no bfloat16 and nothing insists on
+it (vLLM 0.32.0 and 0.33.0, config/model.py, ``_resolve_auto_dtype``) or even then (SGLang 0.5.20 to 0.5.23,
+``maybe_downgrade_dtype_for_legacy_gpu``).
+"""
+_NO_BFLOAT16_BELOW = (8, 0)
 _NEEDS = {
     "SZ-03": frozenset({CONTAINER, "engine"}) | _MODEL | _TENSOR_PARALLEL,
     "SZ-04": frozenset({CONTAINER, "engine"}) | _PARALLEL,
@@ -100,6 +108,11 @@ def evaluate(workload: Workload) -> Evaluation:
     accelerator = _accelerator(workload, observed, engine, model, undecided)
     wanted = engine.sizing(observed, model, accelerator or Accelerator(None, 0))
     wanted = _stored(wanted, checkpoint)
+    if wanted.quantization == "bf16" and served_as_float16(observed, wanted.accelerator.gpu):
+        wanted = replace(wanted, quantization="fp16")
+        if _refuses_float16(observed, model, wanted.accelerator.gpu):
+            why = "the GPU has no bfloat16 and the engine takes no float16 of this model: 32 bit cannot be sized yet"
+            undecided.append(_of(workload, "dtype", why, "a GPU of compute capability 8.0 or newer"))
     if not wanted.quantization:
         undecided.append(
             _of(
@@ -136,6 +149,20 @@ def _sized(workload: Workload, observed: Observed, found: Evaluation, engine: En
         stated = unstated if unstated.isupper() else f"--{unstated.replace('_', '-')}"
         return replace(found, undecided=(_of(workload, unstated, why, f"state {stated}"),))
     return sized
+
+
+def served_as_float16(observed: Observed, gpu: Gpu | None) -> bool:
+    """Whether bfloat16 weights are served as float16 on this GPU, which has no bfloat16."""
+    since = FLOAT16_INSTEAD.get(observed.engine)
+    if since is None or gpu is None or gpu.cc is None or gpu.cc >= _NO_BFLOAT16_BELOW:
+        return False
+    insists = observed.engine == "vllm" and observed.dtype not in (None, "auto")
+    return key(observed.engine_version) >= key(since) and not insists
+
+
+def _refuses_float16(observed: Observed, model: Model, gpu: Gpu | None) -> bool:
+    given = compatibility.answer(observed.engine, observed.engine_version, "fp16", gpu, architecture=model.architecture)
+    return given.kind is compatibility.Kind.NO
 
 
 def _no_room(observed: Observed) -> Finding:

@@ -14,14 +14,17 @@ from modelberth.rules.wording import arithmetic, assumed, headline, ways_out
 from modelberth.units import gib, tokens
 
 _MANY = 3
+OTHER_RULES = frozenset({"adapters", "engine", "kv-dtype", "quantization", "utilization"})
+"""Refusals of an engine that rules of their own tell: SZ-09, SZ-10, SZ-11, SZ-23."""
 
 
 def _fits(workload: Workload) -> list[Finding]:
     found = evaluate(workload)
     if found.refusals:
-        message = f"does not start: {'; '.join(each.message for each in found.refusals)}"
-        remedy = "; ".join(each.remedy for each in found.refusals if each.remedy)
-        return [Finding("SZ-01", workload.arguments_path, message, remedy)]
+        own = [each for each in found.refusals if each.code not in OTHER_RULES]
+        message = f"does not start: {'; '.join(each.message for each in own)}"
+        remedy = "; ".join(each.remedy for each in own if each.remedy)
+        return [Finding("SZ-01", workload.arguments_path, message, remedy)] if own else []
     if not found.does_not_fit or not (found.engine and found.sizing and found.answer and found.answer.memory):
         return []
     memory = found.answer.memory

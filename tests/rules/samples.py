@@ -92,7 +92,9 @@ def only(manifest: Any) -> Workload:
     return workload
 
 
-SIZED = frozenset({"SZ-01", "SZ-02", "SZ-03", "SZ-04", "SZ-08", "SZ-20", "SZ-21", "WH-06", "WH-21"})
+SIZED = frozenset(
+    {"SZ-01", "SZ-02", "SZ-03", "SZ-04", "SZ-08", "SZ-09", "SZ-10", "SZ-11", "SZ-20", "SZ-21", "WH-06", "WH-21"}
+)
 """Rules that a bare sample is written for; the others have samples of their own."""
 _VERSIONS = {"LeaderWorkerSet": "leaderworkerset.x-k8s.io/v1", "Job": "batch/v1", "Pod": "core/v1"}
 

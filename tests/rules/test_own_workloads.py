@@ -99,7 +99,7 @@ def test_one_changed_argument_is_caught_by_exactly_the_rules_it_breaks(
 def test_a_smaller_card_is_caught() -> None:
     manifest = rendered(planned("16 bit on one GPU"))
     manifest["spec"]["template"]["spec"]["nodeSelector"] = accelerator_labels("nvidia-t4", "gcp")
-    assert codes(manifest) == ["SZ-01"]
+    assert codes(manifest) == ["SZ-09"]
 
 
 @pytest.mark.parametrize(("less_mib", "caught_by"), [(0, []), (257, ["SZ-02"]), (4096, ["SZ-01"])])

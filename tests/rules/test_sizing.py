@@ -148,14 +148,19 @@ def test_a_model_larger_than_the_card_is_refused_before_any_kv_cache() -> None:
 
 def test_a_card_without_bfloat16_is_refused_with_the_engines_own_reason() -> None:
     t4 = {"nodeSelector": {GKE: "nvidia-tesla-t4"}}
-    _, message, _ = one(deployment(vllm("--model", QWEN_7B, "--max-model-len", "2048"), pod=t4), "SZ-01")
+    words = ["--model", QWEN_7B, "--max-model-len", "2048", "--dtype"]
+    _, message, _ = one(deployment(vllm(*words, "bfloat16"), pod=t4), "SZ-09")
     assert message == "does not start: vLLM does not load bf16 on NVIDIA T4: bfloat16 needs compute capability 8.0"
+    assert codes(deployment(vllm(*words, "bfloat16"), pod=t4)) == ["SZ-09"]
+    assert codes(deployment(vllm(*words, "half"), pod=t4)) == ["SZ-01"]
 
 
 @pytest.mark.parametrize("share", ["90", "1.01", "0"])
 def test_a_memory_share_outside_its_range_does_not_start(share: str) -> None:
-    _, message, _ = one(serving("--max-model-len", "8192", "--gpu-memory-utilization", share), "SZ-01")
-    assert message == f"does not start: gpu_memory_utilization {share} is not a share between 0 and 1"
+    manifest = serving("--max-model-len", "8192", "--gpu-memory-utilization", share)
+    _, message, _ = one(manifest, "SZ-11")
+    assert message == f"does not start: --gpu-memory-utilization {share} is not a share between 0 and 1"
+    assert codes(manifest) == ["SZ-11"]
 
 
 def test_a_quantized_checkpoint_is_sized_as_it_is_stored() -> None:

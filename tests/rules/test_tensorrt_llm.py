@@ -36,7 +36,7 @@ def test_the_way_out_is_spelled_as_its_own_option() -> None:
 
 
 def test_a_gpu_that_it_does_not_run_on_is_refused() -> None:
-    assert codes(deployment(trtllm("--max_seq_len", "2048"), pod=T4)) == ["SZ-01"]
+    assert codes(deployment(trtllm("--max_seq_len", "2048"), pod=T4)) == ["SZ-09"]
 
 
 def test_ranks_and_gpus_agree() -> None:
