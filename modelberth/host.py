@@ -98,13 +98,34 @@ def _image_pull_s(image_gib: float | None) -> float:
     return known["image_pull_s"] * share
 
 
+def assumed_mib_per_s(*, from_volume: bool) -> float:
+    """How fast weights are read from a volume or arrive from a hub."""
+    return _assumptions()["volume_mib_per_s" if from_volume else "download_mib_per_s"]
+
+
 def load_seconds(weights_bytes: int, *, on_gpu: bool, from_volume: bool, image_gib: float | None = None) -> int:
     """Estimated seconds from the start of a pod on a fresh node to ready: image, weights, engine start."""
+    reading = engine_load_seconds(weights_bytes, on_gpu=on_gpu, mib_per_s=assumed_mib_per_s(from_volume=from_volume))
+    return ceil_to(_image_pull_s(image_gib) + reading, 5)
+
+
+def engine_load_seconds(weights_bytes: int, *, on_gpu: bool, mib_per_s: float) -> float:
+    """The part of it that begins with the container, which probes see: weights and engine start."""
     known = _assumptions()
-    rate = known["volume_mib_per_s"] if from_volume else known["download_mib_per_s"]
-    reading = weights_bytes / MIB / rate
     start = known["gpu_engine_start_s"] if on_gpu else known["cpu_engine_start_s"]
-    return ceil_to(_image_pull_s(image_gib) + reading + start, 5)
+    return weights_bytes / MIB / mib_per_s + start
+
+
+def image_pull_seconds(image_gib: float | None = None) -> int:
+    """The part of it that comes before the container starts, on a node without the image."""
+    return ceil_to(_image_pull_s(image_gib), 1)
+
+
+def least_load_seconds(weights_bytes: int, *, on_gpu: bool, from_volume: bool) -> float:
+    """Seconds from the start of a container to ready that no machine beats, image and all caches in place."""
+    known = _assumptions()
+    rate = known["fastest_volume_mib_per_s" if from_volume else "fastest_download_mib_per_s"]
+    return weights_bytes / MIB / rate + (known["fastest_gpu_engine_start_s"] if on_gpu else 0)
 
 
 def fetch_seconds(weights_bytes: int, image_gib: float | None = None) -> int:
