@@ -173,6 +173,15 @@ def undecided(rule_id: str, question: str, node: Node, remedy: str = PLAIN_VALUE
     return Finding(rule_id, node.path, message, remedy, Level.ERROR, Nature.UNDECIDED)
 
 
+def good_practice(resource: Resource, settings: Settings) -> Level:
+    """How a finding acts about a pod that would run anyway, where a rule also finds what would not.
+
+    It stops what our components wrote, except in profile dev, and is advice about everything else.
+    """
+    stops = resource.ours and settings.profile is not Profile.DEV
+    return Level.ERROR if stops else Level.WARNING
+
+
 def per_workload(check: Callable[[Workload], Iterable[Finding]]) -> Check:
     """A check of each container that serves a model."""
 
