@@ -40,7 +40,7 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
         return self._pack.info()
 
     def Configure(self, request: proto.ConfigureAnalyzerRequest, context: Any) -> empty_pb2.Empty:  # noqa: N802
-        """Levels and settings of this run. Wrong ones end it here, before the program runs: the policies of a stack would
+        """Levels and settings of this run. Wrong ones end it here, before the program runs: policies of a stack would
         tell of them when everything is created.
         """
         problems = self._pack.configure(request)

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,12 @@ class Pack:
 
     def __init__(self, config: Mapping[str, str], stack: str, project: str) -> None:
         self._default = _profile_of(config)
-        self._stack, self._project = stack, project
+        self._locks: Mapping[str, Decision] = {}
+        self._unreadable: tuple[Finding, ...] = ()
+        try:
+            self._locks = _locks(stack, project)
+        except ModelberthError as error:
+            self._unreadable = (Finding("policy", "", str(error)),)
         self._policy = self._read({})
         self._told_of_problems = False
         self._exempted: list[Verdict] = []
@@ -84,16 +88,15 @@ class Pack:
         if self._policy.problems:
             return self._about_problems()
         told = self._told(judge_together(resources, self._policy))
-        told += [_about_settings(line, proto.ADVISORY) for line in self._summary()]
+        summary = list(self._summary())
+        if summary:
+            told.append(_about_settings("\n".join(summary), proto.ADVISORY))
         self._exempted.clear()
         return told
 
     def _read(self, document: Mapping[str, Any]) -> PolicyFile:
         found = read(document, profile=self._default, today=datetime.now(tz=UTC).date())
-        try:
-            return replace(found, locks=_locks(self._stack, self._project))
-        except ModelberthError as error:
-            return replace(found, problems=(*found.problems, Finding("policy", "", str(error))))
+        return replace(found, locks=self._locks, problems=(*found.problems, *self._unreadable))
 
     def _told(self, verdicts: list[Verdict]) -> list[proto.AnalyzeDiagnostic]:
         self._exempted += [verdict for verdict in verdicts if verdict.covered_by]
@@ -197,6 +200,7 @@ def _about_settings(text: str, level: proto.EnforcementLevel.ValueType) -> proto
         description=_ABOUT_SETTINGS,
         message=f"{_ABOUT_SETTINGS}\n{text}",
         enforcementLevel=level,
+        severity=proto.POLICY_SEVERITY_LOW if level == proto.ADVISORY else proto.POLICY_SEVERITY_HIGH,
     )
 
 
@@ -208,7 +212,6 @@ def internal_error(error: Exception, urn: str) -> proto.AnalyzeDiagnostic:
     return told
 
 
-@cache
 def _locks(stack: str, project: str) -> Mapping[str, Decision]:
     """The plan lock beside the stack file, when the pack lies in the project that it judges."""
     file = PROJECT / "Pulumi.yaml"
