@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import fnmatchcase
+from functools import cached_property
+from math import isfinite
 from typing import Any, cast
 
 from pydantic import Field
@@ -31,12 +33,12 @@ _KEYS = {rule.policy_name: rule for rule in ALL} | {rule.id: rule for rule in AL
 class Exemption(Part):
     """What a rule does not apply to, why, and until when. Patterns are shell-like; all that are given must match."""
 
-    rules: list[str]
-    """Ids of the rules, or ["*"]."""
+    rules: list[str] = Field(min_length=1)
+    """Ids or names of the rules, or ["*"]."""
     urn: str | None = None
     """Pattern of the resource's URN."""
     name: str | None = None
-    """Pattern of "namespace/name" of a Kubernetes object, of the logical name of anything else."""
+    """Pattern of "namespace/name" of a Kubernetes object (or logical name), of the logical name of anything else."""
     labels: dict[str, str] | None = None
     """Labels of a Kubernetes object, with patterns as values."""
     reason: str = Field(min_length=1)
@@ -50,10 +52,19 @@ class Exemption(Part):
             return False
         if self.urn and not fnmatchcase(resource.urn, self.urn):
             return False
-        if self.name and not fnmatchcase(shown_name(resource), self.name):
+        if self.name and not any(fnmatchcase(name, self.name) for name in _names_of(resource)):
             return False
-        wanted = self.labels or {}
-        return all(fnmatchcase(resource.labels[key].text(), pattern) for key, pattern in wanted.items())
+        wanted = {key: resource.labels[key] for key in self.labels or {}}
+        return all(
+            label.stated and not label.unknown and fnmatchcase(str(label.value), (self.labels or {})[key])
+            for key, label in wanted.items()
+        )
+
+    def __str__(self) -> str:
+        """What it is about, as configuration says it."""
+        labels = {f"label {key}": value for key, value in (self.labels or {}).items()}
+        said = {"urn": self.urn, "name": self.name, **labels}
+        return ", ".join([*self.rules, *(f"{key} {value}" for key, value in said.items() if value)])
 
 
 class _Settings(Part):
@@ -65,7 +76,11 @@ class _Settings(Part):
 
 @dataclass(frozen=True)
 class PolicyFile:
-    """Everything that configuration says. ``problems`` are what is wrong with it: nothing wrong is ever ignored."""
+    """Everything that configuration says. ``problems`` are what is wrong with it: nothing wrong is ever ignored.
+
+    ``levels`` are those that somebody chose, by rule id: they win over the profile and over what a finding says of
+    itself. ``quiet`` is set where somebody disabled the summary of exemptions.
+    """
 
     profile: Profile = DEFAULT_PROFILE
     levels: Mapping[str, Enforcement] = field(default_factory=dict[str, Enforcement])
@@ -74,11 +89,19 @@ class PolicyFile:
     problems: tuple[Finding, ...] = ()
     locks: Mapping[str, Decision] = field(default_factory=dict[str, Decision])
     today: date = date.min
+    quiet: bool = False
+
+    @cached_property
+    def _settings(self) -> dict[str, Settings]:
+        return {}
 
     def settings(self, rule: Rule) -> Settings:
         """What a rule's check may depend on."""
-        values = rule.defaults | dict(self.thresholds.get(rule.id, {}))
-        return Settings(self.profile, values, self.locks, self.today)
+        found = self._settings.get(rule.id)
+        if found is None:
+            values = rule.defaults | dict(self.thresholds.get(rule.id, {}))
+            found = self._settings[rule.id] = Settings(self.profile, values, self.locks, self.today)
+        return found
 
     def level(self, rule: Rule, resource: Resource | None) -> Enforcement:
         """The level of a rule for a resource: what is configured for it, else what the profile says."""
@@ -90,7 +113,16 @@ def shown_name(resource: Resource) -> str:
     """The name by which a person knows a resource: "namespace/name" of a Kubernetes object, else its logical name."""
     if not resource.is_kubernetes:
         return resource.name
-    return f"{resource.namespace.text() or 'default'}/{resource.object_name.text() or resource.name}"
+    namespace = "?" if resource.namespace.unknown else resource.namespace.text() or "default"
+    return f"{namespace}/{resource.object_name.text() or resource.name}"
+
+
+def _names_of(resource: Resource) -> set[str]:
+    """What a pattern may match. A namespace that is not known yet is only matched by a pattern for every namespace."""
+    if not resource.is_kubernetes:
+        return {resource.name}
+    namespace = "" if resource.namespace.unknown else resource.namespace.text() or "default"
+    return {f"{namespace}/{name}" for name in (resource.object_name.text(), resource.name) if name}
 
 
 def read(document: Mapping[str, Any], *, profile: Profile = DEFAULT_PROFILE, today: date = date.min) -> PolicyFile:
@@ -99,32 +131,35 @@ def read(document: Mapping[str, Any], *, profile: Profile = DEFAULT_PROFILE, tod
     ``profile`` is the one that holds where the document names none. What is wrong is in ``problems``.
     """
     problems: list[Finding] = []
-    general = _part(_Settings, document.get(SETTINGS, {}), SETTINGS, problems)
-    levels: dict[str, Enforcement] = {}
+    every = _of_every_rule(document.get(EVERY_RULE, {}), problems)
+    of_summary, rest = _entry(document.get(SETTINGS, {}), SETTINGS, problems)
+    general = _part(_Settings, rest, SETTINGS, problems) or _Settings()
+    levels = {rule.id: every for rule in ALL} if every else {}
     thresholds: dict[str, Mapping[str, Any]] = {}
-    if EVERY_RULE in document:
-        level, rest = _entry(document[EVERY_RULE], EVERY_RULE, problems)
-        problems.extend(
-            Finding("policy", f"{EVERY_RULE}.{key}", "only a level can be set for all rules") for key in rest
-        )
-        levels = {rule.id: level for rule in ALL} if level else {}
     for key, value in document.items():
         if key in (SETTINGS, EVERY_RULE):
             continue
-        rule = _KEYS.get(key)
+        rule = _KEYS.get(str(key))
         if rule is None:
-            problems.append(
-                Finding("policy", key, "is no rule of this pack", _meant(key, [*_KEYS, SETTINGS, EVERY_RULE]))
-            )
+            known = [*_KEYS, SETTINGS, EVERY_RULE]
+            problems.append(Finding("policy", str(key), "is no rule of this pack", _meant(key, known)))
             continue
+        if rule.id in thresholds:
+            problems.append(Finding("policy", key, f"{rule.id} has an entry already", "one entry for each rule"))
         level, rest = _entry(value, key, problems)
         if level:
             levels[rule.id] = level
-        thresholds[rule.id] = {**thresholds.get(rule.id, {}), **_thresholds(rule, rest, key, problems)}
-    exemptions = tuple(general.exemptions) if general else ()
-    problems.extend(_unknown_rules(exemptions))
-    chosen = general.profile if general and general.profile else profile
-    return PolicyFile(chosen, levels, thresholds, exemptions, tuple(problems), today=today)
+        thresholds[rule.id] = _thresholds(rule, rest, key, problems)
+    problems.extend(_of_exemptions(general.exemptions))
+    return PolicyFile(
+        profile=general.profile or profile,
+        levels=levels,
+        thresholds=thresholds,
+        exemptions=tuple(general.exemptions),
+        problems=tuple(problems),
+        today=today,
+        quiet=(of_summary or every) is Enforcement.DISABLED,
+    )
 
 
 def settings_schema() -> dict[str, Any]:
@@ -136,17 +171,18 @@ def settings_schema() -> dict[str, Any]:
     }
 
 
-def with_locks(policy: PolicyFile, locks: Mapping[str, Decision]) -> PolicyFile:
-    """The same, with the plan locks of the stack that is judged."""
-    return replace(policy, locks=locks)
-
-
 def _part(kind: type[_Settings], value: Any, where: str, problems: list[Finding]) -> _Settings | None:
     try:
         return parse.part(kind, value, where)
     except Refused as refused:
         problems.extend(refused.findings)
         return None
+
+
+def _of_every_rule(value: Any, problems: list[Finding]) -> Enforcement | None:
+    level, rest = _entry(value, EVERY_RULE, problems)
+    problems.extend(Finding("policy", f"{EVERY_RULE}.{key}", "only a level can be set for all rules") for key in rest)
+    return level
 
 
 def _entry(value: Any, key: str, problems: list[Finding]) -> tuple[Enforcement | None, dict[str, Any]]:
@@ -180,8 +216,16 @@ def _thresholds(rule: Rule, given: Mapping[str, Any], where: str, problems: list
         elif problem := _objection(threshold, value):
             problems.append(Finding("policy", f"{where}.{name}", problem))
         else:
-            found[name] = tuple(cast("list[str]", value)) if isinstance(value, list) else value
+            found[name] = _as_default(threshold, value)
     return found
+
+
+def _as_default(threshold: Threshold, value: Any) -> Any:
+    """A value of the type that the default has: a whole number is a float where it came as JSON through the engine."""
+    if isinstance(value, list):
+        return tuple(cast("list[str]", value))
+    whole = isinstance(threshold.default, int) and not isinstance(threshold.default, bool)
+    return int(value) if whole else value
 
 
 def _objection(threshold: Threshold, value: Any) -> str:
@@ -190,8 +234,10 @@ def _objection(threshold: Threshold, value: Any) -> str:
     if isinstance(threshold.default, tuple):
         texts = isinstance(value, list) and all(isinstance(each, str) for each in cast("list[Any]", value))
         return "" if texts else "must be a list of texts"
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         return "must be a number"
+    if isinstance(threshold.default, int) and value != int(value):
+        return "must be a whole number"
     if threshold.least is not None and value < threshold.least:
         return f"must be at least {threshold.least:g}"
     if threshold.most is not None and value > threshold.most:
@@ -199,7 +245,7 @@ def _objection(threshold: Threshold, value: Any) -> str:
     return ""
 
 
-def _unknown_rules(exemptions: tuple[Exemption, ...]) -> Iterator[Finding]:
+def _of_exemptions(exemptions: Iterable[Exemption]) -> Iterator[Finding]:
     for index, exemption in enumerate(exemptions):
         where = f"{SETTINGS}.exemptions[{index}]"
         if not (exemption.urn or exemption.name or exemption.labels):

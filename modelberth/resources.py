@@ -11,6 +11,9 @@ from modelberth.manifests import Workload, pod_templates, workloads
 from modelberth.node import Node
 
 KUBERNETES = "kubernetes:"
+HELM_RELEASE = "kubernetes:helm.sh/v3:Release"
+_OTHER_GROUPS = ("helm.sh", "kustomize", "yaml")
+"""What the Kubernetes provider has beside objects of an API: releases, and components that register objects."""
 PART_OF = "app.kubernetes.io/part-of"
 OURS = "modelberth"
 
@@ -69,7 +72,9 @@ class Resource:
     @property
     def is_kubernetes(self) -> bool:
         """Whether it is a Kubernetes object (no provider, no Helm release)."""
-        return self.type.startswith(KUBERNETES) and self.type.count(":") == 2
+        if not self.type.startswith(KUBERNETES) or self.type.count(":") != 2:
+            return False
+        return self.type.split(":")[1].partition("/")[0] not in _OTHER_GROUPS
 
     @cached_property
     def node(self) -> Node:

@@ -15,13 +15,17 @@ from modelberth.rules.base import Enforcement, Profile, Rule
 
 @dataclass(frozen=True)
 class Verdict:
-    """A finding, what it does, and the exemption that lets it through (then it does nothing)."""
+    """A finding, what it does, and the exemption that lets it through (then it does nothing).
+
+    ``covered_by`` are all exemptions that are about it, also those that have ended.
+    """
 
     rule: Rule
     resource: Resource | None
     finding: Finding
     enforcement: Enforcement
     exemption: Exemption | None = None
+    covered_by: tuple[Exemption, ...] = ()
 
     @property
     def stops(self) -> bool:
@@ -65,23 +69,36 @@ def let_through(verdicts: Iterable[Verdict]) -> Iterator[str]:
             yield f"{what} until {exemption.expires.isoformat()}: {exemption.reason}"
 
 
+def unused(verdicts: Iterable[Verdict], policy: PolicyFile) -> Iterator[str]:
+    """A line for each exemption that was about nothing that was found."""
+    needed = {id(exemption) for verdict in verdicts for exemption in verdict.covered_by}
+    for exemption in policy.exemptions:
+        if id(exemption) not in needed:
+            ended = f", and it ended on {exemption.expires.isoformat()}" if exemption.expires < policy.today else ""
+            yield f"the exemption ({exemption}) was not needed{ended}: {exemption.reason}"
+
+
 def _enabled(policy: PolicyFile, resource: Resource | None = None) -> Iterator[Rule]:
     return (rule for rule in ALL if policy.level(rule, resource) is not Enforcement.DISABLED)
 
 
 def _verdict(rule: Rule, resource: Resource | None, finding: Finding, policy: PolicyFile) -> Verdict:
-    covering = [each for each in policy.exemptions if each.covers(rule, resource)]
+    covering = tuple(each for each in policy.exemptions if each.covers(rule, resource))
     valid = next((each for each in covering if policy.today <= each.expires), None)
     if covering and valid is None:
         finding = _fires_again(finding, covering[0])
-    return Verdict(rule, resource, finding, _enforcement(rule, resource, finding, policy), valid)
+    return Verdict(rule, resource, finding, _enforcement(rule, resource, finding, policy), valid, covering)
 
 
 def _enforcement(rule: Rule, resource: Resource | None, finding: Finding, policy: PolicyFile) -> Enforcement:
-    """What a finding does. Advice stays advice and doubt is only told in profile dev; a failed rule always stops."""
+    """What a finding does: a level that somebody chose counts; else advice stays advice, and doubt is only told in
+    profile dev. A failed rule always stops.
+    """
     level = policy.level(rule, resource)
     if finding.nature is Nature.INTERNAL:
         return Enforcement.MANDATORY
+    if rule.id in policy.levels:
+        return level
     lenient = finding.level is not Level.ERROR and policy.profile is not Profile.STRICT
     doubtful = finding.nature is Nature.UNDECIDED and policy.profile is Profile.DEV
     return Enforcement.ADVISORY if lenient or doubtful else level

@@ -6,7 +6,10 @@ SDK would read them once per rule, and turn an unknown value into advice: docs/a
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+from collections.abc import Mapping
 from concurrent import futures
 from typing import Any
 
@@ -25,23 +28,29 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
     """Answers for one run of the engine."""
 
     def __init__(self) -> None:
-        self._pack = pack.Pack()
+        stack, project = os.environ.get("PULUMI_STACK", ""), os.environ.get("PULUMI_PROJECT", "")
+        self._pack = pack.Pack(_config(), stack, project)
 
     def GetPluginInfo(self, request: Any, context: Any) -> plugin_pb2.PluginInfo:  # noqa: N802
         """The protocol wants a version; the one in PulumiPolicy.yaml counts."""
-        return plugin_pb2.PluginInfo(version="0.0.1")
+        return plugin_pb2.PluginInfo(version=pack.VERSION)
 
     def GetAnalyzerInfo(self, request: Any, context: Any) -> proto.AnalyzerInfo:  # noqa: N802
         """The policies and what can be configured about them."""
         return self._pack.info()
 
     def Configure(self, request: proto.ConfigureAnalyzerRequest, context: Any) -> empty_pb2.Empty:  # noqa: N802
-        """Levels and settings of this run."""
-        self._pack.configure(request)
+        """Levels and settings of this run. Wrong ones end it here, before the program runs: policies of a stack would
+        tell of them when everything is created.
+        """
+        problems = self._pack.configure(request)
+        if problems:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, pack.wrong_settings(problems))
         return empty_pb2.Empty()
 
-    def ConfigureStack(self, request: Any, context: Any) -> proto.AnalyzerStackConfigureResponse:  # noqa: N802
-        """Nothing depends on the stack's tags."""
+    def ConfigureStack(self, request: proto.AnalyzerStackConfigureRequest, context: Any) -> Any:  # noqa: N802
+        """The stack that is judged, from a language host that does not tell it by the environment."""
+        self._pack = pack.Pack(request.config, request.stack, request.project)
         return proto.AnalyzerStackConfigureResponse()
 
     def Analyze(self, request: proto.AnalyzeRequest, context: Any) -> proto.AnalyzeResponse:  # noqa: N802
@@ -66,6 +75,15 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
     def Cancel(self, request: Any, context: Any) -> empty_pb2.Empty:  # noqa: N802
         """Answers take milliseconds: there is nothing to cancel."""
         return empty_pb2.Empty()
+
+
+def _config() -> Mapping[str, str]:
+    """The stack's configuration, as the environment tells it."""
+    try:
+        found = json.loads(os.environ.get("PULUMI_CONFIG", "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def serve() -> None:

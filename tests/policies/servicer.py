@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import grpc
 from google.protobuf import json_format, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2
 
@@ -46,20 +47,48 @@ def stack(*resources: tuple[str, dict[str, Any]]) -> analyzer_pb2.AnalyzeStackRe
 
 
 def configuration(policy: dict[str, Any]) -> analyzer_pb2.ConfigureAnalyzerRequest:
-    """A ``--policy-pack-config`` document as the engine hands it on: a level for every policy, defaults filled in."""
-    levels = {each.name: each.enforcementLevel for each in Analyzer().GetAnalyzerInfo(None, None).policies}
-    for_all = policy.get("all")
-    found = {}
-    for name, level in levels.items():
-        entry = policy.get(name, {})
-        properties = {"enforcementLevel": entry} if isinstance(entry, str) else dict(entry)
-        chosen = properties.pop("enforcementLevel", for_all)
-        config = analyzer_pb2.PolicyConfig(enforcementLevel=level)
-        if chosen:
-            config.enforcementLevel = analyzer_pb2.EnforcementLevel.Value(chosen.upper())
-        json_format.ParseDict(properties, config.properties)
-        found[name] = config
+    """A ``--policy-pack-config`` document as the engine hands it on: a level for every policy, defaults filled in.
+
+    As ReconcilePolicyPackConfig does it, resource/analyzer/config.go of Pulumi: what policies say of themselves, then
+    the pack's own initial configuration, then "all", then each entry.
+    """
+    info = Analyzer().GetAnalyzerInfo(None, None)
+    levels = {each.name: each.enforcementLevel for each in info.policies}
+    levels |= {name: each.enforcementLevel for name, each in info.initialConfig.items()}
+    properties: dict[str, dict[str, Any]] = {
+        each.name: {name: known["default"] for name, known in _properties(each).items() if "default" in known}
+        for each in info.policies
+    }
+    given = {
+        name: {"enforcementLevel": entry} if isinstance(entry, str) else dict(entry) for name, entry in policy.items()
+    }
+    if level := given.get("all", {}).get("enforcementLevel"):
+        levels = dict.fromkeys(levels, analyzer_pb2.EnforcementLevel.Value(level.upper()))
+    for name, entry in given.items():
+        if level := entry.pop("enforcementLevel", None):
+            levels[name] = analyzer_pb2.EnforcementLevel.Value(level.upper())
+        if name not in levels:
+            raise ValueError('invalid enforcement level ""')  # what the engine says, before the pack hears of it
+        properties[name] = properties.get(name, {}) | entry
+    found = {name: analyzer_pb2.PolicyConfig(enforcementLevel=level) for name, level in levels.items()}
+    for name, config in found.items():
+        json_format.ParseDict(properties.get(name, {}), config.properties)
     return analyzer_pb2.ConfigureAnalyzerRequest(policyConfig=found)
+
+
+def _properties(policy: analyzer_pb2.PolicyInfo) -> dict[str, Any]:
+    return json_format.MessageToDict(policy.configSchema).get("properties", {})
+
+
+class Refused(Exception):
+    """What the engine prints when the pack refuses its configuration."""
+
+
+class Context:
+    """The part of a call that the pack uses."""
+
+    def abort(self, code: grpc.StatusCode, details: str) -> None:
+        raise Refused(details)
 
 
 def verdicts(response: analyzer_pb2.AnalyzeResponse) -> list[tuple[str, str, str]]:
@@ -74,7 +103,7 @@ def verdicts(response: analyzer_pb2.AnalyzeResponse) -> list[tuple[str, str, str
 def analyzer(policy: dict[str, Any] | None = None) -> Analyzer:
     """A pack that is configured like this."""
     found = Analyzer()
-    found.Configure(configuration(policy or {}), None)
+    found.Configure(configuration(policy or {}), Context())
     return found
 
 

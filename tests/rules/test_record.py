@@ -12,7 +12,7 @@ import yaml
 from modelberth.decision import SIZING_ANNOTATION, Decision
 from modelberth.rules.base import Settings
 from modelberth.stackfiles import read_lock
-from tests.policies.servicer import analyze
+from tests.policies.servicer import Refused, analyze
 from tests.rules.samples import ROOT, codes, judged, resource, rule
 
 LOCK = read_lock(ROOT / "stacks" / "local.plan.yaml")
@@ -80,12 +80,21 @@ def test_the_pack_reads_the_lock_of_the_stack_it_judges(tmp_path: Path, monkeypa
     monkeypatch.setattr(pack, "PROJECT", tmp_path)
     monkeypatch.setenv("PULUMI_STACK", "local")
     monkeypatch.setenv("PULUMI_PROJECT", "modelberth")
-    pack._locks.cache_clear()
-    try:
-        found = analyze(ours("chat"))
-        assert any("locked beside the stack" in text for _, _, text in found)
-    finally:
-        pack._locks.cache_clear()
+    found = analyze(ours("chat"))
+    assert any("locked beside the stack" in text for _, _, text in found)
+
+
+def test_a_lock_that_is_not_legible_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from policies import pack
+
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "Pulumi.yaml").write_text("name: modelberth\n")
+    (tmp_path / "stacks" / "local.plan.yaml").write_text("services: [")
+    monkeypatch.setattr(pack, "PROJECT", tmp_path)
+    monkeypatch.setenv("PULUMI_STACK", "local")
+    monkeypatch.setenv("PULUMI_PROJECT", "modelberth")
+    with pytest.raises(Refused, match=r"local\.plan\.yaml, line 2"):
+        analyze(ours("chat"))
 
 
 def test_the_lock_of_another_project_is_not_compared_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,13 +102,7 @@ def test_the_lock_of_another_project_is_not_compared_with(tmp_path: Path, monkey
 
     (tmp_path / "Pulumi.yaml").write_text("name: modelberth\n")
     monkeypatch.setattr(pack, "PROJECT", tmp_path)
-    monkeypatch.setenv("PULUMI_STACK", "local")
-    monkeypatch.setenv("PULUMI_PROJECT", "another")
-    pack._locks.cache_clear()
-    try:
-        assert pack._locks() == {}
-    finally:
-        pack._locks.cache_clear()
+    assert pack._locks("local", "another") == {}
 
 
 def test_the_record_holds_no_price_date_or_source() -> None:
