@@ -251,6 +251,8 @@ def sizing_record(plan: Plan) -> str:
     }
     if decision.pipeline_parallel > 1:
         record["pipeline_parallel"] = decision.pipeline_parallel
+    if plan.fit.request_tokens:
+        record["request_tokens"] = plan.fit.request_tokens
     if memory:
         record |= {
             "budget_bytes": memory.budget_bytes,

@@ -122,10 +122,13 @@ class Parsed:
     """Spellings that the engine's parser refuses, and why."""
     opaque: bool = False
     """A word that could be any flag is unknown."""
-    repeated: list[str] = field(default_factory=list[str])
-    """Names that are said more than once."""
     overridden: dict[str, list[Word]] = field(default_factory=dict[str, list[Word]])
     """What was said of these names before; the last mention, in ``values``, holds."""
+
+    @property
+    def repeated(self) -> list[str]:
+        """Names that are said more than once."""
+        return list(self.overridden)
 
     @property
     def not_taken(self) -> list[str]:
@@ -217,7 +220,6 @@ class _Reader:
             return index
         name, takes = found[0]
         if name in parsed.values:
-            parsed.repeated.append(name)
             parsed.overridden.setdefault(name, []).append(parsed.values[name])
         if takes in ("none", "off"):
             if equals:

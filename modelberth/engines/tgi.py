@@ -258,8 +258,6 @@ def _observe(
         line.doubt("max_total_tokens", "it is not stated, so the engine shrinks the context to what fits")
     if "TGI_WIGGLE_ROOM" in env:
         line.doubt("TGI_WIGGLE_ROOM", "it changes the engine's own reserve, which cannot be sized yet")
-    for name in dict.fromkeys(parsed.repeated):
-        line.doubt(name, "it is given twice: the engine would not start")
     return Observed(
         engine="tgi",
         engine_version=version,

@@ -37,6 +37,7 @@ _NO_BFLOAT16_BELOW = (8, 0)
 _NEEDS = {
     "SZ-03": frozenset({CONTAINER, "engine"}) | _MODEL | _TENSOR_PARALLEL,
     "SZ-04": frozenset({CONTAINER, "engine"}) | _PARALLEL,
+    "SZ-05": frozenset({CONTAINER, "engine"}) | _PARALLEL,
     "SZ-08": frozenset({CONTAINER, "engine", "hf_overrides", "json_model_override_args"}) | _MODEL | _CONTEXT,
 }
 

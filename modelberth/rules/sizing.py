@@ -5,18 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
+from modelberth.catalog import Model, catalog
+from modelberth.catalog.schema import Link
+from modelberth.engines import Engine
+from modelberth.engines.flags import environment
 from modelberth.findings import Finding, Level, Nature
 from modelberth.fit import beside_budget
-from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload
-from modelberth.observed import Observed
-from modelberth.resources import Resource
-from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, per_workload
-from modelberth.rules.evaluation import blocks, evaluate
+from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload, legible_record
+from modelberth.memory import Memory, Unsized, shape_of
+from modelberth.node import Node, fields_of
+from modelberth.observed import UNKNOWN, Observed
+from modelberth.parallel import exchanged_bytes
+from modelberth.resources import Pod, Resource
+from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, per_workload, undecided
+from modelberth.rules.evaluation import Evaluation, blocks, evaluate
 from modelberth.rules.releases import hidden
 from modelberth.rules.wording import arithmetic, assumed, headline, ways_out
 from modelberth.units import gib, tokens
+from modelberth.versions import key
 
 _MANY = 3
+ASKS_SINCE = "0.32.0"
+"""vLLM stops with fewer GPUs than ranks unless it is told how to spread (0.32.0 and 0.33.0, config/parallel.py); older
+versions may look for Ray by themselves."""
+ALLOW_LONGER = {
+    "sglang": "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN",
+    "vllm": "VLLM_ALLOW_LONG_MAX_MODEL_LEN",
+}
+"""Variables by which an engine takes a longer context all the same (vLLM 0.33.0, config/model.py; SGLang 0.5.23,
+srt/configs/model_config.py)."""
 OTHER_RULES = frozenset({"adapters", "engine", "kv-dtype", "quantization", "utilization"})
 """Refusals of an engine that rules of their own tell: SZ-09, SZ-10, SZ-11, SZ-23."""
 
@@ -28,13 +45,36 @@ def _fits(workload: Workload) -> list[Finding]:
         message = f"does not start: {'; '.join(each.message for each in own)}"
         remedy = "; ".join(each.remedy for each in own if each.remedy)
         return [Finding("SZ-01", workload.arguments_path, message, remedy)] if own else []
-    if not found.does_not_fit or not (found.engine and found.sizing and found.answer and found.answer.memory):
+    if not (found.engine and found.sizing and found.answer and found.answer.memory):
         return []
     memory = found.answer.memory
+    if not found.does_not_fit:
+        return list(_holds_what_is_stated(workload, found.engine, memory))
     head = f"does not fit: {headline(found.engine, found.sizing, memory)}"
     message = "\n    ".join([head, *arithmetic(found.sizing, memory), *assumed(workload)])
     remedy = ways_out(found.engine, found.sizing, memory)
     return [Finding("SZ-01", workload.arguments_path, message, remedy)]
+
+
+def _holds_what_is_stated(workload: Workload, engine: Engine, memory: Memory) -> Iterator[Finding]:
+    """A concurrency that our own record states and that surely cannot be held.
+
+    Never the most sequences that an engine is told: those are a cap, and requests share pages.
+    """
+    record = Node(legible_record(workload.sizing_record or "") or {}, "")
+    wanted, request = record["concurrency"].whole(), record["request_tokens"].whole()
+    if engine.reserves_context or not wanted or not request:
+        return
+    low, high = memory.kv_budget_range_bytes
+    if memory.kv.concurrency(max(0, high), request) >= wanted:
+        return
+    held = int(memory.kv.concurrency(max(0, low), request))
+    need = (
+        f"{wanted} requests of {tokens(request)} tokens need {gib(wanted * memory.kv_bytes_for(request))} of KV cache"
+    )
+    message = f"does not hold what it was sized for: {need}, {gib(memory.kv_budget_bytes)} are left for {held} of them"
+    remedy = f"a concurrency of {held}" if held else "fewer tokens in a request"
+    yield Finding("SZ-01", workload.arguments_path, message, f"{remedy}, or the GPU that was planned")
 
 
 def _surely_fits(workload: Workload) -> list[Finding]:
@@ -90,16 +130,88 @@ def _ranks_and_gpus(workload: Workload, observed: Observed, ranks: int, gpus: in
     return Finding("SZ-04", f'{workload.path}.resources.limits["{GPU_RESOURCE}"]', message, remedy)
 
 
-def _within_maximum(workload: Workload) -> list[Finding]:
-    found = evaluate(workload)
-    if found.model is None or found.context is None or not found.open_for("SZ-08"):
-        return []
-    most = found.model.max_position or found.context
-    if found.context <= most:
-        return []
-    asked = f"a context of {tokens(found.context)} tokens"
-    message = f"{asked} is more than the {tokens(most)} that {found.model.id} was made for"
-    return [Finding("SZ-08", workload.arguments_path, message, f"a context of at most {tokens(most)} tokens")]
+def _inside_a_node(resource: Resource, settings: Settings) -> Iterator[Finding]:
+    for pod in resource.pods:
+        for workload in pod.serving:
+            found = evaluate(workload)
+            if workload.observed is None or found.engine is None or not found.open_for("SZ-05"):
+                continue
+            if workload.group_size > 1:
+                yield from _over_nodes(pod, workload, workload.observed, found.engine)
+            if not resource.ours:
+                yield from _over_pcie(workload, workload.observed, found)
+
+
+def _over_nodes(pod: Pod, workload: Workload, observed: Observed, engine: Engine) -> Iterator[Finding]:
+    """Ranks of one layer on several nodes: the engine must be told how it spreads, and every layer waits for it."""
+    size, gpus = observed.tensor_parallel, workload.gpus or 0
+    if size <= gpus or engine.spreads_unasked:
+        return
+    message = f"tensor parallel size {size} is more than the {gpus} GPUs of a pod"
+    remedy = (
+        f"{engine.parallel_flag} {gpus} inside a pod, and as many pipeline stages as pods" if gpus else "request GPUs"
+    )
+    if _spreads(pod, workload, engine):
+        said = f"{message}: every layer of every token waits for the network between nodes"
+        yield Finding("SZ-05", workload.arguments_path, said, remedy, Level.WARNING)
+    else:
+        said = f"does not start: {message}, and nothing tells the engine how to spread over nodes"
+        yield Finding("SZ-05", workload.arguments_path, said, remedy)
+
+
+def _spreads(pod: Pod, workload: Workload, engine: Engine) -> bool:
+    parsed = engine.line(pod.container_at(workload).value)
+    if parsed is None or parsed.opaque or engine.name not in ("sglang", "vllm"):
+        return True
+    old = engine.name == "vllm" and key(workload.observed.engine_version if workload.observed else "0") < key(
+        ASKS_SINCE
+    )
+    return old or "nnodes" in parsed.values or parsed.values.get("distributed_executor_backend", "mp") != "mp"
+
+
+def _over_pcie(workload: Workload, observed: Observed, found: Evaluation) -> Iterator[Finding]:
+    """What tensor parallel costs where nothing faster than PCIe joins the GPUs."""
+    size = observed.tensor_parallel
+    gpu = catalog().gpu(workload.gpu) if workload.gpu else None
+    if size < 2 or gpu is None or found.model is None or found.context is None or gpu.link_gb_per_s is None:
+        return
+    machine = catalog().machine(workload.machine) if workload.machine else None
+    link = (machine.gpu_interconnect if machine else None) or gpu.link
+    if link is not Link.PCIE:
+        return
+    try:
+        amount = exchanged_bytes(shape_of(found.model), size, found.context)
+    except Unsized:
+        return
+    least_ms = amount / (gpu.link_gb_per_s * 1e6)
+    exchanged = f"for {tokens(found.context)} tokens each of {size} GPUs sends {gib(amount)}"
+    message = f"only PCIe joins these GPUs: {exchanged}, at least {least_ms:,.0f} ms at {gpu.link_gb_per_s:g} GB/s"
+    remedy = "one GPU that holds the model, or GPUs that NVLink joins, where time matters"
+    yield Finding("SZ-05", workload.arguments_path, message, remedy, Level.WARNING)
+
+
+def _within_maximum(resource: Resource, settings: Settings) -> Iterator[Finding]:
+    for pod in resource.pods:
+        for workload in pod.serving:
+            found = evaluate(workload)
+            if found.model is None or found.context is None or not found.open_for("SZ-08"):
+                continue
+            most = found.model.max_position or found.context
+            if found.context > most:
+                yield _longer(pod, workload, found.model, found.context, most)
+
+
+def _longer(pod: Pod, workload: Workload, model: Model, context: int, most: int) -> Finding:
+    """Engines refuse it unless a variable insists; then positions that the model never saw are answered badly."""
+    allows = ALLOW_LONGER.get(workload.observed.engine if workload.observed else "", "")
+    container = pod.container_at(workload)
+    allowed = environment(fields_of(container.value)).get(allows)
+    if allowed is UNKNOWN:
+        return undecided("SZ-08", WITHIN_MAXIMUM.question, container["env"])
+    asked = f"a context of {tokens(context)} tokens"
+    message = f"{asked} is more than the {tokens(most)} that {model.id} was made for"
+    level = Level.WARNING if str(allowed).strip().lower() in ("1", "true") else Level.ERROR
+    return Finding("SZ-08", workload.arguments_path, message, f"a context of at most {tokens(most)} tokens", level)
 
 
 def _evaluated(workload: Workload) -> list[Finding]:
@@ -112,8 +224,8 @@ def _all_evaluated(resource: Resource, settings: Settings) -> Iterator[Finding]:
     yield from per_workload(_evaluated)(resource, settings)
 
 
-def _cause(undecided: Undecided) -> tuple[str, str, str]:
-    return undecided.path, undecided.why, undecided.remedy
+def _cause(fact: Undecided) -> tuple[str, str, str]:
+    return fact.path, fact.why, fact.remedy
 
 
 def _cannot_decide(facts: list[Undecided]) -> Finding:
@@ -194,6 +306,18 @@ EQUALS_GPUS = Rule(
     source="one rank per GPU: config/parallel.py of vLLM, server_args.py of SGLang",
     check=per_workload(_equals_gpus),
 )
+INSIDE_A_NODE = Rule(
+    id="SZ-05",
+    name="tensor-parallel-inside-node",
+    title="Tensor parallel ranks are joined inside one node",
+    question="whether tensor parallel ranks are joined inside one node",
+    why="Ranks exchange their results in every layer: over a network, or over PCIe, every token waits for that.",
+    remediation="Tensor parallel inside a node, pipeline stages between nodes; NVLink where time matters.",
+    severity=Severity.HIGH,
+    levels=ALWAYS,
+    source="vLLM's own refusal: config/parallel.py, World size is larger than the number of available GPUs",
+    check=_inside_a_node,
+)
 WITHIN_MAXIMUM = Rule(
     id="SZ-08",
     name="context-within-maximum",
@@ -204,7 +328,7 @@ WITHIN_MAXIMUM = Rule(
     severity=Severity.HIGH,
     levels=ALWAYS,
     source="vLLM's own refusal: config/model.py, max_model_len",
-    check=per_workload(_within_maximum),
+    check=_within_maximum,
 )
 EVALUATED = Rule(
     id="SZ-21",
@@ -219,4 +343,4 @@ EVALUATED = Rule(
     check=_all_evaluated,
 )
 _QUESTIONS = (FITS, DIVIDES_HEADS, EQUALS_GPUS, WITHIN_MAXIMUM)
-RULES = (FITS, SURELY_FITS, *_QUESTIONS[1:], EVALUATED)
+RULES = (FITS, SURELY_FITS, *_QUESTIONS[1:], INSIDE_A_NODE, EVALUATED)

@@ -245,7 +245,6 @@ def test_what_starts_no_server_is_none(hand_written: dict[str, Any]) -> None:
         ([], {"SPECULATE": "2"}, "speculate"),
         (["--cuda-graphs", "1,2"], {}, "cuda_graphs"),
         ([], {"TGI_WIGGLE_ROOM": "0.8"}, "TGI_WIGGLE_ROOM"),
-        (["--max-batch-size", "2", "--max-batch-size", "4"], {}, "max_batch_size"),
         (["--max-total", "8192"], {}, "--max-total"),
         (["--max_total_tokens", "8192"], {}, "--max_total_tokens"),
     ],

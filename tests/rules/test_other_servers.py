@@ -102,7 +102,6 @@ def test_a_context_beyond_the_models_maximum_is_stopped() -> None:
         (tgi(env={"MAX_TOTAL_TOKENS": UNKNOWN}), "because --max-total-tokens is only known after apply"),
         (tgi(env={"LORA_ADAPTERS": "a/b"}), "because --lora-adapters changes memory"),
         (tgi(env={"TGI_WIGGLE_ROOM": "0.8"}), "because TGI_WIGGLE_ROOM changes the engine's own reserve"),
-        (tgi("--max-batch-size", "2", "--max-batch-size", "4"), "because --max-batch-size is given twice"),
     ],
 )
 def test_what_cannot_be_decided_is_said_once_and_never_passes(container: dict[str, Any], says: str) -> None:
