@@ -76,6 +76,12 @@ def modes(claim: Node) -> frozenset[str]:
     return frozenset(mode.text() for mode in claim["accessModes"].elements() if mode.text())
 
 
+def open_modes(claim: Node) -> Node | None:
+    """An access mode that is only known after apply."""
+    stated = claim["accessModes"]
+    return next((each for each in (stated, *stated.elements()) if each.unknown), None)
+
+
 def of_one_node(claim: Node) -> bool:
     """Whether a volume is attached to one node at a time."""
     found = modes(claim)

@@ -14,7 +14,16 @@ from modelberth.resources import Pod, Resource
 from modelberth.rules.autoscalers import governing
 from modelberth.rules.base import IN_PROD, Rule, Settings, Severity, undecided
 from modelberth.rules.capacity import room_for
-from modelberth.rules.claims import ONE_POD, claimed, fits_on_one_node, kept_together, modes, of_one_node, on_its_node
+from modelberth.rules.claims import (
+    ONE_POD,
+    claimed,
+    fits_on_one_node,
+    kept_together,
+    modes,
+    of_one_node,
+    on_its_node,
+    open_modes,
+)
 
 _QUESTION = "whether a rolling update can end"
 _PLACES = {
@@ -154,14 +163,15 @@ def _volume_held(
         if found is None or found.resource is None:
             continue
         claim = found.resource.node["spec"]
-        alone = ONE_POD in modes(claim)
-        if not of_one_node(claim) or on_its_node(claim) or (not alone and fits_on_one_node(workload, 2)):
+        alone, unknown = ONE_POD in modes(claim), open_modes(claim) or strategy.unknown
+        possible = of_one_node(claim) or open_modes(claim) is not None
+        if not possible or on_its_node(claim) or (not alone and fits_on_one_node(workload, 2)):
             continue
-        if strategy.unknown is not None:
-            yield undecided("SZ-17", _QUESTION, strategy.unknown)
+        steps = None if strategy.unknown else strategy.steps(1)
+        if strategy.unknown is None and (steps is None or steps[1] > 0):
             return
-        steps = strategy.steps(1)
-        if steps is None or steps[1] > 0:
+        if unknown is not None:
+            yield undecided("SZ-17", _QUESTION, unknown)
             return
         sure = alone or fits_on_one_node(workload, 2) is False
         if not sure and pod.resource.ours:
