@@ -128,6 +128,11 @@ def least_load_seconds(weights_bytes: int, *, on_gpu: bool, from_volume: bool) -
     return weights_bytes / MIB / rate + (known["fastest_gpu_engine_start_s"] if on_gpu else 0)
 
 
+def least_engine_bytes() -> int:
+    """Memory of the node without which no engine on PyTorch starts, whatever the model."""
+    return int(_assumptions()["least_engine_memory_mib"]) * MIB
+
+
 def fetch_seconds(weights_bytes: int, image_gib: float | None = None) -> int:
     """Estimated seconds of the download Job."""
     known = _assumptions()

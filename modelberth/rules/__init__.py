@@ -31,6 +31,7 @@ from modelberth.rules import (
     startup,
     storage,
     versions,
+    volumes,
 )
 from modelberth.rules.base import Rule
 
@@ -64,6 +65,7 @@ _MODULES = (
     startup,
     storage,
     versions,
+    volumes,
 )
 _RULES = tuple(rule for module in _MODULES for rule in module.RULES)
 ALL: tuple[Rule, ...] = tuple(sorted(_RULES, key=lambda rule: (_FAMILIES.index(rule.id[:2]), rule.id)))

@@ -2,6 +2,205 @@
 
 from __future__ import annotations
 
-from modelberth.rules.base import Rule
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, floor
 
-RULES: tuple[Rule, ...] = ()
+from modelberth.findings import Finding, Level
+from modelberth.inventory import Inventory
+from modelberth.manifests import Workload
+from modelberth.node import Node
+from modelberth.resources import Pod, Resource
+from modelberth.rules.autoscalers import governing
+from modelberth.rules.base import IN_PROD, Rule, Settings, Severity, undecided
+from modelberth.rules.capacity import room_for
+from modelberth.rules.claims import (
+    ONE_POD,
+    claimed,
+    fits_on_one_node,
+    kept_together,
+    modes,
+    of_one_node,
+    on_its_node,
+    open_modes,
+)
+
+_QUESTION = "whether a rolling update can end"
+_PLACES = {
+    "Deployment": (("spec", "strategy"), "rollingUpdate", "25%", "25%"),
+    "LeaderWorkerSet": (("spec", "rolloutStrategy"), "rollingUpdateConfiguration", 0, 1),
+}
+"""Kind -> where the strategy is, its field, and the defaults of maxSurge and maxUnavailable: apps/v1 defaults.go of
+Kubernetes, and the webhook of LeaderWorkerSet."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How pods are replaced. ``unknown`` is the value that keeps open whether one stops before another starts."""
+
+    surge: Node
+    unavailable: Node
+    default_surge: str | int
+    default_unavailable: str | int
+    unknown: Node | None = None
+
+    def steps(self, replicas: int) -> tuple[int, int] | None:
+        """(pods that may be added, pods that may be missing): shares of the replicas are rounded up and down.
+
+        None where a figure is not legible. Kubernetes lets one be missing where both come to nothing.
+        """
+        surge = _of(self.surge, self.default_surge, replicas)
+        unavailable = _of(self.unavailable, self.default_unavailable, replicas)
+        if surge is None or unavailable is None:
+            return None
+        added, missing = ceil(surge), floor(unavailable)
+        return added, missing if added or missing else 1
+
+
+def _of(stated: Node, default: str | int, replicas: int) -> float | None:
+    value = stated.value if stated.stated else default
+    if isinstance(value, str) and value.endswith("%"):
+        share = Node(value[:-1], "").amount()
+        return None if share is None else float(share) * replicas / 100
+    amount = Node(value, "").whole()
+    return None if amount is None else float(amount)
+
+
+def strategy_of(resource: Resource) -> Strategy | None:
+    """The rolling update of a resource; None where all pods stop first, or one after the other."""
+    if resource.kind not in _PLACES:
+        return None
+    steps, field, surge, unavailable = _PLACES[resource.kind]
+    strategy = resource.node.at(*steps)
+    kind, rolling = strategy["type"], strategy[field]
+    if not kind.unknown and kind.text() not in ("", "RollingUpdate"):
+        return None
+    added, missing = rolling["maxSurge"], rolling["maxUnavailable"]
+    unknown = next((each for each in (kind, added, missing) if each.unknown), None)
+    return Strategy(added, missing, surge, unavailable, unknown)
+
+
+def _refused(resource: Resource, settings: Settings) -> Iterator[Finding]:
+    """Neither a pod more nor a pod less: nothing could ever be replaced."""
+    strategy = strategy_of(resource)
+    if strategy is None or strategy.unknown or not resource.workloads:
+        return
+    one, other = (
+        _of(strategy.surge, strategy.default_surge, 100),
+        _of(strategy.unavailable, strategy.default_unavailable, 100),
+    )
+    if one == 0 and other == 0:
+        message = "maxSurge and maxUnavailable are both 0: the API refuses it"
+        yield Finding("SZ-17", strategy.surge.path, message, "maxUnavailable: 1, or maxSurge: 1 with a spare GPU")
+
+
+def _ends(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
+    for pod, workload in inventory.serving:
+        strategy = strategy_of(pod.resource)
+        if strategy is None:
+            continue
+        replicas = _replicas(pod.resource, inventory)
+        for finding in (
+            *_no_gpu(strategy, workload, replicas, inventory),
+            *_volume_held(strategy, pod, workload, replicas, inventory),
+        ):
+            yield pod.resource, finding
+
+
+def _replicas(resource: Resource, inventory: Inventory) -> Node:
+    """The most replicas that may be replaced: an autoscaler's maximum, else what is stated."""
+    scaler = governing(resource, inventory)
+    stated = scaler.most if scaler else resource.node.at("spec", "replicas")
+    if stated.stated:
+        return stated
+    return Node(scaler.most_replicas if scaler else 1, stated.path)
+
+
+def _no_gpu(strategy: Strategy, workload: Workload, replicas: Node, inventory: Inventory) -> Iterator[Finding]:
+    """A new pod waits for a GPU that only an old one can free."""
+    room = room_for(workload, inventory)
+    if room is None:
+        return
+    if replicas.unknown:
+        yield undecided("SZ-17", _QUESTION, replicas)
+        return
+    count = replicas.whole()
+    each = workload.replica_gpus or workload.gpus or 0
+    taken = _gpus_of_others(workload, inventory)
+    if not count or (count + 1 <= room.replicas and (count + 1) * each + taken <= room.gpus):
+        return
+    if strategy.unknown is not None:
+        yield undecided("SZ-17", _QUESTION, strategy.unknown)
+        return
+    steps = strategy.steps(count)
+    if steps is None or steps[1] > 0:
+        return
+    beside = f" beside {taken} of other services" if taken else ""
+    need = f"{count} replicas and one more need {(count + 1) * each} GPUs{beside}"
+    message = f"{need}, the pools {', '.join(room.pools)} have at most {room.gpus}: the new pod waits for ever"
+    yield Finding("SZ-17", strategy.surge.path, message, _one_leaves(count))
+
+
+def _gpus_of_others(workload: Workload, inventory: Inventory) -> int:
+    """GPUs of the same kind that other services take, as far as it is known."""
+    found = 0
+    for pod, other in inventory.serving:
+        if other is workload or other.gpu != workload.gpu or not other.replica_gpus:
+            continue
+        replicas = _replicas(pod.resource, inventory).whole()
+        found += other.replica_gpus * (1 if replicas is None else replicas)
+    return found
+
+
+def _volume_held(
+    strategy: Strategy, pod: Pod, workload: Workload, replicas: Node, inventory: Inventory
+) -> Iterator[Finding]:
+    """A new pod waits for a volume that the old one holds. More than one replica on such a volume is another matter."""
+    if pod.resource.kind != "Deployment" or replicas.unknown or replicas.whole() != 1 or kept_together(pod):
+        return
+    for volume in pod.spec["volumes"].elements():
+        found = claimed(volume, pod, inventory)
+        if found is None or found.resource is None:
+            continue
+        claim = found.resource.node["spec"]
+        alone, unknown = ONE_POD in modes(claim), open_modes(claim) or strategy.unknown
+        possible = of_one_node(claim) or open_modes(claim) is not None
+        if not possible or on_its_node(claim) or (not alone and fits_on_one_node(workload, 2)):
+            continue
+        steps = None if strategy.unknown else strategy.steps(1)
+        if strategy.unknown is None and (steps is None or steps[1] > 0):
+            return
+        if unknown is not None:
+            yield undecided("SZ-17", _QUESTION, unknown)
+            return
+        sure = alone or fits_on_one_node(workload, 2) is False
+        if not sure and pod.resource.ours:
+            continue
+        where = "" if sure else " unless it starts on the same node"
+        message = f"the new pod waits for a volume of mode {ONE_POD if alone else 'ReadWriteOnce'}, which the old pod "
+        message += f"holds until the new one is ready: the update never ends{where}"
+        yield Finding("SZ-17", strategy.surge.path, message, _one_leaves(1), Level.ERROR if sure else Level.WARNING)
+        return
+
+
+def _one_leaves(replicas: int) -> str:
+    stops = "maxSurge: 0 and maxUnavailable: 1"
+    return f"{stops}, with at least 2 replicas so that one serves meanwhile" if replicas < 2 else stops
+
+
+SURGE = Rule(
+    id="SZ-17",
+    name="surge-capacity",
+    title="A rolling update has a place for the new pods, or stops old ones first",
+    question=_QUESTION,
+    why="GPU pools are full by design. A new pod that waits for the GPU or the disk of the old one, which waits for "
+    "the new one to be ready, never starts: the update hangs until somebody deletes a pod by hand.",
+    remediation="Set maxSurge: 0 and maxUnavailable: 1 with at least two replicas, or give the pool room for one more.",
+    severity=Severity.MEDIUM,
+    levels=IN_PROD,
+    source="Kubernetes, DeploymentStrategy (25% of each, surge rounded up, unavailable down); defilantech/LLMKube#192, "
+    "opendatahub-io/kserve#1822; production-stack#107 (ReadWriteOnce)",
+    check=_refused,
+    across=_ends,
+)
+RULES = (SURGE,)

@@ -1,0 +1,54 @@
+"""How many pods the pools of a stack can hold at most, as far as they tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelberth.inventory import Inventory
+from modelberth.manifests import Workload
+
+
+@dataclass(frozen=True)
+class GpuPool:
+    """Nodes with GPUs. ``gpus`` are GPU ids, empty where they are not known; None is a figure that is not known, or
+    has no bound.
+    """
+
+    name: str
+    gpus: frozenset[str] = frozenset()
+    gpus_per_node: int | None = None
+    most_nodes: int | None = None
+
+
+def gpu_capacity(inventory: Inventory) -> tuple[GpuPool, ...]:
+    """The pools of a stack that have, or may have, GPUs."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the pools that may hold a workload hold of it: ``replicas`` in all, ``gpus`` of theirs, by name."""
+
+    replicas: int
+    gpus: int
+    pools: tuple[str, ...]
+
+
+def room_for(workload: Workload, inventory: Inventory) -> Room | None:
+    """How many replicas of a workload have a place; None where that is not known or nothing in the stack bounds it."""
+    wanted, pods = workload.gpus, workload.group_size
+    if not wanted or workload.gpu is None:
+        return None
+    pools = gpu_capacity(inventory)
+    if not pools or any(not pool.gpus for pool in pools):
+        return None
+    fitting = [pool for pool in pools if workload.gpu in pool.gpus]
+    if not fitting:
+        return None
+    held, gpus = 0, 0
+    for pool in fitting:
+        if pool.gpus_per_node is None or pool.most_nodes is None:
+            return None
+        held += pool.gpus_per_node // wanted * pool.most_nodes
+        gpus += pool.gpus_per_node * pool.most_nodes
+    return Room(held // pods, gpus, tuple(pool.name for pool in fitting))
