@@ -76,7 +76,7 @@ class Resource:
             return False
         return self.type.split(":")[1].partition("/")[0] not in _OTHER_GROUPS
 
-    @cached_property
+    @property
     def node(self) -> Node:
         """Its properties, to be read without raising."""
         return Node(self.properties, "")

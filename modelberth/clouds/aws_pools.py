@@ -85,7 +85,7 @@ def _node_group(resource: AnyResource, others: Sequence[AnyResource]) -> Pool[An
     bounds = (scaling, scaling["minSize"], scaling["maxSize"])
     doubts += [Doubt("bounds", each, resource) for each in bounds if each.unknown]
     written = list(machine_types.elements()) or [machine_types]
-    own = common_labels(None, "", zones) | {
+    own: Labels = common_labels(None, "", zones) | {
         "eks.amazonaws.com/nodegroup": (root["nodeGroupName"].text(),) if root["nodeGroupName"].text() else None,
         "eks.amazonaws.com/capacityType": _stated_values(root["capacityType"], "ON_DEMAND"),
         **dict.fromkeys((CAPACITY_TYPE, "karpenter.sh/nodepool"), ()),
@@ -100,7 +100,7 @@ def _node_group(resource: AnyResource, others: Sequence[AnyResource]) -> Pool[An
             spot=capacity.spot,
         )
         for each in written
-        for kind in [_kind(each, boot, elsewhere=elsewhere or _by_requirements(template))]
+        for kind in [_kind(each, boot, zones, elsewhere=elsewhere or _by_requirements(template))]
     ]
     return Pool(
         resource,
@@ -122,7 +122,7 @@ def _node_group(resource: AnyResource, others: Sequence[AnyResource]) -> Pool[An
     )
 
 
-def _kind(written: Node, boot_disk_gib: int | None, *, elsewhere: bool) -> NodeKind:
+def _kind(written: Node, boot_disk_gib: int | None, zones: tuple[str, ...] | None, *, elsewhere: bool) -> NodeKind:
     name = written.text()
     machine = machine_named(name, CLOUD)
     closed: Labels = dict.fromkeys((f"{PREFIX}gpu-name", f"{PREFIX}gpu-count", f"{PREFIX}gpu-memory"), ())
@@ -132,7 +132,7 @@ def _kind(written: Node, boot_disk_gib: int | None, *, elsewhere: bool) -> NodeK
         return replace(kind, gpus=0 if plain else None)
     kind = sized(kind, machine, boot_disk_gib)
     labels = {key: value for key, value in kind.labels.items() if not key.startswith(_OWN_PROVIDERS)}
-    return replace(kind, labels=common_labels(machine, name, None) | labels | dict(closed))
+    return replace(kind, labels=common_labels(machine, name, zones) | labels | dict(closed))
 
 
 def sized(kind: NodeKind, machine: Machine, boot_disk_gib: int | None) -> NodeKind:

@@ -17,11 +17,23 @@ from modelberth.clouds.pool_facts import (
 )
 from modelberth.node import Node
 
-__all__ = ["Attached", "Capacity", "Doubt", "NodeKind", "Pool", "Registered", "Taint", "is_pool", "pools"]
+__all__ = [
+    "Attached",
+    "Capacity",
+    "Doubt",
+    "NodeKind",
+    "Pool",
+    "Registered",
+    "Taint",
+    "is_pool",
+    "pools",
+    "states_cluster",
+]
 
 _CLOUDS = (gcp_pools, aws_pools, aws_karpenter)
 _ELSEWHERE = frozenset({"AgentPool", "KubernetesClusterNodePool", "KubernetesNodePool", "NodePool", "FargateProfile"})
 """Kinds of node pools that cannot be read: nodes are there, and nothing is known about them."""
+_CHARTS = ("kubernetes:helm.sh/v3:", "kubernetes:helm.sh/v4:")
 _SELF_MANAGED = "aws:autoscaling/group:Group"
 
 
@@ -36,10 +48,22 @@ def is_pool(resource: Registered) -> bool:
     return any(resource.type in cloud.TYPES for cloud in _CLOUDS)
 
 
+def states_cluster(resources: Iterable[Registered]) -> bool:
+    """Whether a cluster is among these resources: then its pools are too, most likely."""
+    return any(resource.type == cloud.CLUSTER for resource in resources for cloud in (gcp_pools, aws_pools))
+
+
+def _installs_provisioner(resource: Registered) -> bool:
+    """A chart that makes nodes by definitions of its own, which nobody sees here."""
+    return resource.type.startswith(_CHARTS) and resource.node["chart"].text().endswith("karpenter")
+
+
 def _of(resource: AnyResource, others: tuple[AnyResource, ...]) -> Iterable[Pool[AnyResource]]:
     for cloud in _CLOUDS:
         if resource.type in cloud.TYPES:
             return cloud.pools(resource, others)
+    if _installs_provisioner(resource):
+        return (Pool(resource, Node(resource.node.value, ""), "", (), complete=False, scales=True),)
     kind = resource.type.rpartition(":")[2]
     if kind in _ELSEWHERE or resource.type == _SELF_MANAGED:
         return (Pool(resource, Node(resource.node.value, ""), "", (), complete=False),)
