@@ -1,0 +1,45 @@
+"""Which resource of a stack another one refers to: by what a property is computed from, else by what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from modelberth.node import Node
+from modelberth.resources import Resource
+
+_NAMES = ("id", "name", "bucket", "arn", "selfLink")
+
+
+def refers(resource: Resource, reference: Node, target: Resource) -> bool | None:
+    """Whether a property of one resource names another; None where it is only known after apply.
+
+    Where the engine tells what a property is computed from, that decides. Otherwise the last part of what is written
+    is compared with the last part of the names of the other (a path, an ARN or a URL ends in them); one that is named
+    when it is made has none yet.
+    """
+    urns = _sources(resource, reference)
+    if target.urn and urns:
+        return target.urn in urns
+    if reference.unknown:
+        return None
+    said = _last(reference.text())
+    names = {_last(target.node[each].text()) for each in _NAMES} - {""}
+    return said in names if names else (None if said else False)
+
+
+def target_of(resource: Resource, reference: Node, among: Iterable[Resource]) -> Resource | None:
+    """The resource that a property names; the only one there is where nobody can tell."""
+    candidates: Sequence[Resource] = list(among)
+    answers = [refers(resource, reference, each) for each in candidates]
+    if True in answers:
+        return candidates[answers.index(True)]
+    return candidates[0] if answers == [None] else None
+
+
+def _sources(resource: Resource, reference: Node) -> tuple[str, ...]:
+    top = reference.path.partition(".")[0].partition("[")[0]
+    return resource.property_dependencies.get(top, ())
+
+
+def _last(text: str) -> str:
+    return text.rpartition("/")[2].rpartition(":")[2]
