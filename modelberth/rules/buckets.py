@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from modelberth.clouds import identities, storage
 from modelberth.clouds.buckets import Part
 from modelberth.clouds.facts import Fact, both, either
+from modelberth.clouds.links import target_of
 from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Resource
-from modelberth.rules.links import target_of
 
 _WEIGHTS = frozenset({"weights", "weight", "model", "models", "checkpoint", "checkpoints", "gguf", "safetensors"})
 _BESIDE = frozenset(

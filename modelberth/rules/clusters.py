@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from modelberth.clouds import clusters, machines
+from modelberth.clouds.links import target_of
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.resources import Resource
 from modelberth.rules.base import ALWAYS, IN_PROD, Rule, Settings, Severity, undecided
 from modelberth.rules.facts import softened, told
-from modelberth.rules.links import target_of
 
 _CREDENTIAL = re.compile(
     r"(?<![A-Za-z0-9])(AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])|(?<![A-Za-z0-9_])hf_[A-Za-z0-9]{16,}|"
