@@ -71,7 +71,7 @@ class Resource:
         """Whether it is a Kubernetes object (no provider, no Helm release)."""
         return self.type.startswith(KUBERNETES) and self.type.count(":") == 2
 
-    @cached_property
+    @property
     def node(self) -> Node:
         """Its properties, to be read without raising."""
         return Node(self.properties, "")

@@ -1,0 +1,70 @@
+"""The node pools of a stack, whatever cloud they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from modelberth.clouds import aws_karpenter, aws_pools, gcp_pools
+from modelberth.clouds.pool_facts import (
+    AnyResource,
+    Attached,
+    Capacity,
+    Doubt,
+    NodeKind,
+    Pool,
+    Registered,
+    Taint,
+)
+from modelberth.node import Node
+
+__all__ = [
+    "Attached",
+    "Capacity",
+    "Doubt",
+    "NodeKind",
+    "Pool",
+    "Registered",
+    "Taint",
+    "is_pool",
+    "pools",
+    "states_cluster",
+]
+
+_CLOUDS = (gcp_pools, aws_pools, aws_karpenter)
+_ELSEWHERE = frozenset({"AgentPool", "KubernetesClusterNodePool", "KubernetesNodePool", "NodePool", "FargateProfile"})
+"""Kinds of node pools that cannot be read: nodes are there, and nothing is known about them."""
+_CHARTS = ("kubernetes:helm.sh/v3:", "kubernetes:helm.sh/v4:")
+_SELF_MANAGED = "aws:autoscaling/group:Group"
+
+
+def pools(resources: Iterable[AnyResource]) -> tuple[Pool[AnyResource], ...]:
+    """Every pool that these resources state, in their order."""
+    listed = tuple(resources)
+    return tuple(pool for resource in listed for pool in _of(resource, listed))
+
+
+def is_pool(resource: Registered) -> bool:
+    """Whether this resource states pools that can be read."""
+    return any(resource.type in cloud.TYPES for cloud in _CLOUDS)
+
+
+def states_cluster(resources: Iterable[Registered]) -> bool:
+    """Whether a cluster is among these resources: then its pools are too, most likely."""
+    return any(resource.type == cloud.CLUSTER for resource in resources for cloud in (gcp_pools, aws_pools))
+
+
+def _installs_provisioner(resource: Registered) -> bool:
+    """A chart that makes nodes by definitions of its own, which nobody sees here."""
+    return resource.type.startswith(_CHARTS) and resource.node["chart"].text().endswith("karpenter")
+
+
+def _of(resource: AnyResource, others: tuple[AnyResource, ...]) -> Iterable[Pool[AnyResource]]:
+    for cloud in _CLOUDS:
+        if resource.type in cloud.TYPES:
+            return cloud.pools(resource, others)
+    if _installs_provisioner(resource):
+        return (Pool(resource, Node(resource.node.value, ""), "", (), complete=False, scales=True),)
+    kind = resource.type.rpartition(":")[2]
+    if kind in _ELSEWHERE or resource.type == _SELF_MANAGED:
+        return (Pool(resource, Node(resource.node.value, ""), "", (), complete=False),)
+    return ()
