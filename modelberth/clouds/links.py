@@ -1,0 +1,77 @@
+"""Which resource of a stack another one refers to: by what a property is computed from, else by what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from modelberth.node import Node
+
+_NAMES = ("id", "name", "bucket", "arn", "selfLink")
+
+
+class Stated(Protocol):
+    """What a reader needs of a resource."""
+
+    @property
+    def type(self) -> str:
+        """Its type token."""
+        ...
+
+    @property
+    def urn(self) -> str:
+        """Its URN, empty where there is none."""
+        ...
+
+    @property
+    def node(self) -> Node:
+        """Its properties."""
+        ...
+
+    @property
+    def property_dependencies(self) -> Mapping[str, tuple[str, ...]]:
+        """URNs of what a property is computed from."""
+        ...
+
+
+AnyStated = TypeVar("AnyStated", bound=Stated)
+
+
+def refers(resource: Stated, reference: Node, target: Stated) -> bool | None:
+    """Whether a property of one resource names another; None where it is only known after apply.
+
+    Where the engine tells what a property is computed from, that decides. Otherwise the last part of what is written
+    is compared with the last part of the names of the other (a path, an ARN or a URL ends in them); one that is named
+    when it is made has none yet.
+    """
+    urns = _sources(resource, reference)
+    if target.urn and urns:
+        return target.urn in urns
+    if reference.unknown:
+        return None
+    said = _last(reference.text())
+    names = {_last(target.node[each].text()) for each in _NAMES} - {""}
+    return said in names if names else (None if said else False)
+
+
+def target_of(resource: Stated, reference: Node, among: Iterable[AnyStated]) -> AnyStated | None:
+    """The resource that a property names; the only one there is where nobody can tell."""
+    candidates: Sequence[AnyStated] = list(among)
+    answers = [refers(resource, reference, each) for each in candidates]
+    if True in answers:
+        return candidates[answers.index(True)]
+    return candidates[0] if answers == [None] else None
+
+
+def of_types(resources: Iterable[AnyStated], *types: str) -> list[AnyStated]:
+    """The resources of these types."""
+    return [each for each in resources if each.type in types]
+
+
+def _sources(resource: Stated, reference: Node) -> tuple[str, ...]:
+    top = reference.path.partition(".")[0].partition("[")[0]
+    return resource.property_dependencies.get(top, ())
+
+
+def _last(text: str) -> str:
+    return text.rpartition("/")[2].rpartition(":")[2]
