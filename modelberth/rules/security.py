@@ -77,8 +77,8 @@ def _too_many_rights(pod: Pod, container: Node, level: Level, least_user: int) -
         what = "no user is stated" if number is None else f"user {number} is below {least_user:g}"
         found.append(Breach(container, user, what, "runAsUser: 20000", unknown=user.unknown))
     if level is Level.ERROR:
-        unknown = dict.fromkeys(breach.field for breach in found if breach.unknown)
-        yield from (undecided(_ID, _GROUPED, each) for each in unknown)
+        unknown = {breach.field.path: breach.field for breach in found if breach.unknown}
+        yield from (undecided(_ID, _GROUPED, each) for each in unknown.values())
     certain = [breach for breach in found if not breach.unknown]
     if certain:
         message = f"more rights than a server needs: {', '.join(dict.fromkeys(each.what for each in certain))}"

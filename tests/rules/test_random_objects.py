@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,7 @@ from modelberth.policyfile import PolicyFile
 from modelberth.resources import Options, Resource
 from modelberth.rules import ALL
 from modelberth.rules.base import Profile
-from tests.rules.pods import workload
+from tests.rules.pods import ours, server, workload
 from tests.rules.samples import ROOT, llamacpp, ollama, sglang, tgi, vllm
 
 TYPES = (
@@ -117,30 +118,39 @@ SERVERS = (vllm(), sglang(), tgi(), llamacpp(), ollama())
 def damaged(draw: st.DrawFn) -> dict[str, Any]:
     """A server that runs, with something else in up to four of its fields."""
     kinds = ("Deployment", "StatefulSet", "LeaderWorkerSet", "Job", "CronJob", "Pod")
-    whole: Any = workload(draw(st.sampled_from(SERVERS)), kind=draw(st.sampled_from(kinds)))
-    for _ in range(draw(st.integers(1, 4))):
-        whole = _changed(whole, draw)
-    return whole if isinstance(whole, dict) else {}
+    made = draw(st.sampled_from((workload, ours)))
+    whole: Any = made(server() | draw(st.sampled_from(SERVERS)), kind=draw(st.sampled_from(kinds)))
+    for path in draw(st.lists(st.sampled_from(list(_paths(whole))), min_size=1, max_size=6)):
+        whole = _changed(whole, path, draw)
+    return whole
 
 
-def _changed(value: Any, draw: st.DrawFn) -> Any:
-    if isinstance(value, dict) and value and draw(st.integers(0, 9)):
-        key = draw(st.sampled_from(sorted(value, key=str)))
-        return value | {key: _changed(value[key], draw)}
-    if isinstance(value, list) and value and draw(st.integers(0, 9)):
-        at = draw(st.integers(0, len(value) - 1))
-        return [*value[:at], _changed(value[at], draw), *value[at + 1 :]]
-    if isinstance(value, dict):
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every field of an object below its kind and version."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, element in inner:
+        if (*path, key) not in {("kind",), ("apiVersion",)}:
+            yield (*path, key)
+            yield from _paths(element, (*path, key))
+
+
+def _changed(value: Any, path: tuple[Any, ...], draw: st.DrawFn) -> Any:
+    """Something else in one field, or a field beside it."""
+    if path and isinstance(value, dict) and path[0] in value:
+        return value | {path[0]: _changed(value[path[0]], path[1:], draw)}
+    if path and isinstance(value, list) and path[0] in range(len(value)):
+        return [*value[: path[0]], _changed(value[path[0]], path[1:], draw), *value[path[0] + 1 :]]
+    if isinstance(value, dict) and draw(st.booleans()):
         return value | {draw(st.sampled_from(KEYS)): draw(ANYTHING)}
     return draw(ANYTHING)
 
 
 @st.composite
 def resources(draw: st.DrawFn) -> Resource:
-    manifest = draw(st.one_of(damaged(), st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=8)))
+    random_ = st.dictionaries(st.sampled_from(KEYS), ANYTHING, max_size=8)
+    manifest = draw(st.one_of(damaged(), damaged(), damaged(), random_))
     kind = manifest.get("kind")
-    written = f"kubernetes:apps/v1:{kind}" if isinstance(kind, str) and draw(st.booleans()) else ""
-    type_ = written or draw(st.sampled_from(TYPES))
+    type_ = f"kubernetes:apps/v1:{kind}" if isinstance(kind, str) else draw(st.sampled_from(TYPES))
     protect = draw(st.sampled_from((None, True, False)))
     timeout_s = draw(st.sampled_from((None, 0.0, 600.0)))
     options = Options(
