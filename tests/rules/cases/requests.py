@@ -7,7 +7,7 @@ from typing import Any
 from modelberth.observed import UNKNOWN
 from modelberth.rules.base import Profile
 from tests.rules.cases import Case
-from tests.rules.cases.pods import STATED, bare, ours, resources, server, workload
+from tests.rules.pods import STATED, bare, ours, resources, server, workload
 from tests.rules.samples import llamacpp, vllm
 
 GPU = "nvidia.com/gpu"

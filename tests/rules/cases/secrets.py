@@ -6,7 +6,7 @@ from typing import Any
 
 from modelberth.observed import UNKNOWN
 from tests.rules.cases import Case
-from tests.rules.cases.pods import bare, ours, server, workload
+from tests.rules.pods import bare, ours, server, workload
 from tests.rules.samples import CANARY, LLAMA_8B, vllm
 
 KEY = "sk-CANARY7f3a9b2c4d5e6f70"

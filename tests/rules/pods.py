@@ -1,17 +1,15 @@
-"""Pods that rules about pods have nothing to say about, and what is changed in them. No cases of its own."""
+"""Pods that rules about pods have nothing to say about, with everything about them replaceable."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.rules.cases import Case
 from tests.rules.samples import deployment, vllm
 
 OURS = {"app.kubernetes.io/part-of": "modelberth"}
 LABELS = {"app.kubernetes.io/name": "vllm", "app.kubernetes.io/instance": "chat", "app.kubernetes.io/version": "0.33.0"}
 STATED = {"cpu": "4", "memory": "14Gi", "ephemeral-storage": "10Gi"}
 VERSIONS = {"Job": "batch/v1", "CronJob": "batch/v1", "Pod": "v1", "LeaderWorkerSet": "leaderworkerset.x-k8s.io/v1"}
-CASES: tuple[Case, ...] = ()
 
 
 def resources(**more: Any) -> dict[str, Any]:
