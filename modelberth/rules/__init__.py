@@ -8,7 +8,6 @@ from modelberth.rules import (
     clusters,
     disruption,
     host,
-    hygiene,
     images,
     memory,
     metadata,
@@ -30,6 +29,8 @@ from modelberth.rules import (
     spending,
     startup,
     storage,
+    taints,
+    templates,
     versions,
 )
 from modelberth.rules.base import Rule
@@ -41,7 +42,6 @@ _MODULES = (
     clusters,
     disruption,
     host,
-    hygiene,
     images,
     memory,
     metadata,
@@ -63,6 +63,8 @@ _MODULES = (
     spending,
     startup,
     storage,
+    taints,
+    templates,
     versions,
 )
 _RULES = tuple(rule for module in _MODULES for rule in module.RULES)
