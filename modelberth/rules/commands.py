@@ -1,0 +1,44 @@
+"""What a server's command line says about things that sizing does not depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from modelberth.catalog import catalog
+from modelberth.engines import ENGINES, flags, serving
+from modelberth.manifests import Workload
+from modelberth.node import Node
+
+
+def arguments(workload: Workload, container: Node) -> flags.Parsed | None:
+    """The command line of a serving container, and the variables that its engine takes for arguments."""
+    observed = workload.observed
+    if observed is None or container.unknown:
+        return None
+    facts = catalog().engine(observed.engine)
+    table = serving.table_of(facts, observed.engine_version)
+    process = flags.started(container.value)
+    short = getattr(ENGINES[observed.engine], "abbreviates", False)
+    parsed = flags.parse(process.words, table, abbreviations=short)
+    for name, value in process.env.items():
+        if name in table.env:
+            parsed.values.setdefault(table.env[name], value)
+    return parsed
+
+
+def unknown_words(container: Node) -> Iterator[Node]:
+    """Words of a command line, and values of variables, that are only known after apply."""
+    for words in (container["command"], container["args"], container["env"]):
+        if words.unknown:
+            yield words
+            return
+    for words in (container["command"], container["args"]):
+        yield from (word for word in words.elements() if word.unknown)
+    for entry in container["env"].elements():
+        if entry.unknown:
+            yield entry
+        elif entry["value"].unknown:
+            yield entry["value"]
+
+
+__all__ = ["arguments", "unknown_words"]

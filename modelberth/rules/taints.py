@@ -1,0 +1,121 @@
+"""GPU nodes are for pods that use their GPUs, and such pods land on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from modelberth.findings import Finding
+from modelberth.inventory import Inventory
+from modelberth.manifests import COMPUTES_AND_ENDS
+from modelberth.node import Node
+from modelberth.resources import Pod, Resource
+from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, undecided
+
+_DEVICES = re.compile(
+    r"(nvidia|amd|intel)\.com/(gpu.*|mig-.+)|gpu\.intel\.com/.+|google\.com/tpu|aws\.amazon\.com/neuron.*|habana\.ai/gaudi"
+)
+_PER_NODE = frozenset({"DaemonSet"})
+"""Kinds that work for a node itself: drivers, device plugins, exporters."""
+
+
+def _lands(resource: Resource, settings: Settings) -> Iterator[Finding]:
+    for pod in resource.pods:
+        device = _device(pod)
+        if not pod.serves or device is None:
+            continue
+        if device.unknown:
+            continue
+        yield from _placed(pod)
+        yield from _tolerates(pod, device)
+
+
+def _placed(pod: Pod) -> Iterator[Finding]:
+    spec = pod.spec
+    required = spec.at(
+        "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"
+    )
+    for node in (spec["nodeSelector"], required, spec["nodeName"]):
+        if node.unknown:
+            yield undecided("WH-16", LANDS.question, node)
+            return
+    if not (spec["nodeSelector"].value or required.value or spec["nodeName"].value):
+        message = "no node selector names the accelerator: the pod may land on any GPU that is free"
+        yield Finding(
+            "WH-16", spec["nodeSelector"].path, message, "nodeSelector with the accelerator label of its nodes"
+        )
+
+
+def _tolerates(pod: Pod, device: Node) -> Iterator[Finding]:
+    tolerations = pod.spec["tolerations"]
+    if tolerations.unknown:
+        yield undecided("WH-16", LANDS.question, tolerations)
+        return
+    own = [each for each in tolerations.elements() if not each["key"].text().startswith("node.kubernetes.io/")]
+    if not own:
+        message = "it tolerates no taint of GPU nodes: it stays pending where they are kept for pods that use GPUs"
+        remedy = f"tolerations: [{{key: {_taint(device)}, operator: Exists, effect: NoSchedule}}]"
+        yield Finding("WH-16", tolerations.path, message, remedy)
+
+
+def _taint(device: Node) -> str:
+    """The usual taint of nodes with a device: that of all GPUs of its maker, else the device's own name."""
+    named = re.search(r'\["([^"]+)"\]$', device.path)
+    maker, _, what = (named[1] if named else "nvidia.com/gpu").partition("/")
+    return f"{maker}/gpu" if what.startswith(("gpu", "mig")) else f"{maker}/{what}"
+
+
+def _kept(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
+    """No pod that uses no GPU tolerates the taint of those that do. Downloads run where weights are read."""
+    if not any(_device(pod) is not None for pod in inventory.pods if pod.serves):
+        return
+    for pod in inventory.pods:
+        uses = any(_device(each) is not None for each in pod.resource.pods)
+        if uses or pod.resource.kind in _PER_NODE | COMPUTES_AND_ENDS:
+            continue
+        for toleration in pod.spec["tolerations"].elements():
+            if _of_gpus(toleration):
+                message = "it uses no GPU and tolerates the taint of GPU nodes: it takes their CPUs and memory"
+                yield pod.resource, Finding("WH-16", toleration.path, message, "leave this toleration out")
+                break
+
+
+def _of_gpus(toleration: Node) -> bool:
+    key, operator = toleration["key"], toleration["operator"].text()
+    if key.unknown or toleration["operator"].unknown or toleration["effect"].text() == "NoExecute":
+        return False
+    everything = operator == "Exists" and not key.text()
+    return everything or key.text().split("/")[-1] == "gpu"
+
+
+def _device(pod: Pod) -> Node | None:
+    """The first GPU, slice of one or other accelerator that a pod asks for; None where it surely asks for none."""
+    for container in pod.all_containers:
+        resources = container["resources"]
+        for source in (container, resources, resources["limits"], resources["requests"]):
+            if source.unknown:
+                return source
+        for source in (resources["limits"], resources["requests"]):
+            for name, amount in source.items():
+                if _DEVICES.fullmatch(name) and amount.whole() != 0:
+                    return amount
+        if resources["claims"].value:
+            return resources["claims"]
+    return pod.spec["resourceClaims"] if pod.spec["resourceClaims"].value else None
+
+
+LANDS = Rule(
+    id="WH-16",
+    name="gpu-nodes",
+    title="Pods that use GPUs land on their nodes, and no others do",
+    question="whether the pod lands on nodes with its accelerator",
+    why="Without a selector a model meets a smaller GPU, without a toleration it waits for ever; others take its CPUs.",
+    remediation="State nodeSelector and toleration on pods that use GPUs, and on no others.",
+    severity=Severity.MEDIUM,
+    levels=ALWAYS,
+    foreign=ADVICE,
+    source="aws-eks-best-practices, AI/ML compute: taints; GKE taints its GPU nodes nvidia.com/gpu=present:NoSchedule",
+    check=_lands,
+    across=_kept,
+)
+RULES = (LANDS,)
