@@ -46,35 +46,28 @@ def gather(paths: Iterable[Path]) -> Inputs:
         if str(path) == "-":
             sources.append(_of_standard_input())
             continue
-        found = [source for source in _of_path(path, seen, patches) if source is not None]
-        if path.is_dir() and not any(source.resources or source.recorded or source.problems for source in found):
-            found.append(_failed(path, "holds no Kubernetes object", "name the folder that holds rendered manifests"))
-        sources += found
+        sources += _of_path(path, seen, patches)
     problems = tuple(_grouped(problem for source in sources for problem in source.problems))
-    idle = [source for source in sources if not (source.resources or source.recorded or source.problems)]
-    skipped = tuple(source.place for source in idle) + tuple(patches)
+    skipped = (*(source.place for source in sources if _idle(source)), *patches)
     return Inputs(tuple(sources), problems, skipped, tuple(patches))
 
 
 def _of_standard_input() -> Source:
     source = read(decoded(sys.stdin.buffer.read(LARGEST_BYTES + 1), STANDARD_INPUT))
-    if not (source.resources or source.recorded or source.problems):
+    if _idle(source):
         source.refuse("holds no Kubernetes object", remedy="look at what the command before the pipe said")
     return source
 
 
-def _of_path(path: Path, seen: set[Path], patches: list[str]) -> Iterator[Source | None]:
+def _of_path(path: Path, seen: set[Path], patches: list[str]) -> list[Source]:
     try:
-        if path.is_dir():
-            files: Iterable[Path] = list(_files(path))
-        elif path.exists():
-            files = [path]
-        else:
-            yield _failed(path, "is not there")
-            return
+        if not path.exists():
+            return [_failed(path, "is not there")]
+        whole = path.is_dir()
+        files = list(_files(path)) if whole else [path]
     except OSError as error:
-        yield _failed(path, (error.strerror or "cannot be read").lower())
-        return
+        return [_failed(path, (error.strerror or "cannot be read").lower())]
+    found: list[Source] = []
     for file in files:
         if (real := file.resolve()) in seen:
             continue
@@ -82,7 +75,14 @@ def _of_path(path: Path, seen: set[Path], patches: list[str]) -> Iterator[Source
         if real in _patched(file.parent.resolve()):
             patches.append(str(file))
         else:
-            yield _of_file(file)
+            found.append(_of_file(file))
+    if whole and len(found) == len(files) and all(map(_idle, found)):
+        found.append(_failed(path, "holds no Kubernetes object", "name the folder that holds rendered manifests"))
+    return found
+
+
+def _idle(source: Source) -> bool:
+    return not (source.resources or source.recorded or source.problems)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -156,8 +156,11 @@ def _json_node(token: str, mark: yaml.Mark) -> yaml.Node:
 
 
 def _steps(node: yaml.Node) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
-    """(how a path spells the step, what is written there, what is inside) of everything one step down."""
-    for key, value in _pairs(node):
+    """(how a path spells the step, what is written there, what is inside) of everything one step down.
+
+    What a mapping says itself comes before what it merges in.
+    """
+    for key, value in reversed(_pairs(node)):
         if isinstance(key, yaml.ScalarNode):
             name = str(key.value)
             yield (f".{name}" if _PLAIN.fullmatch(name) else f'["{name}"]'), key, value
@@ -173,7 +176,7 @@ def _spot(node: yaml.Node) -> Spot:
     return _at(node.start_mark)
 
 
-def _at(mark: yaml.Mark | None) -> Spot:
+def _at(mark: Any) -> Spot:
     return Spot(mark.line + 1, mark.column + 1) if mark else Spot(1, 1)
 
 

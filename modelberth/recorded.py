@@ -63,7 +63,7 @@ def resource(state: Mapping[str, Any], place: str) -> Resource:
     return Resource(
         type=str(state.get("type", "")),
         name=urn.rpartition("::")[2],
-        properties={key: value for key, value in inputs.items() if key != "__defaults"},
+        properties={key: value for key, value in inputs.items() if not key.startswith("__")},
         urn=urn,
         options=options,
         parent=str(state.get("parent", "")),

@@ -251,6 +251,9 @@ def _take_recorded(
 ) -> None:
     source.recorded = True
     if recorded.failed(document):
-        source.refuse("this preview failed: what it shows is not complete", remedy="mend what its diagnostics say")
+        source.refuse(
+            "this preview failed: what it shows is not complete",
+            remedy="mend what its diagnostics say; a preview for this command needs no policy pack",
+        )
     for where, state in found:
         source.add(recorded.resource(state, source.place), root, f"{where}.inputs")

@@ -10,8 +10,9 @@ from modelberth.checked import Report, Told, subject_of
 from modelberth.rules import Rule
 from modelberth.rules.base import Profile
 
-LONGEST_COMMENT = 60_000
-"""Characters; GitHub refuses a comment of more than 65,536, and the plan stands in the same one."""
+LONGEST_COMMENT = 28_000
+"""Characters; GitHub refuses a comment of more than 65,536, and plan and preview stand in the same one."""
+_MOST_NOTES = 20
 _UNPRINTABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """What a name could do to a terminal or to the order in which it is read."""
 _BREAKS = str.maketrans({"<": "&lt;", ">": "&gt;", "|": "\\|", "`": "'", "\n": " ", "@": "@\u200b"})
@@ -73,7 +74,9 @@ def as_markdown(report: Report) -> str:
     tail = [f"- exempt: {_plain(line)}" for line in _let_through(report)]
     tail += [f"- expired: {_plain(line)}" for line in _expired(report)]
     tail += [f"- cannot read: {_plain(str(problem))}" for problem in report.inputs.problems]
-    return _UNPRINTABLE.sub("?", "\n".join([*lines, "", *details, *tail[:100]]).rstrip() + "\n")
+    if len(tail) > _MOST_NOTES:
+        tail[_MOST_NOTES:] = [f"- {counted(len(tail) - _MOST_NOTES, 'more note')}"]
+    return _UNPRINTABLE.sub("?", "\n".join([*lines, "", *details, *tail]).rstrip() + "\n")
 
 
 def explained(rule: Rule) -> str:
