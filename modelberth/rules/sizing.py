@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import groupby
 
 from modelberth.findings import Finding, Level, Nature
 from modelberth.fit import beside_budget
 from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload
 from modelberth.observed import Observed
-from modelberth.resources import Resource
-from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, per_workload
+from modelberth.rules.base import ADVICE, ALWAYS, Rule, Severity, per_workload
 from modelberth.rules.evaluation import blocks, evaluate
-from modelberth.rules.releases import hidden
+from modelberth.rules.releases import with_releases
 from modelberth.rules.wording import arithmetic, assumed, headline, ways_out
 from modelberth.units import gib, tokens
 
@@ -102,11 +100,6 @@ def _within_maximum(workload: Workload) -> list[Finding]:
 def _evaluated(workload: Workload) -> list[Finding]:
     causes = sorted(evaluate(workload).undecided, key=_cause)
     return [_cannot_decide(list(facts)) for _, facts in groupby(causes, key=_cause)]
-
-
-def _all_evaluated(resource: Resource, settings: Settings) -> Iterator[Finding]:
-    yield from hidden(resource)
-    yield from per_workload(_evaluated)(resource, settings)
 
 
 def _cause(undecided: Undecided) -> tuple[str, str, str]:
@@ -212,8 +205,8 @@ EVALUATED = Rule(
     remediation="Make everything that sizing depends on a plain value.",
     severity=Severity.HIGH,
     levels=ALWAYS,
-    source="unknown values turn a policy into advice: docs/adr/0014-the-pack-speaks-the-protocol.md",
-    check=_all_evaluated,
+    source="unknown values turn a policy into advice: pulumi_policy/policy.py, Analyze",
+    check=with_releases(per_workload(_evaluated)),
 )
 _QUESTIONS = (FITS, DIVIDES_HEADS, EQUALS_GPUS, WITHIN_MAXIMUM)
 RULES = (FITS, SURELY_FITS, *_QUESTIONS[1:], EVALUATED)

@@ -1,4 +1,4 @@
-"""Examples of the rules about sizing itself."""
+"""Examples of the rules about sizing, of our own record, and of what cannot be sized."""
 
 from __future__ import annotations
 
