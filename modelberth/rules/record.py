@@ -10,12 +10,16 @@ from modelberth.engines import ENGINES
 from modelberth.findings import Finding
 from modelberth.manifests import Workload, legible_record
 from modelberth.resources import Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
 
 PATH = f'metadata.annotations["{SIZING_ANNOTATION}"]'
+QUESTION = "whether the workload is what was planned"
 
 
 def _as_recorded(resource: Resource, settings: Settings) -> Iterator[Finding]:
+    record = resource.node.at("metadata", "annotations", SIZING_ANNOTATION)
+    if record.unknown and resource.workloads and (resource.ours or record.path == PATH):
+        yield undecided("SZ-20", QUESTION, record)
     for workload in resource.workloads:
         yield from _of(workload, settings)
 
@@ -61,7 +65,7 @@ RULES = (
         id="SZ-20",
         name="as-planned",
         title="The workload is what was planned and locked",
-        question="whether the workload is what was planned",
+        question=QUESTION,
         why="An edit by hand, or a plan made elsewhere, would run with figures that nobody sized.",
         remediation="Change the spec, run modelberth plan --update, and let the components write the workload.",
         severity=Severity.HIGH,

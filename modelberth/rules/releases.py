@@ -10,6 +10,7 @@ from modelberth.engines.base import image_parts
 from modelberth.findings import Finding, Level, Nature
 from modelberth.node import Node
 from modelberth.resources import HELM_RELEASE, Resource
+from modelberth.rules.base import Check, Settings
 
 _CHARTS = re.compile(
     r"vllm|sglang|ollama|tensorrt[-_]?llm|trtllm|triton|llama[-_.]?(cpp|server)|text-generation-inference|\btgi\b",
@@ -17,6 +18,16 @@ _CHARTS = re.compile(
 )
 """Names of engines as charts that serve models have them in their own."""
 _DEEPEST = 20
+
+
+def with_releases(check: Check) -> Check:
+    """A check that also tells of releases."""
+
+    def every(resource: Resource, settings: Settings) -> Iterator[Finding]:
+        yield from hidden(resource)
+        yield from check(resource, settings)
+
+    return every
 
 
 def hidden(resource: Resource) -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import groupby
 
 from modelberth.catalog import Model, catalog
@@ -19,7 +18,7 @@ from modelberth.parallel import exchanged_bytes
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, per_workload, undecided
 from modelberth.rules.evaluation import Evaluation, blocks, evaluate
-from modelberth.rules.releases import hidden
+from modelberth.rules.releases import with_releases
 from modelberth.rules.wording import arithmetic, assumed, headline, ways_out
 from modelberth.units import gib, tokens
 from modelberth.versions import key
@@ -219,11 +218,6 @@ def _evaluated(workload: Workload) -> list[Finding]:
     return [_cannot_decide(list(facts)) for _, facts in groupby(causes, key=_cause)]
 
 
-def _all_evaluated(resource: Resource, settings: Settings) -> Iterator[Finding]:
-    yield from hidden(resource)
-    yield from per_workload(_evaluated)(resource, settings)
-
-
 def _cause(fact: Undecided) -> tuple[str, str, str]:
     return fact.path, fact.why, fact.remedy
 
@@ -339,8 +333,8 @@ EVALUATED = Rule(
     remediation="Make everything that sizing depends on a plain value.",
     severity=Severity.HIGH,
     levels=ALWAYS,
-    source="unknown values turn a policy into advice: docs/adr/0014-the-pack-speaks-the-protocol.md",
-    check=_all_evaluated,
+    source="unknown values turn a policy into advice: pulumi_policy/policy.py, Analyze",
+    check=with_releases(per_workload(_evaluated)),
 )
 _QUESTIONS = (FITS, DIVIDES_HEADS, EQUALS_GPUS, WITHIN_MAXIMUM)
 RULES = (FITS, SURELY_FITS, *_QUESTIONS[1:], INSIDE_A_NODE, EVALUATED)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import grpc
 from google.protobuf import json_format, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2
 
+from modelberth.observed import UNKNOWN
+from modelberth.resources import Resource
 from policies.analyzer import Analyzer
 
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
@@ -33,15 +37,55 @@ def request(properties: dict[str, Any], type_: str = DEPLOYMENT) -> analyzer_pb2
     return analyzer_pb2.AnalyzeRequest(type=type_, name="server", urn=urn, properties=struct)
 
 
+def encoded(value: Any) -> Any:
+    """A value of a case as the engine sends it: what is not known as a marker, numbers as JSON has them."""
+    if value is UNKNOWN:
+        return UNKNOWN_STRING
+    if isinstance(value, Mapping):
+        return {str(key): encoded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [encoded(each) for each in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def asked(resource: Resource) -> analyzer_pb2.AnalyzeRequest:
+    """A resource as the engine asks about it before it registers it."""
+    return _filled(analyzer_pb2.AnalyzeRequest(), resource)
+
+
+def asked_together(resources: Iterable[Resource]) -> analyzer_pb2.AnalyzeStackRequest:
+    """A stack as the engine asks about it."""
+    request = analyzer_pb2.AnalyzeStackRequest()
+    for resource in resources:
+        entry = _filled(request.resources.add(), resource)
+        entry.parent = resource.parent
+        entry.dependencies.extend(resource.dependencies)
+        for name, urns in resource.property_dependencies.items():
+            entry.propertyDependencies[name].urns.extend(urns)
+    return request
+
+
+def _filled(request: Any, resource: Resource) -> Any:
+    options = resource.options
+    request.type, request.name, request.urn = resource.type, resource.name, resource.urn
+    json_format.ParseDict(encoded(resource.properties), request.properties)
+    request.options.protect = bool(options.protect)
+    request.options.parent = resource.parent
+    request.options.customTimeouts.create = options.create_timeout_s or 0
+    request.options.customTimeouts.update = options.update_timeout_s or 0
+    request.provider.urn = options.provider
+    return request
+
+
 def stack(*resources: tuple[str, dict[str, Any]]) -> analyzer_pb2.AnalyzeStackRequest:
     """A stack as the engine asks about it: (type token, properties) of each resource."""
-    asked = [request(properties, type_) for type_, properties in resources]
+    each_asked = [request(properties, type_) for type_, properties in resources]
     return analyzer_pb2.AnalyzeStackRequest(
         resources=[
             analyzer_pb2.AnalyzerResource(
                 type=each.type, name=f"r{index}", urn=f"{each.urn}-{index}", properties=each.properties
             )
-            for index, each in enumerate(asked)
+            for index, each in enumerate(each_asked)
         ]
     )
 
@@ -52,7 +96,7 @@ def configuration(policy: dict[str, Any]) -> analyzer_pb2.ConfigureAnalyzerReque
     As ReconcilePolicyPackConfig does it, resource/analyzer/config.go of Pulumi: what policies say of themselves, then
     the pack's own initial configuration, then "all", then each entry.
     """
-    info = Analyzer().GetAnalyzerInfo(None, None)
+    info = _info()
     levels = {each.name: each.enforcementLevel for each in info.policies}
     levels |= {name: each.enforcementLevel for name, each in info.initialConfig.items()}
     properties: dict[str, dict[str, Any]] = {
@@ -74,6 +118,11 @@ def configuration(policy: dict[str, Any]) -> analyzer_pb2.ConfigureAnalyzerReque
     for name, config in found.items():
         json_format.ParseDict(properties.get(name, {}), config.properties)
     return analyzer_pb2.ConfigureAnalyzerRequest(policyConfig=found)
+
+
+@cache
+def _info() -> analyzer_pb2.AnalyzerInfo:
+    return Analyzer().GetAnalyzerInfo(None, None)
 
 
 def _properties(policy: analyzer_pb2.PolicyInfo) -> dict[str, Any]:

@@ -1,45 +1,15 @@
 """The pack as a process of its own, started as the engine starts it: folder, command, two variables."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
-import pytest
 import yaml
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
 from modelberth.rules import ALL
 from tests.policies.servicer import names, request, verdicts
-from tests.rules.samples import ROOT, deployment, guide, vllm
-
-PACK = ROOT / "policies"
-
-
-@pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[analyzer_pb2_grpc.AnalyzerStub]:
-    home = tmp_path_factory.mktemp("home")
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:1", str(PACK)],
-        cwd=PACK,
-        env={"HOME": str(home), "PATH": os.defpath},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    try:
-        port = process.stdout.readline().strip()
-        assert port.isdigit(), f"the pack did not start: {process.communicate()[1]}"
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield analyzer_pb2_grpc.AnalyzerStub(channel)
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
+from tests.process.conftest import PACK
+from tests.rules.samples import deployment, guide, vllm
 
 
 def test_it_presents_every_rule(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:

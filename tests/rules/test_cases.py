@@ -7,7 +7,8 @@ import pytest
 from modelberth.findings import Finding, Level, Nature
 from modelberth.inventory import Inventory
 from modelberth.policyfile import PolicyFile
-from modelberth.rules import ALL
+from modelberth.rules import ALL, Rule
+from modelberth.rules.base import Enforcement, Profile
 from tests.rules.cases import Case, every
 from tests.rules.samples import rule
 
@@ -43,3 +44,36 @@ def test_no_two_cases_share_a_name() -> None:
 
 def test_every_case_is_about_a_rule_that_exists() -> None:
     assert {case.rule for case in CASES} <= {each.id for each in ALL}
+
+
+ONLY_WRITTEN = {
+    "SZ-01": "an unknown value that it needs is told by SZ-21, for all rules about sizing at once",
+    "SZ-03": "an unknown value that it needs is told by SZ-21, for all rules about sizing at once",
+    "SZ-04": "an unknown value that it needs is told by SZ-21, for all rules about sizing at once",
+    "SZ-08": "an unknown value that it needs is told by SZ-21, for all rules about sizing at once",
+}
+"""Mandatory rules without a case of their own about a value that is only known later, and why."""
+
+
+@pytest.mark.parametrize("asked", ALL, ids=lambda each: each.id)
+def test_every_rule_has_cases_on_both_sides_and_one_of_doubt(asked: Rule) -> None:
+    of_rule = [case for case in CASES if case.rule == asked.id]
+    doubtful = asked.levels.of(Profile.PROD) is not Enforcement.MANDATORY or asked.id in ONLY_WRITTEN
+    assert {
+        "red": any(case.red is not None and not case.undecided for case in of_rule) or asked.id == "SZ-21",
+        "green": any(case.red is None for case in of_rule),
+        "undecided": any(case.undecided for case in of_rule) or doubtful,
+    } == {"red": True, "green": True, "undecided": True}
+
+
+@pytest.mark.parametrize("asked", ALL, ids=lambda each: each.id)
+def test_a_rule_with_a_figure_has_a_case_on_each_side_of_it(asked: Rule) -> None:
+    pairs = [case for case in CASES if case.rule == asked.id and case.boundary]
+    figure = any(type(each.default) in (int, float) for each in asked.thresholds)
+    if figure or pairs:
+        assert any(case.red is None for case in pairs)
+        assert any(case.red is not None for case in pairs)
+
+
+def test_no_exception_outlives_its_rule() -> None:
+    assert set(ONLY_WRITTEN) <= {rule.id for rule in ALL}

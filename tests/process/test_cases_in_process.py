@@ -1,0 +1,189 @@
+"""Every example of every rule, asked of the pack as a process; then what is red is made unknown, and made secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
+
+from modelberth.policyfile import PolicyFile
+from modelberth.resources import Resource
+from modelberth.rules.base import Enforcement, Profile
+from modelberth.verdicts import Verdict, judge_all
+from tests.policies.servicer import (
+    UNKNOWN_ARRAY,
+    UNKNOWN_BOOLEAN,
+    UNKNOWN_NUMBER,
+    UNKNOWN_OBJECT,
+    UNKNOWN_STRING,
+    asked,
+    asked_together,
+    configuration,
+    secret,
+)
+from tests.rules.cases import Case, every
+from tests.rules.places import at, replaced, stated, steps, texts
+from tests.rules.samples import CANARY, rule
+
+CASES = tuple(every())
+RED = tuple(case for case in CASES if case.red is not None and not case.undecided)
+MOST_TEXTS = 12
+"""Texts of one place that are replaced, one at a time."""
+SILENT_WHEN_UNKNOWN: dict[str, str] = {}
+"""Cases whose rule may be silent when the value it points at is only known later, and why."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One diagnostic."""
+
+    rule: str
+    level: str
+    message: str
+    urn: str
+
+
+class Pack:
+    """The process, configured for a case."""
+
+    def __init__(self, stub: analyzer_pb2_grpc.AnalyzerStub) -> None:
+        self._stub = stub
+        self._configured: dict[str, Any] | None = None
+
+    def configure(self, case: Case) -> None:
+        thresholds = {name: list(each) if isinstance(each, tuple) else each for name, each in case.thresholds.items()}
+        document = {"settings": {"profile": case.profile.value}, rule(case.rule).policy_name: thresholds}
+        if document != self._configured:
+            self._stub.Configure(configuration(document))
+            self._configured = document
+
+    def says(self, resources: Iterable[Resource]) -> list[Told]:
+        """What it says before each is registered, then about all of them."""
+        known = tuple(resources)
+        responses = [self._stub.Analyze(asked(each)) for each in known]
+        responses.append(self._stub.AnalyzeStack(asked_together(known)))
+        return [
+            Told(each.policyName, analyzer_pb2.EnforcementLevel.Name(each.enforcementLevel), each.message, each.urn)
+            for response in responses
+            for each in response.diagnostics
+        ]
+
+
+@pytest.fixture(scope="module")
+def process(pack: analyzer_pb2_grpc.AnalyzerStub) -> Pack:
+    return Pack(pack)
+
+
+def pure(case: Case) -> list[Verdict]:
+    """What the rules themselves say."""
+    return judge_all(case.resources, PolicyFile(case.profile, thresholds={case.rule: case.thresholds}))
+
+
+def about(case: Case, told: Iterable[Told]) -> list[Told]:
+    """What the rule of a case says."""
+    return [each for each in told if each.rule == rule(case.rule).policy_name]
+
+
+def red(case: Case) -> Verdict:
+    """The finding that a red case is about."""
+    found = [
+        verdict for verdict in pure(case) if verdict.rule.id == case.rule and (case.red or "") in str(verdict.finding)
+    ]
+    return found[0]
+
+
+def place(case: Case) -> tuple[int, tuple[str | int, ...]]:
+    """(resource, path) of the value that it points at, or of the nearest around it where there is none."""
+    verdict = red(case)
+    resource = next(index for index, each in enumerate(case.resources) if each.urn == verdict.resource.urn)
+    return resource, stated(case.resources[resource].properties, steps(verdict.finding.path))
+
+
+def with_there(case: Case, value: Any, path: tuple[str | int, ...] | None = None) -> list[Resource]:
+    """The resources of a case with another value at that place."""
+    index, found = place(case)
+    resources = list(case.resources)
+    changed = replaced(resources[index].properties, found if path is None else path, value)
+    resources[index] = replace(resources[index], properties=changed)
+    return resources
+
+
+def unknown_for(value: Any) -> str:
+    """The marker of the engine for a value of this kind."""
+    kinds = {bool: UNKNOWN_BOOLEAN, int: UNKNOWN_NUMBER, float: UNKNOWN_NUMBER, list: UNKNOWN_ARRAY}
+    return UNKNOWN_OBJECT if isinstance(value, Mapping) else kinds.get(type(value), UNKNOWN_STRING)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_process_says_the_same_as_the_rule(process: Pack, case: Case) -> None:
+    process.configure(case)
+    expected = [
+        Told(
+            verdict.rule.policy_name,
+            verdict.enforcement.name,
+            f"{verdict.rule.id} {verdict.rule.title}.\n{verdict.finding}",
+            verdict.resource.urn,
+        )
+        for verdict in pure(case)
+        if verdict.rule.id == case.rule and verdict.resource
+    ]
+    assert about(case, process.says(case.resources)) == expected
+    assert (case.red is None) is (expected == [])
+
+
+def stopping() -> Iterator[Case]:
+    """Red cases that stop in production."""
+    for case in RED:
+        ours = any(resource.ours for resource in case.resources)
+        mandatory = rule(case.rule).level(Profile.PROD, ours=ours) is Enforcement.MANDATORY
+        if mandatory and not case.advice and case.profile is Profile.PROD and str(case) not in SILENT_WHEN_UNKNOWN:
+            yield case
+
+
+@pytest.mark.parametrize("case", tuple(stopping()), ids=str)
+def test_a_rule_that_stops_is_not_turned_quiet_by_an_unknown_value(process: Pack, case: Case) -> None:
+    process.configure(case)
+    index, path = place(case)
+    if not path:
+        pytest.skip("the finding is about the whole object")
+    value = at(case.resources[index].properties, path)
+    told = process.says(with_there(case, unknown_for(value)))
+    spoken = [each for each in told if each.level == "MANDATORY"]
+    assert {each.rule for each in spoken} & {rule(case.rule).policy_name, rule("SZ-21").policy_name}, told
+
+
+@pytest.mark.parametrize("case", RED, ids=str)
+def test_a_secret_value_is_judged_like_any_other(process: Pack, case: Case) -> None:
+    process.configure(case)
+    index, path = place(case)
+    if not path:
+        pytest.skip("the finding is about the whole object")
+    value = at(case.resources[index].properties, path)
+    assert about(case, process.says(with_there(case, secret(value)))) == about(case, process.says(case.resources))
+
+
+@pytest.mark.parametrize("case", RED, ids=str)
+def test_no_message_of_any_rule_holds_a_secret(process: Pack, case: Case) -> None:
+    process.configure(case)
+    index, path = place(case)
+    properties = case.resources[index].properties
+    for inside in list(texts(at(properties, path)))[:MOST_TEXTS]:
+        word = at(properties, (*path, *inside))
+        flag = f"{word.partition('=')[0]}=" if word.startswith("-") and "=" in word else ""
+        told = process.says(with_there(case, secret(flag + CANARY), (*path, *inside)))
+        assert CANARY not in str(told)
+
+
+def test_the_places_of_findings_are_read_as_they_are_written() -> None:
+    assert steps('spec.a[0].b["c.d/e"][12]') == ("spec", "a", 0, "b", "c.d/e", 12)
+    assert steps("data") == ("data",)
+    assert stated({"a": [{"b": 1}]}, ("a", 0, "c")) == ("a", 0)
+    assert replaced({"a": [1, {"b": 2}]}, ("a", 1, "b"), 3) == {"a": [1, {"b": 3}]}
+    assert list(texts({"a": ["x", 1], "b": "y"})) == [("a", 0), ("b",)]
+
+
+def test_no_exception_is_about_a_case_that_is_gone() -> None:
+    assert set(SILENT_WHEN_UNKNOWN) <= {str(case) for case in RED}
