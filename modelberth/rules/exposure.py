@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
 from modelberth.catalog import catalog
-from modelberth.clouds import annotations
+from modelberth.clouds import addresses
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
@@ -63,12 +63,12 @@ def _balancer(service: Resource) -> Iterator[Finding]:
     spec, notes = service.node["spec"], service.node.at("metadata", "annotations")
     ranges, address = spec["loadBalancerSourceRanges"], spec["loadBalancerIP"]
     open_ended = cause(notes) or cause(spec["loadBalancerClass"]) or cause(ranges) or cause(address)
-    if annotations.is_internal(_texts(notes), spec["loadBalancerClass"].text()) or _is_private(address):
+    if addresses.is_internal(_texts(notes), spec["loadBalancerClass"].text()) or _is_private(address):
         return
     if open_ended:
         yield undecided("WH-13", GUARDED.question, open_ended)
         return
-    said = any(notes[key].text() for key in annotations.RANGES)
+    said = any(notes[key].text() for key in addresses.RANGES)
     path = spec["type"].path
     if any(_is_everything(each) for each in ranges.elements()) or not (ranges.value or said):
         told = "from every address" if ranges.value else "and no source ranges are stated"
@@ -119,15 +119,15 @@ def _behind(name: Node, door: Resource, services: dict[Resource, list[Pod]]) -> 
 def _ingress(ingress: Resource, behind: list[Pod]) -> Iterator[Finding]:
     spec, notes = ingress.node["spec"], ingress.node.at("metadata", "annotations")
     class_name = spec["ingressClassName"].text() or notes["kubernetes.io/ingress.class"].text()
-    if annotations.is_internal(_texts(notes), class_name):
+    if addresses.is_internal(_texts(notes), class_name):
         return
-    tls, certificates = spec["tls"], any(notes[key].stated for key in annotations.CERTIFICATES)
+    tls, certificates = spec["tls"], any(notes[key].stated for key in addresses.CERTIFICATES)
     if tls.unknown:
         yield undecided("WH-13", GUARDED.question, tls)
     elif not tls.value and not certificates:
         message = "it leads to a model server without TLS: prompts, answers and API keys can be read on the way"
         yield Finding("WH-13", tls.path, message, "spec.tls with a host and the Secret of its certificate")
-    if not any(notes[key].stated for key in annotations.CHECKS):
+    if not any(notes[key].stated for key in addresses.CHECKS):
         yield from _key(ingress, behind, notes.path)
 
 
