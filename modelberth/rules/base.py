@@ -57,6 +57,8 @@ ALWAYS = Levels(Enforcement.MANDATORY, Enforcement.MANDATORY, Enforcement.MANDAT
 """Mandatory everywhere: without it nothing runs, or a secret leaks."""
 IN_PROD = Levels(Enforcement.ADVISORY, Enforcement.MANDATORY, Enforcement.MANDATORY)
 """Mandatory where users depend on it."""
+PROD_ONLY = Levels(Enforcement.DISABLED, Enforcement.MANDATORY, Enforcement.MANDATORY)
+"""The same, of what a development stack rightly does without."""
 ADVICE = Levels(Enforcement.ADVISORY, Enforcement.ADVISORY, Enforcement.MANDATORY)
 """Printed, and mandatory only for those who asked for everything."""
 

@@ -14,7 +14,7 @@ from modelberth.findings import Finding, Level
 from modelberth.manifests import Workload
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
-from modelberth.rules.base import ALWAYS, IN_PROD, Rule, Settings, Severity, Threshold, undecided
+from modelberth.rules.base import ALWAYS, IN_PROD, Profile, Rule, Settings, Severity, Threshold, undecided
 from modelberth.rules.relations import softened
 from modelberth.versions import key
 
@@ -38,12 +38,12 @@ def _of_pod(pod: Pod, settings: Settings) -> Iterator[Finding]:
         elif image.text() and image.text() not in seen:
             seen.add(image.text())
             workload = next((each for each in pod.serving if each.path == container.path), None)
-            yield from softened(pod.resource, _movable(image, workload))
+            yield from softened(pod.resource, _movable(image, workload, settings.profile))
             yield from _from_elsewhere(image, settings["registries"])
             yield from _malformed(image)
 
 
-def _movable(image: Node, workload: Workload | None) -> Iterator[Finding]:
+def _movable(image: Node, workload: Workload | None, profile: Profile) -> Iterator[Finding]:
     _, tag, digest = image_parts(image.text())
     if digest:
         return
@@ -52,6 +52,8 @@ def _movable(image: Node, workload: Workload | None) -> Iterator[Finding]:
         message = f"the image {said}: what runs changes without a change here"
     elif workload and workload.observed and workload.observed.version_assumed:
         message = "the image's tag names no version of the engine"
+    elif profile is Profile.DEV:
+        return
     else:
         message = "the image is named by a tag, which can be moved to another image: it has no digest"
     yield Finding("WH-06", image.path, message + _assumption(workload), _remedy(image, workload))

@@ -25,7 +25,7 @@ from modelberth.rules.autoscalers import (
     open_target,
     target_of,
 )
-from modelberth.rules.base import ADVICE, ALWAYS, IN_PROD, Rule, Settings, Severity, Threshold, undecided
+from modelberth.rules.base import ADVICE, ALWAYS, PROD_ONLY, Rule, Settings, Severity, Threshold, undecided
 from modelberth.rules.capacity import room_for
 from modelberth.rules.startup import RATES, Loading, loading
 from modelberth.units import duration
@@ -273,7 +273,7 @@ REPLICAS = Rule(
     why="One replica is down for a whole start, minutes of loading, whenever its node, its pod or its image changes.",
     remediation="replicas: 2, or the minimum of the autoscaler that governs them.",
     severity=Severity.MEDIUM,
-    levels=IN_PROD,
+    levels=PROD_ONLY,
     foreign=ADVICE,
     source="Kyverno require-deployments-have-multiple-replicas, kube-linter minimum-three-replicas, Polaris "
     "deploymentMissingReplicas",

@@ -11,10 +11,10 @@ from tests.mutants.report import LEAST_KILLED, equivalent
 
 def main() -> int:
     """Print and count."""
-    loud = [name for name in names() if judged(stack(name))]
+    loud = [name for name in names() if judged(name, stack(name))]
     caught = 0
     for change in table():
-        rules = {verdict.rule.id for verdict in judged(change.applied())}
+        rules = {verdict.rule.id for verdict in judged(change.stack, change.applied())}
         told = change.rule in rules
         caught += told
         print(f"{'caught' if told else 'LIVES '}  {change}{'' if told else f' (said: {sorted(rules)})'}")
@@ -37,7 +37,7 @@ def generated() -> tuple[list[Mutant], int, int]:
         for mutant in mutants(name):
             if equivalent(mutant):
                 left_out += 1
-            elif judged(mutant.applied()):
+            elif judged(mutant.stack, mutant.applied()):
                 killed += 1
             else:
                 alive.append(mutant)

@@ -26,7 +26,8 @@ _SHORT = {
     "L": "spec.leaderWorkerTemplate.leaderTemplate.spec.containers[0]",
 }
 _STEP = re.compile(r'\.?([A-Za-z_][\w-]*)|\[(\d+)\]|\["([^"]+)"\]')
-PROD = PolicyFile(Profile.PROD)
+_IN_PRODUCTION = frozenset({"8b-three-times", "405b-on-two-nodes", "exposed", *CLOUD})
+"""Stacks with several replicas, digests and revisions; the others are plans for development."""
 
 
 def _read(path: Path) -> Any:
@@ -77,6 +78,11 @@ class Change:
     def rule(self) -> str:
         """The rule that must notice."""
         return self.entry["rule"]
+
+    @property
+    def stack(self) -> str:
+        """The stack that is changed."""
+        return self.entry["stack"]
 
     def __str__(self) -> str:
         return f"{self.rule} {self.entry['stack']}: {self.entry['what']}"
@@ -139,9 +145,9 @@ def steps(path: str) -> list[str | int]:
     return [int(number) if number else name or quoted for name, number, quoted in _STEP.findall(path)]
 
 
-def judged(resources: list[Resource]) -> list[Verdict]:
-    """What the pack says about a stack in production."""
-    return judge_all(resources, PROD)
+def judged(name: str, resources: list[Resource]) -> list[Verdict]:
+    """What the pack says about a stack, or a changed one, in its own profile."""
+    return judge_all(resources, PolicyFile(Profile.PROD if name in _IN_PRODUCTION else Profile.DEV))
 
 
 # --- fields that rules read, and what may be wrong with them
@@ -224,7 +230,7 @@ def read_fields(name: str) -> dict[str, set[Way]]:
     for each in stack(name):
         ways = seen.setdefault(each.urn, set())
         resources.append(replace(each, properties=_traced(each.properties, (), ways)))
-    judged(resources)
+    judged(name, resources)
     scalars = {each.urn: set(_scalars(each.properties, ())) for each in stack(name)}
     return {urn: ways & scalars[urn] for urn, ways in seen.items()}
 
