@@ -59,8 +59,9 @@ def test_other_services_take_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_strategy_is_open_where_there_is_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert one(monkeypatch, "SZ-17", served(UNKNOWN, replicas=4)).nature is Nature.UNDECIDED
-    assert said(monkeypatch, "SZ-17", served(UNKNOWN, replicas=3)) == []
+    strategy = rolling(1, 0) | {"type": UNKNOWN}
+    assert one(monkeypatch, "SZ-17", served(strategy, replicas=4)).nature is Nature.UNDECIDED
+    assert said(monkeypatch, "SZ-17", served(strategy, replicas=3)) == []
 
 
 def test_an_unknown_number_of_replicas_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
