@@ -150,10 +150,13 @@ def _cooldown(scaler: Autoscaler, found: Loading) -> Iterator[Finding]:
     ready_s = found.ready_s(ours=scaler.resource.ours)
     needed_s = min(ready_s, LONGEST_WINDOW_S)
     calms: list[Node] = []
+    cooldown = scaler.spec["cooldownPeriod"]
     if down["selectPolicy"].text() != "Disabled":
         calms.append(down["stabilizationWindowSeconds"])
     if scaler.is_keda and scaler.least_replicas == 0:
-        calms.append(scaler.spec["cooldownPeriod"])
+        calms.append(cooldown)
+        if cooldown.unknown and scaler.resource.ours:
+            yield undecided("SZ-15", _BOUNDS, cooldown)
     for calm in calms:
         given_s = calm.whole() if calm.stated else WINDOW_S
         if given_s is None or given_s >= needed_s:
