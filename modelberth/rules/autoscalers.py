@@ -126,7 +126,7 @@ def target_of(scaler: Autoscaler, inventory: Inventory) -> Resource | None:
     if name.unknown:
         of_spec = scaler.resource.property_dependencies.get("spec", scaler.resource.dependencies)
         named = [inventory.by_urn[urn] for urn in of_spec if urn in inventory.by_urn]
-        scaled = [each for each in named if each.workloads]
+        scaled = [each for each in named if each.kind == kind and each.is_kubernetes]
         return scaled[0] if len(scaled) == 1 else None
     same = (each for each in inventory.of_kind(kind) if name.text() and name.text() == _name(each))
     return next((each for each in same if _together(each.namespace, scaler.resource.namespace)), None)
@@ -135,6 +135,16 @@ def target_of(scaler: Autoscaler, inventory: Inventory) -> Resource | None:
 def governing(resource: Resource, inventory: Inventory) -> Autoscaler | None:
     """What sets the replicas of a resource, None when nothing in the stack does."""
     return next((each for each in autoscalers(inventory) if target_of(each, inventory) is resource), None)
+
+
+def most_replicas(resource: Resource, inventory: Inventory) -> Node:
+    """The most replicas that there may be: an autoscaler's maximum, else what is stated; the value that hides them."""
+    scaler = governing(resource, inventory)
+    stated = scaler.most if scaler else resource.node.at("spec", "replicas")
+    hidden = open_target(inventory) if scaler is None else None
+    if hidden is not None:
+        return hidden
+    return stated if stated.stated else Node(scaler.most_replicas if scaler else 1, stated.path)
 
 
 def open_target(inventory: Inventory) -> Node | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modelberth.clouds.pools import pools
 from modelberth.inventory import Inventory
 from modelberth.manifests import Workload
 
@@ -22,7 +23,14 @@ class GpuPool:
 
 def gpu_capacity(inventory: Inventory) -> tuple[GpuPool, ...]:
     """The pools of a stack that have, or may have, GPUs."""
-    return ()
+    found: list[GpuPool] = []
+    for pool in pools(inventory.resources):
+        if pool.has_gpus is False:
+            continue
+        told = pool.complete and bool(pool.kinds) and all(kind.gpu for kind in pool.kinds)
+        gpus = pool.gpu_ids if told else frozenset[str]()
+        found.append(GpuPool(pool.name, gpus, pool.gpus_per_node, pool.most_nodes if pool.bounded else None))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -39,10 +47,10 @@ def room_for(workload: Workload, inventory: Inventory) -> Room | None:
     wanted, pods = workload.gpus, workload.group_size
     if not wanted or workload.gpu is None:
         return None
-    pools = gpu_capacity(inventory)
-    if not pools or any(not pool.gpus for pool in pools):
+    known = gpu_capacity(inventory)
+    if not known or any(not pool.gpus for pool in known):
         return None
-    fitting = [pool for pool in pools if workload.gpu in pool.gpus]
+    fitting = [pool for pool in known if workload.gpu in pool.gpus]
     if not fitting:
         return None
     held, gpus = 0, 0

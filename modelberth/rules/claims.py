@@ -59,8 +59,10 @@ def claimed(volume: Node, pod: Pod, inventory: Inventory) -> Claimed | None:
         if len(found) == 1:
             return Claimed(volume, found[0])
         return Claimed(volume, unknown=name if any(inventory.of_kind(CLAIM)) else None)
-    same = (each for each in inventory.of_kind(CLAIM) if name.text() in (each.object_name.text(), _logical(each)))
-    return Claimed(volume, next((each for each in same if _together(each.namespace, pod.resource.namespace)), None))
+    near = [each for each in inventory.of_kind(CLAIM) if _together(each.namespace, pod.resource.namespace)]
+    same = next((each for each in near if name.text() in (each.object_name.text(), _logical(each))), None)
+    nameless = next((each.object_name for each in near if each.object_name.unknown), None)
+    return Claimed(volume, same, nameless if same is None else None)
 
 
 def _logical(claim: Resource) -> str:

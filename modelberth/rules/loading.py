@@ -47,7 +47,7 @@ class Place:
     """Where files lie. ``mount`` is the mount that holds them, ``volume`` what it mounts (a volume of the pod, or a
     claim template of a StatefulSet); neither where they lie in the container's own file system.
 
-    ``unknown`` is the value that keeps it open, ``known`` is False where nothing tells the folder.
+    ``unknown`` is the value that keeps it open, ``known`` is False where nothing tells the folder: then any will do.
     """
 
     mount: Node | None = None
@@ -82,8 +82,16 @@ def weights_of(pod: Pod, workload: Workload) -> Weights | None:
     downloads = not workload.observed.anonymous_path and env.get("HF_HUB_OFFLINE", "0") in ("0", "")
     directory = _directory(pod, container, workload.observed.engine)
     elsewhere = not downloads and workload.observed.engine in _MODEL_IN_A_FILE
-    place = mounted(pod, container, directory) if directory and not elsewhere else Place(known=False)
+    place = mounted(pod, container, directory) if directory and not elsewhere else _nowhere(container)
     return Weights(stored, downloads=downloads, from_volume=not downloads, place=place)
+
+
+def _nowhere(container: Node) -> Place:
+    """The place of files in a folder that nothing tells, with the value that may hide it."""
+    told = (container["args"], container["command"], container["env"])
+    listed = (each for node in told for each in (node, *node.elements()))
+    values = (value for each in listed for value in (each, each["name"], each["value"]))
+    return Place(unknown=next((value for value in values if value.unknown), None), known=False)
 
 
 def mounted(pod: Pod, container: Node, path: str) -> Place:
@@ -100,8 +108,10 @@ def mounted(pod: Pod, container: Node, path: str) -> Place:
         return Place(mount, unknown=mount["name"])
     named = [volume for volume in _volumes(pod) if volume.unknown or _name(volume) == mount["name"].text()]
     volume = next((each for each in named if not each.unknown), named[0] if named else None)
-    if volume is not None and volume.unknown:
-        return Place(mount, unknown=volume)
+    nameless = (each for each in _volumes(pod) if _nameless(each) is not None)
+    hidden = next(nameless, None) if volume is None else volume if volume.unknown else None
+    if hidden is not None:
+        return Place(mount, unknown=_nameless(hidden) or hidden)
     return Place(mount, volume)
 
 
@@ -113,6 +123,11 @@ def _volumes(pod: Pod) -> Iterator[Node]:
 
 def _name(volume: Node) -> str:
     return volume["name"].text() or volume.at("metadata", "name").text()
+
+
+def _nameless(volume: Node) -> Node | None:
+    """The name of a volume that is only known after apply."""
+    return next((each for each in (volume["name"], volume.at("metadata", "name")) if each.unknown), None)
 
 
 def _holds(mount_path: str, path: str) -> bool:
@@ -160,7 +175,8 @@ def _directory(pod: Pod, container: Node, engine: str) -> str | None:
     if told is not None:
         return told if told.startswith("/") else None
     env = environment(_mapping(container))
-    if container["envFrom"].stated:
+    listed = (container["env"], *container["env"].elements())
+    if container["envFrom"].stated or any(each.unknown or each["name"].unknown for each in listed):
         return None
     for name, below in _OWN_VARIABLES.get(engine, _HUB_VARIABLES):
         if name in env:
@@ -214,9 +230,9 @@ def _checkpoints(model: Model, quantization: str) -> tuple[Checkpoint, ...]:
     return tuple(row for row in rows if row.format is Format.SAFETENSORS)
 
 
-def needs_gpu(workload: Workload) -> bool:
-    """Whether it computes on GPUs."""
-    return bool(workload.gpus)
+def told_already(workload: Workload, cause: Node) -> bool:
+    """Whether the rule about what cannot be sized names this value."""
+    return any(each.path == cause.path for each in evaluate(workload).undecided)
 
 
 def loads_at_start(workload: Workload) -> bool:

@@ -11,10 +11,11 @@ from modelberth.inventory import Inventory
 from modelberth.manifests import Workload
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
-from modelberth.rules.autoscalers import governing
+from modelberth.rules.autoscalers import most_replicas
 from modelberth.rules.base import IN_PROD, Rule, Settings, Severity, undecided
 from modelberth.rules.capacity import room_for
 from modelberth.rules.claims import (
+    CLAIM,
     ONE_POD,
     claimed,
     fits_on_one_node,
@@ -24,6 +25,7 @@ from modelberth.rules.claims import (
     on_its_node,
     open_modes,
 )
+from modelberth.rules.loading import told_already
 
 _QUESTION = "whether a rolling update can end"
 _PLACES = {
@@ -43,6 +45,29 @@ class Strategy:
     default_surge: str | int
     default_unavailable: str | int
     unknown: Node | None = None
+
+    @property
+    def may_be_refused(self) -> bool:
+        """Whether both figures are 0, or may be."""
+        stated = ((self.surge, self.default_surge), (self.unavailable, self.default_unavailable))
+        return all(node.unknown or _of(node, default, 100) == 0 for node, default in stated)
+
+    @property
+    def open(self) -> Node | None:
+        """The value that keeps open whether the update ends, unless it is told already that it may be refused."""
+        return None if self.may_be_refused else self.unknown
+
+    def stops_first(self, replicas: int) -> bool:
+        """Whether, as far as it is known, an old pod may stop before a new one is there; also for no legible figure."""
+        added, missing = (
+            None if node.unknown else _of(node, default, replicas)
+            for node, default in ((self.surge, self.default_surge), (self.unavailable, self.default_unavailable))
+        )
+        if self.unavailable.unknown:
+            return False
+        nothing_added = added is not None and ceil(added) == 0
+        illegible = missing is None or (added is None and not self.surge.unknown)
+        return illegible or nothing_added or floor(missing or 0) > 0
 
     def steps(self, replicas: int) -> tuple[int, int] | None:
         """(pods that may be added, pods that may be missing): shares of the replicas are rounded up and down.
@@ -83,13 +108,13 @@ def strategy_of(resource: Resource) -> Strategy | None:
 def _refused(resource: Resource, settings: Settings) -> Iterator[Finding]:
     """Neither a pod more nor a pod less: nothing could ever be replaced."""
     strategy = strategy_of(resource)
-    if strategy is None or strategy.unknown or not resource.workloads:
+    if strategy is None or not resource.workloads:
         return
-    one, other = (
-        _of(strategy.surge, strategy.default_surge, 100),
-        _of(strategy.unavailable, strategy.default_unavailable, 100),
-    )
-    if one == 0 and other == 0:
+    hidden = strategy.unknown
+    if strategy.may_be_refused and hidden is not None:
+        if not any(told_already(workload, hidden) for workload in resource.workloads):
+            yield undecided("SZ-17", _QUESTION, hidden)
+    elif strategy.may_be_refused:
         message = "maxSurge and maxUnavailable are both 0: the API refuses it"
         yield Finding("SZ-17", strategy.surge.path, message, "maxUnavailable: 1, or maxSurge: 1 with a spare GPU")
 
@@ -99,21 +124,12 @@ def _ends(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, 
         strategy = strategy_of(pod.resource)
         if strategy is None:
             continue
-        replicas = _replicas(pod.resource, inventory)
+        replicas = most_replicas(pod.resource, inventory)
         for finding in (
             *_no_gpu(strategy, workload, replicas, inventory),
             *_volume_held(strategy, pod, workload, replicas, inventory),
         ):
             yield pod.resource, finding
-
-
-def _replicas(resource: Resource, inventory: Inventory) -> Node:
-    """The most replicas that may be replaced: an autoscaler's maximum, else what is stated."""
-    scaler = governing(resource, inventory)
-    stated = scaler.most if scaler else resource.node.at("spec", "replicas")
-    if stated.stated:
-        return stated
-    return Node(scaler.most_replicas if scaler else 1, stated.path)
 
 
 def _no_gpu(strategy: Strategy, workload: Workload, replicas: Node, inventory: Inventory) -> Iterator[Finding]:
@@ -129,10 +145,9 @@ def _no_gpu(strategy: Strategy, workload: Workload, replicas: Node, inventory: I
     taken = _gpus_of_others(workload, inventory)
     if not count or (count + 1 <= room.replicas and (count + 1) * each + taken <= room.gpus):
         return
-    if strategy.unknown is not None:
-        yield undecided("SZ-17", _QUESTION, strategy.unknown)
-        return
-    steps = strategy.steps(count)
+    if strategy.open is not None:
+        yield undecided("SZ-17", _QUESTION, strategy.open)
+    steps = None if strategy.unknown is not None else strategy.steps(count)
     if steps is None or steps[1] > 0:
         return
     beside = f" beside {taken} of other services" if taken else ""
@@ -147,7 +162,7 @@ def _gpus_of_others(workload: Workload, inventory: Inventory) -> int:
     for pod, other in inventory.serving:
         if other is workload or other.gpu != workload.gpu or not other.replica_gpus:
             continue
-        replicas = _replicas(pod.resource, inventory).whole()
+        replicas = most_replicas(pod.resource, inventory).whole()
         found += other.replica_gpus * (1 if replicas is None else replicas)
     return found
 
@@ -156,31 +171,61 @@ def _volume_held(
     strategy: Strategy, pod: Pod, workload: Workload, replicas: Node, inventory: Inventory
 ) -> Iterator[Finding]:
     """A new pod waits for a volume that the old one holds. More than one replica on such a volume is another matter."""
-    if pod.resource.kind != "Deployment" or replicas.unknown or replicas.whole() != 1 or kept_together(pod):
+    if pod.resource.kind != "Deployment" or not (replicas.unknown or replicas.whole() == 1) or kept_together(pod):
         return
-    for volume in pod.spec["volumes"].elements():
-        found = claimed(volume, pod, inventory)
-        if found is None or found.resource is None:
-            continue
-        claim = found.resource.node["spec"]
-        alone, unknown = ONE_POD in modes(claim), open_modes(claim) or strategy.unknown
-        possible = of_one_node(claim) or open_modes(claim) is not None
-        if not possible or on_its_node(claim) or (not alone and fits_on_one_node(workload, 2)):
-            continue
-        steps = None if strategy.unknown else strategy.steps(1)
-        if strategy.unknown is None and (steps is None or steps[1] > 0):
-            return
-        if unknown is not None:
-            yield undecided("SZ-17", _QUESTION, unknown)
-            return
-        sure = alone or fits_on_one_node(workload, 2) is False
-        if not sure and pod.resource.ours:
-            continue
-        where = "" if sure else " unless it starts on the same node"
-        message = f"the new pod waits for a volume of mode {ONE_POD if alone else 'ReadWriteOnce'}, which the old pod "
-        message += f"holds until the new one is ready: the update never ends{where}"
-        yield Finding("SZ-17", strategy.surge.path, message, _one_leaves(1), Level.ERROR if sure else Level.WARNING)
+    if strategy.stops_first(1):
         return
+    for volume in _each(pod.spec["volumes"]):
+        held = _held(volume, pod, workload, inventory)
+        if held is None:
+            continue
+        hidden = next(
+            (each for each in (held.unknown, strategy.unknown, replicas) if each is not None and each.unknown), None
+        )
+        if hidden is None:
+            yield _waits(strategy, held, sure=held.alone or fits_on_one_node(workload, 2) is False)
+        elif not strategy.may_be_refused or hidden is not strategy.unknown:
+            yield undecided("SZ-17", _QUESTION, hidden)
+        return
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A volume that one node, or one pod (``alone``), holds; ``unknown`` is the value that keeps that open."""
+
+    alone: bool = False
+    unknown: Node | None = None
+
+
+def _held(volume: Node, pod: Pod, workload: Workload, inventory: Inventory) -> _Held | None:
+    """What a pod holds alone, None for a volume that a second pod may have too."""
+    source = volume if volume.unknown else volume["persistentVolumeClaim"]
+    found = claimed(volume, pod, inventory)
+    hidden = source if source.unknown else found.unknown if found else None
+    if hidden is not None:
+        claims = inventory.of_kind(CLAIM)
+        return _Held(unknown=hidden) if any(of_one_node(each.node["spec"]) for each in claims) else None
+    if found is None or found.resource is None:
+        return None
+    claim = found.resource.node["spec"]
+    hidden = open_modes(claim)
+    if hidden is not None:
+        return _Held(unknown=hidden)
+    alone = ONE_POD in modes(claim)
+    shared = not of_one_node(claim) or (not alone and (on_its_node(claim) or fits_on_one_node(workload, 2) is True))
+    planned = not alone and pod.resource.ours and fits_on_one_node(workload, 2) is None
+    return None if shared or planned else _Held(alone)
+
+
+def _each(volumes: Node) -> list[Node]:
+    return [volumes] if volumes.unknown else list(volumes.elements())
+
+
+def _waits(strategy: Strategy, held: _Held, *, sure: bool) -> Finding:
+    where = "" if sure else " unless it starts on the same node"
+    message = f"the new pod waits for a volume of mode {ONE_POD if held.alone else 'ReadWriteOnce'}, which the old pod "
+    message += f"holds until the new one is ready: the update never ends{where}"
+    return Finding("SZ-17", strategy.surge.path, message, _one_leaves(1), Level.ERROR if sure else Level.WARNING)
 
 
 def _one_leaves(replicas: int) -> str:

@@ -26,7 +26,7 @@ from modelberth.rules.autoscalers import (
     target_of,
 )
 from modelberth.rules.base import ADVICE, ALWAYS, PROD_ONLY, Rule, Settings, Severity, Threshold, undecided
-from modelberth.rules.capacity import room_for
+from modelberth.rules.capacity import gpu_capacity, room_for
 from modelberth.rules.startup import RATES, Loading, loading
 from modelberth.units import duration
 
@@ -41,7 +41,7 @@ def _bounds(resource: Resource, settings: Settings) -> Iterator[Finding]:
     scaler = autoscaler(resource)
     if scaler is None:
         return
-    for bound in (scaler.least, scaler.most):
+    for bound in (scaler.least, scaler.most, *([scaler.spec["idleReplicaCount"]] if scaler.is_keda else [])):
         if bound.unknown:
             yield undecided("SZ-15", _BOUNDS, bound)
             return
@@ -107,6 +107,9 @@ def _windows(scaler: Autoscaler) -> Iterator[Finding]:
         stated = [(rules["stabilizationWindowSeconds"], LONGEST_WINDOW_S)]
         stated += [(policy["periodSeconds"], LONGEST_PERIOD_S) for policy in rules["policies"].elements()]
         for length, longest in stated:
+            if length.unknown:
+                yield undecided("SZ-15", _BOUNDS, length)
+                return
             if (length.whole() or 0) > longest:
                 message = f"{length.whole()} s are more than the {longest} s that autoscaling/v2 takes"
                 yield Finding("SZ-15", length.path, message, f"at most {longest}")
@@ -114,7 +117,10 @@ def _windows(scaler: Autoscaler) -> Iterator[Finding]:
 
 def _together(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
     for scaler in autoscalers(inventory):
-        target = target_of(scaler, inventory)
+        target, name = target_of(scaler, inventory), scaler.target["name"]
+        bounded = scaler.resource.ours or bool(gpu_capacity(inventory))
+        if target is None and name.unknown and bounded and inventory.serving:
+            yield scaler.resource, undecided("SZ-15", _BOUNDS, name)
         for pod, workload in _serving(target):
             yield from ((scaler.resource, each) for each in _beyond_pools(scaler, workload, inventory))
             found = loading(pod, workload, settings["mib_per_s"], settings["volume_mib_per_s"])
@@ -141,24 +147,24 @@ def _beyond_pools(scaler: Autoscaler, workload: Workload, inventory: Inventory) 
 def _cooldown(scaler: Autoscaler, found: Loading) -> Iterator[Finding]:
     """Replicas that are stopped while they load never served anyone."""
     down = scaler.behavior["scaleDown"]
-    needed_s = min(found.whole_s, LONGEST_WINDOW_S)
+    ready_s = found.ready_s(ours=scaler.resource.ours)
+    needed_s = min(ready_s, LONGEST_WINDOW_S)
     calms: list[Node] = []
+    cooldown = scaler.spec["cooldownPeriod"]
     if down["selectPolicy"].text() != "Disabled":
         calms.append(down["stabilizationWindowSeconds"])
     if scaler.is_keda and scaler.least_replicas == 0:
-        calms.append(scaler.spec["cooldownPeriod"])
+        calms.append(cooldown)
+        if cooldown.unknown and scaler.resource.ours:
+            yield undecided("SZ-15", _BOUNDS, cooldown)
     for calm in calms:
-        if calm.unknown:
-            if scaler.resource.ours:
-                yield undecided("SZ-15", "whether replicas are stopped while they load", calm)
-            continue
         given_s = calm.whole() if calm.stated else WINDOW_S
         if given_s is None or given_s >= needed_s:
             continue
         default = "" if calm.stated else ", the default"
         message = (
             f"replicas are stopped after {given_s} s of low load{default}, a new one is ready after about "
-            f"{duration(found.whole_s)}: it may be stopped while it loads"
+            f"{duration(ready_s)}: it may be stopped while it loads"
         )
         level = Level.ERROR if scaler.resource.ours else Level.WARNING
         yield Finding("SZ-15", calm.path, message, f"at least {needed_s} s", level)

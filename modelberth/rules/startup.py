@@ -38,10 +38,14 @@ class Loading:
     least_s: int
     why: str
 
-    @property
-    def whole_s(self) -> int:
-        """From the start of the pod to ready."""
-        return self.load_s + self.pull_s
+    def ready_s(self, *, ours: bool) -> int:
+        """From the start of the pod to ready; for what others wrote on a node that has the image."""
+        return self.load_s + self.pull_s if ours else self.load_s
+
+    def arithmetic(self, *, ours: bool) -> str:
+        """How that comes about."""
+        pull = f"{duration(self.pull_s)} for the image, " if ours else ""
+        return f"about {duration(self.ready_s(ours=ours))} ({pull}{self.why})"
 
 
 def loading(pod: Pod, workload: Workload, download_mib_per_s: float, volume_mib_per_s: float) -> Loading | None:
@@ -129,13 +133,12 @@ def _deadline(pod: Pod, found: Loading) -> Iterator[Finding]:
         if pod.resource.ours:
             yield undecided("SZ-14", _QUESTION, deadline)
         return
-    given_s = deadline.whole() or PROGRESS_DEADLINE_S
-    if given_s >= found.whole_s:
+    given_s, ours = deadline.whole() or PROGRESS_DEADLINE_S, pod.resource.ours
+    if given_s >= found.ready_s(ours=ours):
         return
     stated = "" if deadline.stated else ", the default"
     message = (
-        f"the rollout counts as failed after {given_s} s{stated}; a pod on a new node is ready after about "
-        f"{duration(found.whole_s)} ({duration(found.pull_s)} for the image, {found.why})"
+        f"the rollout counts as failed after {given_s} s{stated}, a pod is ready after {found.arithmetic(ours=ours)}"
     )
     yield Finding("SZ-14", deadline.path, message, f"progressDeadlineSeconds: {_twice(found)}", _level(pod))
 
@@ -144,7 +147,11 @@ def _awaited(pod: Pod, found: Loading) -> Iterator[Finding]:
     """How long the provider waits before it calls the deployment failed. An option wins over the annotation."""
     resource = pod.resource
     annotations = resource.node.at("metadata", "annotations")
-    if not resource.from_program or annotations.unknown:
+    if not resource.from_program:
+        return
+    if annotations.unknown:
+        if resource.ours and resource.kind in AWAITED:
+            yield undecided("SZ-14", _QUESTION, annotations)
         return
     if resource.kind not in AWAITED and not annotations[WAITS].stated:
         return
@@ -160,20 +167,18 @@ def _awaited(pod: Pod, found: Loading) -> Iterator[Finding]:
                 yield undecided("SZ-14", _QUESTION, annotation)
             return
         given_s = stated if stated is not None else annotation.whole() or AWAIT_S
-        if given_s >= found.whole_s:
+        if given_s >= found.ready_s(ours=resource.ours):
             continue
         default = "" if stated is not None or annotation.stated else ", the default"
-        message = (
-            f"the {option} fails after {given_s:g} s{default}; a pod on a new node is ready after about "
-            f"{duration(found.whole_s)} ({duration(found.pull_s)} for the image, {found.why})"
-        )
+        told = found.arithmetic(ours=resource.ours)
+        message = f"the {option} fails after {given_s:g} s{default}, a pod is ready after {told}"
         remedy = f"customTimeouts with create and update of {_twice(found)}s"
         yield Finding("SZ-14", "metadata.annotations", message, remedy, _level(pod))
         return
 
 
 def _twice(found: Loading) -> int:
-    return -(-2 * found.whole_s // 60) * 60
+    return -(-2 * found.ready_s(ours=True) // 60) * 60
 
 
 def _level(pod: Pod, *, sure: bool = False) -> Level:

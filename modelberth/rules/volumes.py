@@ -8,7 +8,7 @@ from modelberth.findings import Finding, Level
 from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
-from modelberth.rules.autoscalers import governing
+from modelberth.rules.autoscalers import most_replicas
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, Threshold, per_pod, undecided
 from modelberth.rules.claims import (
     ONE_POD,
@@ -22,7 +22,7 @@ from modelberth.rules.claims import (
     on_its_node,
     open_modes,
 )
-from modelberth.rules.loading import Weights, weights_of
+from modelberth.rules.loading import Weights, mounted, told_already, weights_of
 from modelberth.units import GIB, gib
 
 _LARGE_ENOUGH = "whether the weights fit where they are stored"
@@ -37,15 +37,34 @@ def _fits(pod: Pod, settings: Settings) -> Iterator[Finding]:
         weights = weights_of(pod, workload)
         if weights is None:
             continue
-        place = weights.place
-        if place.unknown is not None:
-            yield undecided("SZ-13", _LARGE_ENOUGH, place.unknown)
-        elif place.volume is not None:
-            for size in _sizes(place.volume, pod):
+        for size in _own_sizes(pod, pod.container_at(workload), weights):
+            if not (size.unknown and told_already(workload, size)):
                 yield from _too_small(size, weights, settings)
-        elif place.known and place.mount is None and weights.downloads:
-            limit = pod.container_at(workload).at("resources", "limits", "ephemeral-storage")
-            yield from _too_small(limit, weights, settings)
+
+
+def _own_sizes(pod: Pod, container: Node, weights: Weights) -> Iterator[Node]:
+    """Every figure that bounds them; the value that hides one where it is only known after apply."""
+    place = weights.place
+    if place.unknown is not None:
+        if place.known or any(_is_short(size, weights) for size in _every_size(pod, container)):
+            yield place.unknown
+    elif place.volume is not None:
+        yield from _sizes(place.volume, pod)
+    elif place.known and place.mount is None and weights.downloads:
+        yield container.at("resources", "limits", "ephemeral-storage")
+
+
+def _every_size(pod: Pod, container: Node) -> Iterator[Node]:
+    """The figures that bound any place where a container may write."""
+    yield container.at("resources", "limits", "ephemeral-storage")
+    for mount in container["volumeMounts"].elements():
+        volume = mounted(pod, container, mount["mountPath"].text()).volume
+        yield from _sizes(volume, pod) if volume is not None else ()
+
+
+def _is_short(size: Node, weights: Weights) -> bool:
+    amount = size.amount()
+    return amount is not None and amount < weights.stored_bytes
 
 
 def _sizes(volume: Node, pod: Pod) -> Iterator[Node]:
@@ -144,10 +163,7 @@ def _shared(pod: Pod, inventory: Inventory) -> Iterator[tuple[Resource, Finding]
 
 def _pods(resource: Resource, inventory: Inventory) -> Node:
     """The most pods that there may be at once."""
-    scaler = governing(resource, inventory)
-    stated = scaler.most if scaler else resource.node.at("spec", "replicas")
-    if not stated.stated:
-        stated = Node(scaler.most_replicas if scaler else 1, stated.path)
+    stated = most_replicas(resource, inventory)
     size = resource.node.at("spec", "leaderWorkerTemplate", "size")
     if size.unknown or stated.unknown or resource.kind != "LeaderWorkerSet":
         return size if size.unknown else stated

@@ -16,7 +16,7 @@ from modelberth.rules.capacity import GpuPool
 from tests.rules.cases import type_of
 from tests.rules.cases.rollout import group, rolling, served
 from tests.rules.cases.scaling import hpa
-from tests.rules.samples import rule
+from tests.rules.samples import GKE, rule, vllm
 
 L4_POOL = GpuPool("l4", frozenset({"nvidia-l4"}), gpus_per_node=1, most_nodes=4)
 
@@ -59,12 +59,19 @@ def test_other_services_take_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_strategy_is_open_where_there_is_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert one(monkeypatch, "SZ-17", served(UNKNOWN, replicas=4)).nature is Nature.UNDECIDED
-    assert said(monkeypatch, "SZ-17", served(UNKNOWN, replicas=3)) == []
+    strategy = rolling(1, 0) | {"type": UNKNOWN}
+    assert one(monkeypatch, "SZ-17", served(strategy, replicas=4)).nature is Nature.UNDECIDED
+    assert said(monkeypatch, "SZ-17", served(strategy, replicas=3)) == []
 
 
 def test_an_unknown_number_of_replicas_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
     assert one(monkeypatch, "SZ-17", served(rolling(1, 0), replicas=UNKNOWN)).nature is Nature.UNDECIDED
+
+
+def test_gpus_left_over_on_two_nodes_are_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = served(rolling(1, 0), replicas=2, containers=[vllm(gpus=5)], nodeSelector={GKE: "nvidia-h100-80gb"})
+    pools = (GpuPool("h100", frozenset({"nvidia-h100-80gb"}), gpus_per_node=8, most_nodes=2),)
+    assert said(monkeypatch, "SZ-17", wide, pools=pools)
 
 
 def test_groups_surge_as_wholes(monkeypatch: pytest.MonkeyPatch) -> None:

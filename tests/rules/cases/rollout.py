@@ -78,8 +78,22 @@ CASES = (
     ),
     case("pods that stay together share the volume", served(affinity={"podAffinity": NEAR}), claim()),
     case("an unknown surge leaves it open", served(rolling(UNKNOWN, 0)), claim(), red="only known", undecided=True),
+    case(
+        "an unknown surge may be refused without any volume",
+        served(rolling(UNKNOWN, 0)),
+        red="only known after apply",
+        undecided=True,
+    ),
+    case(
+        "an unknown claim may be the one that is held",
+        served(volumes=[{"name": "weights", "persistentVolumeClaim": {"claimName": UNKNOWN}}]),
+        claim(),
+        red="only known after apply",
+        undecided=True,
+    ),
+    case("an unknown number of replicas may be one", served(replicas=UNKNOWN), claim(), red="only", undecided=True),
     case("an unknown strategy leaves it open", served(UNKNOWN), claim(), red="only known", undecided=True),
-    case("an unknown surge does not matter without a volume", served(rolling(UNKNOWN, 0))),
+    case("an unknown surge does not matter where one pod may be missing", served(rolling(UNKNOWN, 1)), claim()),
     case(
         "a claim of another namespace is another",
         served(),

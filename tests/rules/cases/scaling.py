@@ -50,7 +50,8 @@ def keda(*queries: Any, least: Any = 2, most: Any = 4, **more: Any) -> dict[str,
         "triggers": triggers,
         "advanced": {"horizontalPodAutoscalerConfig": {"behavior": SLOW}},
     }
-    metadata = {"name": "scaler", "namespace": "models"}
+    labels = OURS if more.pop("ours", False) else {}
+    metadata = {"name": "scaler", "namespace": "models", "labels": labels}
     return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": metadata, "spec": spec | more}
 
 
@@ -148,6 +149,21 @@ CASES = (
         red="only known after apply",
         undecided=True,
     ),
+    bounds(
+        "an unknown cooldown of ours is open",
+        served(ours=True),
+        keda(GATEWAY, ours=True, least=0, cooldownPeriod=UNKNOWN),
+        red="only known after apply",
+        undecided=True,
+    ),
+    bounds(
+        "our own target that is unknown is open",
+        served(ours=True),
+        hpa(ours=True, name=UNKNOWN),
+        red="only known after apply",
+        undecided=True,
+    ),
+    bounds("an unknown target of others is none of pools that are not there", served(), hpa(name=UNKNOWN)),
     bounds(
         "replicas that are never stopped need no calm",
         served(),

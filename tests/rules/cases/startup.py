@@ -147,10 +147,11 @@ CASES = (
     ),
     case(
         "the default progress deadline of others is advice",
-        served(vllm(), progressDeadlineSeconds=None),
-        "progressDeadlineSeconds: 1260",
+        served(seventy(), progressDeadlineSeconds=None),
+        "progressDeadlineSeconds: 5220",
         advice=True,
     ),
+    case("the default progress deadline is enough for a small model", served(vllm(), progressDeadlineSeconds=None)),
     case(
         "an unknown progress deadline of our own Deployment is open",
         served(vllm(), ours=True, progressDeadlineSeconds=UNKNOWN),
@@ -165,8 +166,8 @@ CASES = (
     ),
     case(
         "the provider's wait of others is advice",
-        served(vllm()),
-        "customTimeouts with create and update of 1260s",
+        served(seventy()),
+        "customTimeouts with create and update of 5220s",
         advice=True,
         options=Options(),
     ),

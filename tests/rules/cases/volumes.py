@@ -111,6 +111,28 @@ CASES = (
         red="1.00 GiB are too little",
     ),
     case(
+        "a variable that is unknown may lead to the small volume",
+        served(
+            vllm(
+                env=[{"name": "HF_HOME", "value": UNKNOWN}],
+                volumeMounts=[{"name": "cache", "mountPath": "/tmp"}],
+            ),
+            folder("1Gi"),
+        ),
+        red="only known after apply",
+        undecided=True,
+    ),
+    case(
+        "a variable that is unknown leads to no small volume",
+        served(
+            vllm(
+                env=[{"name": "HF_HOME", "value": UNKNOWN}],
+                volumeMounts=[{"name": "cache", "mountPath": "/tmp"}],
+            ),
+            folder("99Gi"),
+        ),
+    ),
+    case(
         "an argument says where weights go",
         served(
             vllm(
