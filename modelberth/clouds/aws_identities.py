@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 
 from modelberth.clouds.aws_policies import Statement, statements
 from modelberth.clouds.facts import each_of
-from modelberth.clouds.grants import Breadth, Grant, Who
-from modelberth.clouds.links import of_types, refers, target_of
-from modelberth.clouds.pool_facts import AnyResource, Registered
+from modelberth.clouds.grants import LATER, Breadth, Grant, Who
+from modelberth.clouds.links import of_types, target_of
+from modelberth.clouds.pool_facts import AnyResource
 from modelberth.node import Node
 
 ANNOTATION = "eks.amazonaws.com/role-arn"
@@ -36,9 +36,10 @@ _REMEDY = "s3:GetObject on the folder and s3:ListBucket on the one bucket"
 def grants(resources: Sequence[AnyResource]) -> Iterator[tuple[AnyResource, Grant]]:
     """What the roles that pods act as are granted, each with the resource that says it."""
     policies = of_types(resources, _POLICY)
-    associations = of_types(resources, _ASSOCIATION)
-    for role in of_types(resources, _ROLE):
-        accounts = _associated(role, associations)
+    roles, associations = of_types(resources, _ROLE), of_types(resources, _ASSOCIATION)
+    for role in roles:
+        own = [each for each in associations if target_of(each, each.node["roleArn"], roles) is role]
+        accounts = tuple((_known(each.node["namespace"]), _known(each.node["serviceAccount"])) for each in own)
         if not (accounts or _trusts_pods(role.node["assumeRolePolicy"])):
             continue
         for by, document in _documents(role, resources, policies):
@@ -51,15 +52,16 @@ def _documents(
     role: AnyResource, resources: Sequence[AnyResource], policies: Sequence[AnyResource]
 ) -> Iterator[tuple[AnyResource, Node]]:
     """Documents, and the names of policies that are kept elsewhere."""
+    roles = of_types(resources, _ROLE)
     for inline in each_of(role.node["inlinePolicies"]):
         yield role, inline["policy"]
     for arn in each_of(role.node["managedPolicyArns"]):
         yield from _named(role, arn, policies)
     for own in of_types(resources, _INLINE):
-        if target_of(own, own.node["role"], of_types(resources, _ROLE)) is role:
+        if target_of(own, own.node["role"], roles) is role:
             yield own, own.node["policy"]
     for attachment in of_types(resources, _ATTACHED):
-        if target_of(attachment, attachment.node["role"], of_types(resources, _ROLE)) is role:
+        if target_of(attachment, attachment.node["role"], roles) is role:
             yield from _named(attachment, attachment.node["policyArn"], policies)
 
 
@@ -68,6 +70,8 @@ def _named(by: AnyResource, arn: Node, policies: Sequence[AnyResource]) -> Itera
         yield by, arn
     elif policy := target_of(by, arn, policies):
         yield policy, policy.node["policy"]
+    elif arn.unknown:
+        yield by, arn
 
 
 def _is_managed(arn: Node) -> bool:
@@ -117,6 +121,5 @@ def _of_cluster(statement: Statement) -> bool:
     return any("oidc-provider/oidc.eks." in principal for principal in statement.principals)
 
 
-def _associated(role: Registered, associations: Sequence[Registered]) -> tuple[tuple[str, str], ...]:
-    own = [each for each in associations if refers(each, each.node["roleArn"], role)]
-    return tuple((each.node["namespace"].text(), each.node["serviceAccount"].text()) for each in own)
+def _known(name: Node) -> str:
+    return LATER if name.unknown else name.text()

@@ -31,15 +31,18 @@ class Breadth(Enum):
 
 
 ANY = "*"
+LATER = "?"
+"""The name of an account that is only known after apply; no name of Kubernetes has such a character."""
 
 
 @dataclass(frozen=True)
 class Grant:
     """One grant. ``wide`` tells whether it is for more than one bucket, ``primitive`` whether it is for everything.
 
-    ``accounts`` are (namespace, ServiceAccount) of the pods that it names, with :data:`ANY` for any; ``account`` is the
-    cloud's name of an account that pods may act as, None where it is not known. A ``document`` is computed from the
-    names of what it is about, so that a first preview rarely knows it.
+    ``accounts`` are (namespace, ServiceAccount) of the pods that it names, with :data:`ANY` for any and
+    :data:`LATER` for what is not known yet; ``account`` is the cloud's name of an account that pods may act as, None
+    where it is not known. A ``document`` is computed from the names of what it is about, so that a first preview rarely
+    knows it.
     """
 
     node: Node

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from modelberth.clouds import aws_identities, gcp_identities
-from modelberth.clouds.grants import Grant
+from modelberth.clouds.grants import LATER, Grant
 from modelberth.clouds.pool_facts import AnyResource
 from modelberth.node import Node
 
@@ -28,5 +28,9 @@ def granted_together(resources: Sequence[AnyResource]) -> Iterator[tuple[AnyReso
 def account(service_account: Node) -> str:
     """The cloud's name of the account that pods with this ServiceAccount act as; empty where they act as nobody."""
     annotations = service_account.at("metadata", "annotations")
-    named = (annotations[each].text() for each in (gcp_identities.ANNOTATION, aws_identities.ANNOTATION))
-    return next(filter(None, named), "").rpartition("/")[2]
+    for each in (gcp_identities.ANNOTATION, aws_identities.ANNOTATION):
+        if annotations[each].unknown:
+            return LATER
+        if named := annotations[each].text():
+            return named.rpartition("/")[2]
+    return ""
