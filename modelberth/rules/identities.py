@@ -47,7 +47,7 @@ def _of(grant: Grant) -> Iterator[Finding]:
         yield softened(finding) if grant.document or grant.primitive else finding
         return
     pods = grant.who is Who.PODS
-    if grant.breadth is _OWNS or (pods and grant.primitive):
+    if grant.breadth is _OWNS or grant.primitive:
         done = _DONE.get(grant.breadth, "reads everything there is")
         whose = "an identity of pods" if pods else "an account of a program"
         level = Level.ERROR if pods or not grant.wide else Level.WARNING
