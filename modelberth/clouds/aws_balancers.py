@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from modelberth.clouds.facts import Fact, both, each_of, either, equals, flag, opposite
-from modelberth.clouds.links import AnyStated, of_types, refers, target_of
+from modelberth.clouds.links import of_types, refers, target_of
+from modelberth.clouds.pool_facts import AnyResource
 from modelberth.node import Node
 
 _MODULES = ("lb", "alb", "applicationloadbalancing", "elasticloadbalancingv2")
@@ -55,7 +56,7 @@ def _listener(listener: Node) -> Iterator[Fact]:
     )
 
 
-def together(resources: Sequence[AnyStated]) -> Iterator[tuple[AnyStated, Fact]]:
+def together(resources: Sequence[AnyResource]) -> Iterator[tuple[AnyResource, Fact]]:
     """Listeners without encryption and public balancers without a firewall; what is internal is left alone."""
     balancers = of_types(resources, *_BALANCERS)
     for listener in of_types(resources, *_LISTENERS):

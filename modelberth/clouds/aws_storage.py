@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from modelberth.clouds.aws_policies import Statement, statements
 from modelberth.clouds.buckets import CLOSED, KEPT, OWN_KEY, PRIVATE, RECOVERABLE, TIDY, TLS, UNIFORM, Part
@@ -170,11 +171,10 @@ def _always(system: Node) -> Iterator[Fact]:
 
 def _storage_class(kind: Node) -> Iterator[Fact]:
     """What a StorageClass does not say is as the account says."""
-    if kind["provisioner"].text() not in _CSI_DISK:
-        return
+    of_disks = equals(kind["provisioner"], *_CSI_DISK)
     stated = kind["parameters"]["encrypted"]
     fact = _encrypted(stated, 'parameters.encrypted: "true"')
-    yield Fact(fact.topic, fact.holds, fact.node, fact.lacks, fact.remedy, minor=not stated.stated)
+    yield replace(fact, holds=either(opposite(of_disks), fact.holds), minor=not stated.stated)
 
 
 def _encrypted(stated: Node, remedy: str) -> Fact:

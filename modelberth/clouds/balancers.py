@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from modelberth.clouds import aws_balancers, gcp_balancers
 from modelberth.clouds.facts import Fact, read
-from modelberth.clouds.links import AnyStated
+from modelberth.clouds.pool_facts import AnyResource
 from modelberth.node import Node
 
 
@@ -15,7 +15,7 @@ def guarded(type_: str, node: Node) -> tuple[Fact, ...]:
     return read({**aws_balancers.GUARDED, **gcp_balancers.GUARDED}, type_, node)
 
 
-def together(resources: Sequence[AnyStated]) -> Iterator[tuple[AnyStated, Fact]]:
+def together(resources: Sequence[AnyResource]) -> Iterator[tuple[AnyResource, Fact]]:
     """What the parts of load balancers show together, each with the resource to change."""
     yield from aws_balancers.together(resources)
     yield from gcp_balancers.together(resources)

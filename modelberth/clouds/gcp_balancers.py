@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from modelberth.clouds.facts import Fact, both, either, equals, flag, opposite
-from modelberth.clouds.links import AnyStated, of_types, refers, target_of
+from modelberth.clouds.links import of_types, refers, target_of
+from modelberth.clouds.pool_facts import AnyResource
 from modelberth.node import Node
 
 _POLICIES = ("gcp:compute/sSLPolicy:SSLPolicy", "gcp:compute/regionSslPolicy:RegionSslPolicy")
@@ -63,7 +64,7 @@ def _backend(backend: Node, *, outside_unasked: bool) -> Iterator[Fact]:
     )
 
 
-def together(resources: Sequence[AnyStated]) -> Iterator[tuple[AnyStated, Fact]]:
+def together(resources: Sequence[AnyResource]) -> Iterator[tuple[AnyResource, Fact]]:
     """Proxies without encryption that do more than send on to the encrypted one."""
     maps, rules = of_types(resources, *_MAPS), of_types(resources, *_RULES)
     for proxy in of_types(resources, *_PLAIN):

@@ -65,7 +65,7 @@ def _intranode(cluster: Node) -> Fact:
         "traffic between pods of one node is visible",
         flag(cluster["enableIntranodeVisibility"], default=False),
         cluster["enableIntranodeVisibility"],
-        "traffic between pods of one node passes no firewall and no flow log",
+        "traffic between pods of one node passes no firewall of the network and no flow log",
         "enableIntranodeVisibility: true",
     )
 

@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Iterable, Sequence
 
+from modelberth.clouds.pool_facts import AnyResource, Registered
 from modelberth.node import Node
 
 _NAMES = ("id", "name", "bucket", "arn", "selfLink")
 
 
-class Stated(Protocol):
-    """What a reader needs of a resource."""
-
-    @property
-    def type(self) -> str:
-        """Its type token."""
-        ...
-
-    @property
-    def urn(self) -> str:
-        """Its URN, empty where there is none."""
-        ...
-
-    @property
-    def node(self) -> Node:
-        """Its properties."""
-        ...
-
-    @property
-    def property_dependencies(self) -> Mapping[str, tuple[str, ...]]:
-        """URNs of what a property is computed from."""
-        ...
-
-
-AnyStated = TypeVar("AnyStated", bound=Stated)
-
-
-def refers(resource: Stated, reference: Node, target: Stated) -> bool | None:
+def refers(resource: Registered, reference: Node, target: Registered) -> bool | None:
     """Whether a property of one resource names another; None where it is only known after apply.
 
     Where the engine tells what a property is computed from, that decides. Otherwise the last part of what is written
@@ -54,21 +27,21 @@ def refers(resource: Stated, reference: Node, target: Stated) -> bool | None:
     return said in names if names else (None if said else False)
 
 
-def target_of(resource: Stated, reference: Node, among: Iterable[AnyStated]) -> AnyStated | None:
+def target_of(resource: Registered, reference: Node, among: Iterable[AnyResource]) -> AnyResource | None:
     """The resource that a property names; the only one there is where nobody can tell."""
-    candidates: Sequence[AnyStated] = list(among)
+    candidates: Sequence[AnyResource] = list(among)
     answers = [refers(resource, reference, each) for each in candidates]
     if True in answers:
         return candidates[answers.index(True)]
     return candidates[0] if answers == [None] else None
 
 
-def of_types(resources: Iterable[AnyStated], *types: str) -> list[AnyStated]:
+def of_types(resources: Iterable[AnyResource], *types: str) -> list[AnyResource]:
     """The resources of these types."""
     return [each for each in resources if each.type in types]
 
 
-def _sources(resource: Stated, reference: Node) -> tuple[str, ...]:
+def _sources(resource: Registered, reference: Node) -> tuple[str, ...]:
     top = reference.path.partition(".")[0].partition("[")[0]
     return resource.property_dependencies.get(top, ())
 

@@ -26,7 +26,9 @@ _PLAIN_SCRIPT = "whether what machines run when they start holds a credential"
 def _network(resource: Resource, settings: Settings) -> Iterator[Finding]:
     yield from told("CS-04", clusters.network(resource.type, resource.node))
     own = clusters.own_private_nodes(resource.type, resource.node)
-    if own is not None and own.flag() is False:
+    if own is not None and own.unknown:
+        yield undecided("CS-04", "whether nodes have no public address", own)
+    elif own is not None and own.flag() is False:
         message = "every node of this pool has a public address, whatever its cluster says"
         yield Finding("CS-04", own.path, message, f"{own.path}: true")
 

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from modelberth.clouds import storage
-from modelberth.clouds.buckets import CLOSED, KEPT, OWN_KEY, PRIVATE, RECOVERABLE, TIDY, TLS, UNIFORM
+from modelberth.clouds.buckets import CLOSED, KEPT, OWN_KEY, PRIVATE, RECOVERABLE, TIDY, TLS, UNIFORM, Part
 from modelberth.clouds.facts import Fact
 from modelberth.findings import Finding, Level
 from modelberth.inventory import Inventory
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, Threshold
 from modelberth.rules.buckets import Bucket, buckets, named_as_weights
-from modelberth.rules.facts import as_advice, told
+from modelberth.rules.facts import as_advice, softened, told
 
 _OWN_KEYS = Threshold("own_keys", False, "Whether what is stored has to be encrypted with a key of yours.")
 _ADVICE_ALWAYS = frozenset({TLS, TIDY})
@@ -32,18 +32,28 @@ def _guarded(resource: Resource, settings: Settings) -> Iterator[Finding]:
 
 
 def _guarded_together(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
-    for bucket in buckets(inventory):
+    there = list(buckets(inventory))
+    for bucket in there:
         yield from _about(bucket, "CS-07", _guarded_topics(settings))
         closed = bucket.settled(CLOSED)
         if not (bucket.closed_elsewhere or (closed and closed[1].holds)):
-            yield from _doubts(bucket)
+            yield from _doubts(bucket.parts)
+    inside = {by for bucket in there for by, _ in bucket.parts}
+    parts = ((each, storage.part(each.type, each.node)) for each in inventory.resources if each not in inside)
+    outside = [(each, part) for each, part in parts if part]
+    yield from ((by, softened(finding)) for by, finding in _doubts(outside))
 
 
-def _doubts(bucket: Bucket) -> Iterator[tuple[Resource, Finding]]:
-    """Grants that are not known yet matter where the bucket itself would not refuse everyone."""
-    for by, part in bucket.parts:
+def _doubts(parts: Iterable[tuple[Resource, Part]]) -> Iterator[tuple[Resource, Finding]]:
+    """Grants that are not known yet matter where the bucket itself would not refuse everyone.
+
+    A member that is computed from another resource is an account that the program makes: everyone is a constant.
+    """
+    for by, part in parts:
         unknown = [fact for fact in part.facts if fact.topic == PRIVATE and fact.holds is None]
-        yield from ((by, finding) for finding in told("CS-07", unknown))
+        computed = part.members and (by.property_dependencies.get("member") or by.property_dependencies.get("members"))
+        if not computed:
+            yield from ((by, finding) for finding in told("CS-07", unknown))
 
 
 def _kept(resource: Resource, settings: Settings) -> Iterator[Finding]:
