@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelberth.rules import (
+    adapters,
     arguments,
     balancers,
     clusters,
@@ -27,6 +28,7 @@ from modelberth.rules import (
     secrets,
     security,
     sizing,
+    slices,
     spending,
     startup,
     storage,
@@ -36,6 +38,7 @@ from modelberth.rules.base import Rule
 
 _FAMILIES = ("SZ", "WH", "CS")
 _MODULES = (
+    adapters,
     arguments,
     balancers,
     clusters,
@@ -60,6 +63,7 @@ _MODULES = (
     secrets,
     security,
     sizing,
+    slices,
     spending,
     startup,
     storage,
