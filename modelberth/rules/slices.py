@@ -9,14 +9,14 @@ from modelberth.catalog import Gpu
 from modelberth.documents import DocumentError, mapping
 from modelberth.engines import Accelerator, Engine, Sizing
 from modelberth.findings import Finding, Level
-from modelberth.fit import Verdict, fit, starts
+from modelberth.fit import Verdict, beside_budget, fit, starts
 from modelberth.manifests import Workload
 from modelberth.memory import Memory
 from modelberth.node import Node
 from modelberth.resources import Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity
 from modelberth.rules.evaluation import context_argument, evaluate
-from modelberth.rules.wording import arithmetic, assumed, headline, largest_sure
+from modelberth.rules.wording import arithmetic, assumed, headline, largest_sure, ways_out
 from modelberth.units import GIB
 
 _LARGEST_CONFIG = 2**18
@@ -53,8 +53,11 @@ def _holds(workload: Workload, profile: str) -> Iterator[Finding]:
         return
     sure = found.does_not_fit
     head = f"{'does not fit' if sure else 'may not fit'} a slice {profile} of {gpu.name}"
-    lines = [f"{head}: {headline(found.engine, found.sizing, memory)}", *arithmetic(found.sizing, memory)]
+    said = headline(found.engine, found.sizing, memory)
     remedy = "; or ".join(_ways(found.engine, found.sizing, memory, gpu)) or "a GPU with more memory"
+    if not sure and memory.spare_outside_bytes < 0:
+        said, remedy = f"the engine takes {beside_budget(memory)}", ways_out(found.engine, found.sizing, memory)
+    lines = [f"{head}: {said}", *arithmetic(found.sizing, memory)]
     level = Level.ERROR if sure else Level.WARNING
     yield Finding("SZ-24", workload.arguments_path, "\n    ".join([*lines, *assumed(workload)]), remedy, level)
 

@@ -33,7 +33,9 @@ def plugin(sharing: Any) -> tuple[Any, ...]:
 
 CASES = (
     Case(
-        "SZ-24", "a small model in a slice", slice_("1g.5gb", SMALL, "--max-num-seqs", "32", "--max-model-len", "2048")
+        "SZ-24",
+        "a small model in a slice",
+        slice_("1g.5gb", SMALL, "--max-model-len", "2048", "--gpu-memory-utilization", "0.85"),
     ),
     Case(
         "SZ-24",
