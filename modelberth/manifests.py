@@ -13,7 +13,7 @@ from typing import Any
 
 from modelberth import engines
 from modelberth.catalog import catalog
-from modelberth.clouds import gpu_from_labels, machine_from_labels
+from modelberth.clouds import gpu_from_labels, machine_from_labels, partition_from_labels, sharing_from_labels
 from modelberth.decision import SIZING_ANNOTATION
 from modelberth.engines.base import image_parts
 from modelberth.engines.flags import command_line
@@ -44,6 +44,7 @@ _NEEDS_SELECTOR = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaS
 _OTHER_ACCELERATORS = re.compile(
     r"nvidia\.com/mig-.+|(amd|gpu\.intel)\.com/.+|google\.com/tpu|aws\.amazon\.com/neuron.*"
 )
+_SLICE = re.compile(r"nvidia\.com/mig-(\d+g\.\d+gb)(\.me)?")
 _SERVING_FLAG = re.compile(r"--(model(-path|-id)?|hf-repo|served-model-name|max-model-len|ctx-size)(=.*)?", re.DOTALL)
 _HELPERS = ("ray", "sleep")
 """Programs of an engine's image that serve nothing themselves."""
@@ -67,6 +68,8 @@ class Workload:
     ``engine`` is a catalog id; ``observed`` is None for an engine without a codec. ``gpus`` are those of the container,
     ``replica_gpus`` those of all pods that hold one copy of the model (a group of ``group_size``). ``image_tag`` is
     only for recognising "latest"; ``image_known`` is False at preview when the image is computed.
+    ``mig_profile`` is the size of the one slice of a GPU that it has instead ("1g.10gb"), ``shared_by`` what its nodes
+    share a GPU by ("time slicing"), where they do.
     ``sizing_record`` is the text of our own annotation, ``service`` the label that names the service.
     """
 
@@ -85,6 +88,8 @@ class Workload:
     gpus: int | None = None
     replica_gpus: int | None = None
     gpu: str | None = None
+    mig_profile: str | None = None
+    shared_by: str | None = None
     machine: str | None = None
     memory_limit_bytes: int | None = None
     replicas: int | None = None
@@ -132,6 +137,9 @@ def _of_pod(root: Node, kind: str, pod: Node) -> Iterator[Workload]:
 def _of_container(root: Node, kind: str, pod: Node, container: Node) -> Workload | None:
     image = container["image"]
     gpus, undecided = _gpus(container)
+    profile = _slice(container)
+    if profile:
+        undecided = []
     seen = engines.read(container.value)
     repository, tag, digest = image_parts(image.text())
     engine, on_cpu = (seen.engine, _engine_of(repository)[1]) if seen else _engine_of(repository)
@@ -174,6 +182,8 @@ def _of_container(root: Node, kind: str, pod: Node, container: Node) -> Workload
         gpus=gpus,
         replica_gpus=replica_gpus,
         gpu=gpu,
+        mig_profile=profile or (partition_from_labels(labels) if gpus == 1 else None),
+        shared_by=sharing_from_labels(labels),
         machine=machine.id if machine else None,
         memory_limit_bytes=limit.whole(),
         replicas=root["spec"]["replicas"].whole(),
@@ -291,6 +301,16 @@ def _gpus(container: Node) -> tuple[int | None, list[Undecided]]:
             )
         ]
     return 0, []
+
+
+def _slice(container: Node) -> str | None:
+    """The size of the one slice of a GPU that a container requests; None for anything else."""
+    resources = container["resources"]
+    for source in (resources["limits"], resources["requests"]):
+        asked = [(found[1], source[key].whole()) for key in source.names() if (found := _SLICE.fullmatch(key))]
+        if len(asked) == 1 and asked[0][1] == 1 and not source[GPU_RESOURCE].stated:
+            return asked[0][0]
+    return None
 
 
 def _group(root: Node, kind: str, gpus: int | None) -> tuple[int, int | None, list[Undecided]]:

@@ -19,6 +19,8 @@ __all__ = [
     "machine_from_labels",
     "node_profile",
     "node_selector",
+    "partition_from_labels",
+    "sharing_from_labels",
     "taints",
 ]
 
@@ -82,3 +84,13 @@ def gpu_from_labels(labels: Mapping[str, str]) -> str | None:
     possible = [gpus for gpus in named if gpus]
     left = set[str]().union(*possible).intersection(*possible)
     return left.pop() if len(left) == 1 else None
+
+
+def partition_from_labels(labels: Mapping[str, str]) -> str | None:
+    """The size of the GPU slices of nodes with these labels (1g.10gb), None for whole GPUs."""
+    return gcp.partition_from_labels(labels) or generic.partition_from_labels(labels)
+
+
+def sharing_from_labels(labels: Mapping[str, str]) -> str | None:
+    """How several pods share one GPU of nodes with these labels (time slicing, MPS), None where they do not."""
+    return gcp.sharing_from_labels(labels)

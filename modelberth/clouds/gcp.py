@@ -19,6 +19,9 @@ ACCELERATOR = "cloud.google.com/gke-accelerator"
 ACCELERATOR_COUNT = "cloud.google.com/gke-accelerator-count"
 SPOT = "cloud.google.com/gke-spot"
 
+PARTITION = "cloud.google.com/gke-gpu-partition-size"
+SHARING = "cloud.google.com/gke-gpu-sharing-strategy"
+
 MAX_PODS = 110
 """Pods per node unless the pool sets another maximum."""
 
@@ -33,6 +36,22 @@ def gpus_from_labels(labels: Mapping[str, str]) -> Iterator[str]:
     """GPU ids that these labels name."""
     value = labels.get(ACCELERATOR)
     yield from (gpu for gpu, row in accelerator_names().items() if value in row.gke)
+
+
+def partition_from_labels(labels: Mapping[str, str]) -> str | None:
+    """The size of the slices that nodes with these labels cut their GPUs into (1g.5gb), None for whole GPUs.
+
+    Source: cloud.google.com/kubernetes-engine/docs/how-to/gpus-multi.
+    """
+    return labels.get(PARTITION)
+
+
+def sharing_from_labels(labels: Mapping[str, str]) -> str | None:
+    """How pods share one GPU of nodes with these labels, None where they do not.
+
+    Source: cloud.google.com/kubernetes-engine/docs/concepts/timesharing-gpus.
+    """
+    return {"time-sharing": "time slicing", "mps": "MPS"}.get(labels.get(SHARING, ""))
 
 
 def taints(machine: Machine) -> tuple[Mapping[str, str], ...]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from modelberth.clouds.base import accelerator_names
 
 PRODUCT = "nvidia.com/gpu.product"
+_SLICED = "-MIG-"
+"""What stands between the product and the size of its slices, where a node has slices of one size only."""
 
 
 def accelerator_labels(gpu_id: str) -> dict[str, str]:
@@ -16,6 +18,11 @@ def accelerator_labels(gpu_id: str) -> dict[str, str]:
 
 
 def gpus_from_labels(labels: Mapping[str, str]) -> Iterator[str]:
-    """GPU ids that these labels name. Shared and partitioned GPUs carry other product names and match nothing."""
-    value = labels.get(PRODUCT)
+    """GPU ids that these labels name. Shared GPUs carry another product name and match nothing."""
+    value = labels.get(PRODUCT, "").partition(_SLICED)[0]
     yield from (gpu for gpu, row in accelerator_names().items() if value in row.products)
+
+
+def partition_from_labels(labels: Mapping[str, str]) -> str | None:
+    """The size of the slices that nodes with these labels cut their GPUs into, None for whole GPUs."""
+    return labels.get(PRODUCT, "").partition(_SLICED)[2] or None

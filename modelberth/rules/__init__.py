@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelberth.rules import (
+    adapters,
     arguments,
     balancers,
     clusters,
@@ -30,6 +31,7 @@ from modelberth.rules import (
     secrets,
     security,
     sizing,
+    slices,
     spending,
     startup,
     storage,
@@ -42,6 +44,7 @@ from modelberth.rules.base import Rule
 
 _FAMILIES = ("SZ", "WH", "CS")
 _MODULES = (
+    adapters,
     arguments,
     balancers,
     clusters,
@@ -69,6 +72,7 @@ _MODULES = (
     secrets,
     security,
     sizing,
+    slices,
     spending,
     startup,
     storage,

@@ -30,7 +30,7 @@ _ADDS_UP = frozenset({"lora", "lora_scaled"})
 
 
 class Variable(Row):
-    """A variable that changes what an engine serves unless its value is ``harmless``; with ``flag``, beside it."""
+    """A variable that changes what an engine serves unless it is ``harmless``; with ``flag``, beside that flag."""
 
     engine: Text
     name: Text

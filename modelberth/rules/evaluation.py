@@ -17,6 +17,7 @@ from modelberth.host import usable_memory_bytes
 from modelberth.manifests import CONTAINER, GPU_RESOURCE, Undecided, Workload
 from modelberth.memory import Unsized, shape_of
 from modelberth.observed import Observed
+from modelberth.units import GIB
 from modelberth.versions import key
 
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
@@ -220,6 +221,8 @@ def _stored(sizing: Sizing, checkpoint: Checkpoint | None) -> Sizing:
 def _accelerator(
     workload: Workload, observed: Observed, engine: Engine, model: Model, undecided: list[Undecided]
 ) -> Accelerator | None:
+    if workload.mig_profile:
+        return _slice(workload, workload.mig_profile, undecided)
     if workload.gpus is None:
         return None
     if workload.gpus == 0 or observed.gpu_layers == "0":
@@ -252,6 +255,23 @@ def _accelerator(
         return None
     gpu = catalog().gpu(workload.gpu)
     return Accelerator(gpu, gpu.visible_memory_bytes)
+
+
+def _slice(workload: Workload, profile: str, undecided: list[Undecided]) -> Accelerator | None:
+    """A slice of a GPU: of the kind that the nodes have, else of the only kind that is cut like that."""
+    cut = [gpu for gpu in catalog().gpus() if profile in gpu.mig_profiles]
+    kinds = [gpu for gpu in cut if workload.gpu in (None, gpu.id)]
+    if len(kinds) != 1:
+        why = f"it is a slice {profile} of one of {len(cut)} kinds that are cut like that"
+        remedy = "select nodes by their accelerator label"
+        undecided.append(Undecided(_pod_path(workload) + ".nodeSelector", "GPU", why, remedy))
+        return None
+    memory_gib = kinds[0].mig_profiles[profile].memory_gib
+    if memory_gib is None:
+        why = f"what a slice {profile} of {kinds[0].name} shows to an engine is not known"
+        undecided.append(_of(workload, "slice's memory", why, "use a whole GPU, or a slice of another kind"))
+        return None
+    return Accelerator(kinds[0], int(memory_gib * GIB))
 
 
 def _host(workload: Workload, engine: Engine, undecided: list[Undecided]) -> Accelerator | None:

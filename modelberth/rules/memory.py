@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from modelberth.catalog import catalog
+from modelberth.catalog import Gpu, catalog
+from modelberth.engines import Accelerator, Engine, Sizing
 from modelberth.findings import Finding, Level
-from modelberth.manifests import Workload
+from modelberth.fit import Verdict, fit, starts
+from modelberth.manifests import Workload, legible_record
 from modelberth.memory.vllm import default_utilization
 from modelberth.node import Node
 from modelberth.observed import Observed
+from modelberth.parallel import TENSOR_PARALLEL_SIZES
 from modelberth.resources import Pod, Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, Threshold, undecided
+from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, Threshold, undecided
+from modelberth.rules.evaluation import evaluate
+from modelberth.units import gib, tokens
 
 _FRACTIONS = {"sglang": "mem_fraction_static", "vllm": "gpu_memory_utilization"}
 """Engines that take their share of a card when they start, by the flag that states it. TGI takes a tenth less than it
@@ -91,6 +97,104 @@ def _taken(observed: Observed) -> float | None:
     return default_utilization(catalog().engine("vllm"), observed.engine_version)
 
 
+def _no_larger_than_needed(resource: Resource, settings: Settings) -> Iterator[Finding]:
+    """Silent on what our plans decided: they take the least that holds a service unless its spec states more."""
+    for workload in () if resource.ours else resource.workloads:
+        found = evaluate(workload)
+        engine, sizing = found.engine, found.sizing
+        if engine is None or sizing is None or found.answer is None or found.answer.memory is None:
+            continue
+        gpu = sizing.accelerator.gpu
+        if gpu is None or workload.mig_profile or starts(engine, sizing, found.answer.memory) is not Verdict.FITS:
+            continue
+        load = _load(workload, engine, sizing, int(settings["requests"]))
+        option = _fewer(engine, sizing, load) or _cheaper(
+            workload, engine, sizing, load, gpu, float(settings["factor"])
+        )
+        if option:
+            held = f"{load.requests} {'request' if load.requests == 1 else 'requests'} of {tokens(load.tokens)} tokens"
+            message = f"more than {held} need: {option}"
+            yield Finding(
+                "SZ-19", workload.path, message, "take it, unless more requests or speed are wanted", Level.WARNING
+            )
+
+
+@dataclass(frozen=True)
+class _Load:
+    """Requests that are held at once, and tokens in each."""
+
+    requests: int
+    tokens: int
+
+
+def _load(workload: Workload, engine: Engine, sizing: Sizing, otherwise: int) -> _Load:
+    """What the sizing record states, or the slots that a server reserves; else so many of full length."""
+    record = Node(legible_record(workload.sizing_record or "") or {}, "")
+    requests, length = record["concurrency"].whole(), record["request_tokens"].whole()
+    if engine.reserves_context:
+        return _Load(sizing.concurrency or 1, sizing.context)
+    return _Load(requests, length) if requests and length else _Load(otherwise, sizing.context)
+
+
+def _needed_bytes(engine: Engine, sizing: Sizing, load: _Load) -> int | None:
+    """Memory of one GPU that the load takes at most; None where it surely does not fit or cannot be computed."""
+    memory = fit(engine, sizing).memory
+    if memory is None or starts(engine, sizing, memory) is not Verdict.FITS:
+        return None
+    sure = memory.kv_budget_range_bytes[0]
+    if memory.kv.concurrency(max(0, sure), load.tokens) < load.requests:
+        return None
+    held = max(memory.needed_bytes(sizing.context), load.requests * memory.kv_bytes_for(load.tokens))
+    return memory.budget_bytes - sure + held + sum(term.amount_bytes for term in memory.outside)
+
+
+def _fewer(engine: Engine, sizing: Sizing, load: _Load) -> str:
+    """The smallest tensor parallel size on the same GPU that holds the load too; empty where this is the smallest."""
+    if sizing.accelerator.gpu is None:
+        return ""
+    for size in TENSOR_PARALLEL_SIZES:
+        if size >= sizing.tensor_parallel:
+            return ""
+        if _needed_bytes(engine, replace(sizing, tensor_parallel=size), load) is not None:
+            return f"tensor parallel size {size} on {size} x {sizing.accelerator.gpu.name} holds them"
+    return ""
+
+
+def _cheaper(workload: Workload, engine: Engine, sizing: Sizing, load: _Load, gpu: Gpu, factor: float) -> str:
+    """The cheapest smaller GPU of the same clouds that holds the load, where this one has far more than is needed."""
+    needed = _needed_bytes(engine, sizing, load)
+    if needed is None or gpu.visible_memory_bytes <= factor * needed:
+        return ""
+    clouds = _clouds(workload, gpu)
+    here = _usd_per_hour(gpu, clouds, sizing.tensor_parallel)
+    options: list[tuple[float, str]] = []
+    for other in catalog().gpus():
+        price = _usd_per_hour(other, clouds, sizing.tensor_parallel)
+        if price is None or here is None or price >= here or other.visible_memory_gib >= gpu.visible_memory_gib:
+            continue
+        placed = replace(sizing, accelerator=Accelerator(other, other.visible_memory_bytes))
+        if _needed_bytes(engine, placed, load) is not None:
+            options.append((price, other.name))
+    if not options or here is None:
+        return ""
+    price, name = min(options)
+    spent = f"{gib(needed)} of {gib(gpu.visible_memory_bytes)} are needed"
+    return f"{spent}, {sizing.tensor_parallel} x {name} holds them for {price:.2f} instead of {here:.2f} USD per hour"
+
+
+def _clouds(workload: Workload, gpu: Gpu) -> frozenset[str]:
+    if workload.machine:
+        return frozenset({catalog().machine(workload.machine).cloud})
+    return frozenset(machine.cloud for machine in catalog().machines(gpu=gpu.id))
+
+
+def _usd_per_hour(gpu: Gpu, clouds: frozenset[str], count: int) -> float | None:
+    """The cheapest machine with so many of the GPU; None where none is on offer or no price is known."""
+    offers = [machine for machine in catalog().machines(gpu=gpu.id) if machine.cloud in clouds]
+    prices = [catalog().price(machine.id) for machine in offers if machine.gpu_count >= count]
+    return min((price.usd_per_hour for price in prices if price), default=None)
+
+
 SHARE = Rule(
     id="SZ-11",
     name="gpu-memory-share",
@@ -104,4 +208,20 @@ SHARE = Rule(
     check=_share,
     thresholds=(Threshold("most", 0.97, "Largest share of the card that is not advised against.", 0.5, 1.0),),
 )
-RULES = (SHARE,)
+NO_LARGER = Rule(
+    id="SZ-19",
+    name="no-larger-than-needed",
+    title="The GPUs are no larger than needed",
+    question="whether the GPUs are no larger than needed",
+    why="Memory that nothing fills is paid for by the hour.",
+    remediation="Take the smaller option that the finding names, or state the concurrency that needs this one.",
+    severity=Severity.LOW,
+    levels=ADVICE,
+    source="the same sum as SZ-01, with prices of modelberth/catalog/prices",
+    check=_no_larger_than_needed,
+    thresholds=(
+        Threshold("factor", 3.0, "How many times the memory needed a GPU may have.", 1.0),
+        Threshold("requests", 16, "Requests of full length that are counted where nothing states how many.", 1),
+    ),
+)
+RULES = (SHARE, NO_LARGER)

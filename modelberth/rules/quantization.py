@@ -25,9 +25,12 @@ _FORMAT_FACTS = frozenset({"quantization", "quantize"})
 _KV_FACTS = frozenset({"kv_cache_dtype", "cache_type_k", "cache_type_v", "OLLAMA_KV_CACHE_TYPE"})
 _SIXTEEN_BIT = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16"}
 _CHOSEN = {
-    "vllm": ("quantization", "kv_cache_dtype", "dtype"),
+    "llamacpp": ("cache_type_k", "cache_type_v"),
     "sglang": ("quantization", "kv_cache_dtype", "dtype"),
-} | {"tgi": ("quantize", "kv_cache_dtype", "dtype")}
+    "tgi": ("quantize", "kv_cache_dtype", "dtype"),
+    "vllm": ("quantization", "kv_cache_dtype", "dtype"),
+}
+"""Flags that choose a format, by the name that the engine's parser has for them."""
 _ONLY_STORED = frozenset({"awq", "gptq"})
 """Formats that no engine makes of 16-bit weights: vLLM and SGLang then look for the checkpoint's own configuration and
 refuse ("Cannot find the config file for awq", model_loader/weight_utils.py, get_quant_config)."""

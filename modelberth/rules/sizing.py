@@ -7,7 +7,7 @@ from itertools import groupby
 
 from modelberth.catalog import Model, catalog
 from modelberth.catalog.schema import Link
-from modelberth.engines import Engine
+from modelberth.engines import ENGINES, Engine
 from modelberth.engines.flags import environment
 from modelberth.findings import Finding, Level, Nature
 from modelberth.fit import beside_budget
@@ -19,6 +19,7 @@ from modelberth.parallel import exchanged_bytes
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, per_workload, undecided
 from modelberth.rules.evaluation import Evaluation, blocks, evaluate
+from modelberth.rules.refusals import refused
 from modelberth.rules.releases import with_releases
 from modelberth.rules.wording import arithmetic, assumed, headline, ways_out
 from modelberth.units import gib, tokens
@@ -38,8 +39,16 @@ OTHER_RULES = frozenset({"adapters", "engine", "kv-dtype", "quantization", "util
 """Refusals of an engine that rules of their own tell: SZ-09, SZ-10, SZ-11, SZ-23."""
 
 
+def _starts(resource: Resource, settings: Settings) -> Iterator[Finding]:
+    for pod in resource.pods:
+        for workload in pod.serving:
+            yield from list(refused(pod, workload)) or _fits(workload)
+
+
 def _fits(workload: Workload) -> list[Finding]:
     found = evaluate(workload)
+    if workload.mig_profile and not found.refusals:
+        return []  # SZ-24
     if found.refusals:
         own = [each for each in found.refusals if each.code not in OTHER_RULES]
         message = f"does not start: {'; '.join(each.message for each in own)}"
@@ -202,7 +211,11 @@ def _within_maximum(resource: Resource, settings: Settings) -> Iterator[Finding]
 
 
 def _longer(pod: Pod, workload: Workload, model: Model, context: int, most: int) -> Finding:
-    """Engines refuse it unless a variable insists; then positions that the model never saw are answered badly."""
+    """Engines refuse it unless a variable insists; then positions that the model never saw are answered badly.
+
+    llama-server and Ollama start all the same ("possible training context overflow", src/llama-context.cpp).
+    """
+    starts = bool(workload.observed and ENGINES[workload.observed.engine].reads_gguf)
     allows = ALLOW_LONGER.get(workload.observed.engine if workload.observed else "", "")
     container = pod.container_at(workload)
     allowed = environment(fields_of(container.value)).get(allows)
@@ -210,7 +223,7 @@ def _longer(pod: Pod, workload: Workload, model: Model, context: int, most: int)
         return undecided("SZ-08", WITHIN_MAXIMUM.question, container["env"])
     asked = f"a context of {tokens(context)} tokens"
     message = f"{asked} is more than the {tokens(most)} that {model.id} was made for"
-    level = Level.WARNING if str(allowed).strip().lower() in ("1", "true") else Level.ERROR
+    level = Level.WARNING if starts or str(allowed).strip().lower() in ("1", "true") else Level.ERROR
     return Finding("SZ-08", workload.arguments_path, message, f"a context of at most {tokens(most)} tokens", level)
 
 
@@ -263,7 +276,7 @@ FITS = Rule(
     severity=Severity.CRITICAL,
     levels=ALWAYS,
     source="vLLM's own refusal at start: v1/core/kv_cache_utils.py; docs/sizing.md",
-    check=per_workload(_fits),
+    check=_starts,
 )
 SURELY_FITS = Rule(
     id="SZ-02",

@@ -33,7 +33,7 @@ def headline(engine: Engine, sizing: Sizing, memory: Memory) -> str:
     split = f" ({gib(each)} on each of {ranks} GPUs)" if ranks > 1 else ""
     left = f"{gib(memory.kv_budget_bytes)} {where} are left"
     held = f"in {slots} slots" if slots > 1 else "one request at a time"
-    largest = f"the largest context that fits is {tokens(_largest(engine, sizing, memory))} tokens, {held}"
+    largest = f"the largest context that fits is {tokens(largest_sure(engine, sizing, memory))} tokens, {held}"
     return f"{who} {gib(each * ranks)} of KV cache{split}, {left}; {largest}"
 
 
@@ -66,7 +66,7 @@ def ways_out(engine: Engine, sizing: Sizing, memory: Memory) -> str:
     if memory.spare_outside_bytes < 0 and held <= memory.kv_budget_range_bytes[0]:
         return f"a memory fraction of at most {_largest_fraction(memory):g}"
     ways: list[str] = []
-    if largest := _largest(engine, sizing, memory):
+    if largest := largest_sure(engine, sizing, memory):
         ways.append(context_argument(engine, sizing, largest))
     slots = int(memory.kv.concurrency(max(0, memory.kv_budget_range_bytes[0]), sizing.context))
     if 0 < slots < _held(engine, sizing):
@@ -111,7 +111,7 @@ def _would_fit(engine: Engine, sizing: Sizing) -> bool:
     return memory is not None and starts(engine, sizing, memory) is Verdict.FITS
 
 
-def _largest(engine: Engine, sizing: Sizing, memory: Memory) -> int:
+def largest_sure(engine: Engine, sizing: Sizing, memory: Memory) -> int:
     """Tokens that every request surely could hold, shared evenly where slots reserve them."""
     return largest_context(engine, sizing, memory) if sizing.model.max_position else 0
 

@@ -105,11 +105,24 @@ def test_what_is_no_number_of_gpus_is_undecided(count: Any) -> None:
     assert [each.fact for each in workload.undecided] == ["GPU count"]
 
 
-@pytest.mark.parametrize("name", ["nvidia.com/mig-3g.40gb", "amd.com/gpu", "google.com/tpu"])
+@pytest.mark.parametrize("name", ["nvidia.com/mig-odd", "amd.com/gpu", "google.com/tpu"])
 def test_devices_that_cannot_be_sized_are_undecided(name: str) -> None:
     workload = only(deployment(vllm(resources={"limits": {name: 1}})))
     assert workload.gpus is None
     assert "devices that cannot be sized" in workload.undecided[0].why
+
+
+def test_one_slice_of_a_gpu_is_what_the_container_has() -> None:
+    one = only(deployment(vllm(resources={"limits": {"nvidia.com/mig-3g.40gb": 1}})))
+    assert (one.mig_profile, one.gpus, one.undecided) == ("3g.40gb", None, ())
+    two = only(deployment(vllm(resources={"limits": {"nvidia.com/mig-3g.40gb": 2}})))
+    assert (two.mig_profile, [each.fact for each in two.undecided]) == (None, ["GPU count"])
+    labels = {GKE: "nvidia-tesla-a100", "cloud.google.com/gke-gpu-partition-size": "1g.5gb"}
+    assert only(deployment(vllm(), pod={"nodeSelector": labels})).mig_profile == "1g.5gb"
+    sliced = only(
+        deployment(vllm(), pod={"nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb"}})
+    )
+    assert (sliced.mig_profile, sliced.gpu) == ("1g.5gb", "nvidia-a100-40gb")
 
 
 def affinity(*terms: dict[str, list[str]]) -> dict[str, Any]:

@@ -6,7 +6,10 @@ from typing import Any
 
 from modelberth.observed import UNKNOWN
 from tests.rules.cases import Case
-from tests.rules.samples import LLAMA_8B, deployment, sglang, tgi, vllm
+from tests.rules.samples import GKE, LLAMA_8B, deployment, sglang, tgi, vllm
+
+TINY = "Qwen/Qwen2.5-0.5B-Instruct"
+H100 = {"nodeSelector": {GKE: "nvidia-h100-80gb"}}
 
 
 def share(amount: Any, **more: Any) -> dict[str, Any]:
@@ -74,4 +77,47 @@ CASES = (
         undecided=True,
     ),
     Case("SZ-11", "a share that is only known after apply is another rule's doubt", beside(share(UNKNOWN))),
+    # --- SZ-19
+    Case(
+        "SZ-19",
+        "half a billion parameters on an H100",
+        (deployment(vllm("--model", TINY, "--max-model-len", "4096"), pod=H100),),
+        red="1 x NVIDIA",
+        advice=True,
+    ),
+    Case("SZ-19", "an 8B model on an L4", beside(share("0.9"))),
+    Case(
+        "SZ-19",
+        "an 8B model on an H100 with room for sixteen long requests",
+        (deployment(vllm("--model", LLAMA_8B, "--max-model-len", "32768"), pod=H100),),
+    ),
+    Case(
+        "SZ-19",
+        "another factor can be set",
+        (deployment(vllm("--model", TINY, "--max-model-len", "4096"), pod=H100),),
+        thresholds={"factor": 50.0},
+    ),
+    Case(
+        "SZ-19",
+        "more ranks than the smallest number that holds it",
+        (deployment(vllm("--model", LLAMA_8B, "--max-model-len", "4096", "-tp", "4", gpus=4), pod=H100),),
+        red="tensor parallel size 1 on 1 x NVIDIA H100 80GB (SXM) holds them",
+        advice=True,
+    ),
+    Case(
+        "SZ-19",
+        "the smallest number of ranks that holds it",
+        (
+            deployment(
+                vllm("--model", "meta-llama/Llama-3.1-70B-Instruct", "--max-model-len", "4096", "-tp", "4", gpus=4),
+                pod=H100,
+            ),
+        ),
+    ),
+    Case("SZ-19", "what does not fit is no matter of cost", (deployment(vllm("--model", LLAMA_8B)),)),
+    Case(
+        "SZ-19",
+        "a size that is only known after apply",
+        (deployment(vllm("--model", TINY, "--max-model-len", UNKNOWN), pod=H100),),
+    ),
 )

@@ -22,6 +22,10 @@ def recorded(concurrency: Any, request_tokens: Any, *args: str) -> tuple[dict[st
     return (manifest | {"metadata": {"annotations": {"modelberth.dev/sizing": json.dumps(record)}}},)
 
 
+def short(*args: str) -> dict[str, Any]:
+    return deployment(vllm("--model", LLAMA_8B, "--max-model-len", "4096", *args))
+
+
 def group(*args: str, size: int = 2, gpus: int = 8, **more: Any) -> tuple[dict[str, Any], ...]:
     """Pods of 8 GPUs that hold one copy together."""
     pod = {
@@ -140,5 +144,50 @@ CASES = (
         (deployment(vllm("--model", LLAMA_8B, "--max-model-len", UNKNOWN)),),
         red="cannot decide",
         undecided=True,
+    ),
+    Case(
+        "SZ-08",
+        "llama-server starts with a longer context",
+        (deployment(llamacpp(*gguf(), "--ctx-size", "40000", "--parallel", "1", memory="16Gi"), pod={}),),
+        red="40,000 tokens is more than",
+        advice=True,
+    ),
+    Case(
+        "SZ-01",
+        "a quantized cache without flash attention",
+        (deployment(llamacpp(*gguf(), "-c", "4096", "-fa", "off", "-ctk", "q8_0", "-ctv", "q8_0"), pod={}),),
+        red="a quantized V cache requires flash attention",
+    ),
+    Case(
+        "SZ-01",
+        "a quantized cache with flash attention",
+        (deployment(llamacpp(*gguf(), "-c", "4096", "-fa", "on", "-ctk", "q8_0", "-ctv", "q8_0"), pod={}),),
+    ),
+    Case(
+        "SZ-01",
+        "a batch that holds fewer tokens than sequences",
+        (short("--max-num-batched-tokens", "63", "--max-num-seqs", "64"),),
+        red="--max-num-batched-tokens 63 is less than --max-num-seqs 64",
+        boundary=True,
+    ),
+    Case(
+        "SZ-01",
+        "a batch that holds as many tokens as sequences",
+        (short("--max-num-batched-tokens", "64", "--max-num-seqs", "64"),),
+        boundary=True,
+    ),
+    Case(
+        "SZ-01",
+        "a prompt that does not fit its batch in one piece",
+        (short("--max-num-batched-tokens", "2048", "--max-num-seqs", "8", "--no-enable-chunked-prefill"),),
+        red="without chunked prefill --max-num-batched-tokens 2048 holds no prompt of 4096 tokens",
+    ),
+    Case("SZ-01", "a prompt in chunks", (short("--max-num-batched-tokens", "2048", "--max-num-seqs", "8"),)),
+    Case("SZ-01", "tools without a parser", (short("--enable-auto-tool-choice"),), red="asks for --tool-call-parser"),
+    Case(
+        "SZ-01",
+        "experts of a dense model",
+        (short("--enable-expert-parallel"),),
+        red="expert parallel ranks need experts",
     ),
 )

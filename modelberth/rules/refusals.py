@@ -1,0 +1,64 @@
+"""What engines refuse at start beside size: combinations of arguments that their own configuration does not take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from modelberth.engines import ENGINES
+from modelberth.engines.flags import Parsed, Word, environment
+from modelberth.findings import Finding
+from modelberth.manifests import Workload
+from modelberth.node import fields_of
+from modelberth.observed import Observed
+from modelberth.resources import Pod
+from modelberth.rules.evaluation import Evaluation, evaluate
+
+_PLAIN_TYPES = ("f32", "f16", "bf16")
+
+
+def refused(pod: Pod, workload: Workload) -> Iterator[Finding]:
+    """What one container's arguments contradict among themselves."""
+    observed, container = workload.observed, fields_of(pod.container_at(workload).value)
+    parsed = ENGINES[observed.engine].line(container) if observed else None
+    if observed is None or parsed is None or parsed.opaque:
+        return
+    said: list[tuple[str, str]] = []
+    if observed.engine == "vllm":
+        found = evaluate(workload)
+        said = [*_batches(observed, parsed, found), *_companions(parsed, found)]
+    elif observed.engine == "llamacpp":
+        said = list(_cache_types(parsed, environment(container)))
+    for message, remedy in said:
+        yield Finding("SZ-01", workload.arguments_path, f"does not start: {message}", remedy)
+
+
+def _batches(observed: Observed, parsed: Parsed, found: Evaluation) -> Iterator[tuple[str, str]]:
+    """Tokens of a batch against sequences and context (config/scheduler.py, verify_max_model_len)."""
+    tokens, sequences = observed.max_num_batched_tokens, observed.max_num_seqs
+    if tokens is None:
+        return
+    if sequences is not None and tokens < sequences:
+        message = f"--max-num-batched-tokens {tokens} is less than --max-num-seqs {sequences}"
+        yield message, f"--max-num-seqs {tokens} at most"
+    context = found.context or observed.context
+    whole = parsed.values.get("enable_chunked_prefill") is False
+    if whole and context is not None and tokens < context:
+        message = f"without chunked prefill --max-num-batched-tokens {tokens} holds no prompt of {context} tokens"
+        yield message, f"--max-num-batched-tokens {context}, or chunked prefill"
+
+
+def _companions(parsed: Parsed, found: Evaluation) -> Iterator[tuple[str, str]]:
+    """Flags that ask for what is not there (entrypoints, validate_parsed_serve_args; config/model.py)."""
+    if parsed.values.get("enable_auto_tool_choice") is True and parsed.values.get("tool_call_parser") is None:
+        yield "--enable-auto-tool-choice asks for --tool-call-parser", "--tool-call-parser with the model's parser"
+    experts = parsed.values.get("enable_expert_parallel")
+    if experts is True and found.model is not None and not found.model.num_experts:
+        yield f"expert parallel ranks need experts, and {found.model.id} has none", "leave out --enable-expert-parallel"
+
+
+def _cache_types(parsed: Parsed, env: Mapping[str, Word]) -> Iterator[tuple[str, str]]:
+    """llama.cpp reads quantized values with flash attention only (src/llama-context.cpp, llama_init_from_model)."""
+    attention = parsed.values.get("flash_attn", env.get("LLAMA_ARG_FLASH_ATTN"))
+    kind = parsed.values.get("cache_type_v", env.get("LLAMA_ARG_CACHE_TYPE_V"))
+    if attention in ("off", "0", "false", "disabled") and isinstance(kind, str) and kind not in _PLAIN_TYPES:
+        yield "a quantized V cache requires flash attention, which is turned off", "--flash-attn on"
