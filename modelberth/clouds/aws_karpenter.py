@@ -102,6 +102,7 @@ def _node_pool(resource: AnyResource) -> Pool[AnyResource]:
         doubts=tuple(dict.fromkeys(doubts)),
         stated_taints=stated,
         stated_labels=template["metadata"]["labels"],
+        stated_taints_at=spec["taints"],
         bounds=limits,
     )
 

@@ -40,6 +40,10 @@ CLUSTER = "aws:eks/cluster:Cluster"
 TYPES = frozenset({NODE_GROUP, CLUSTER})
 CAPACITY_TYPE = "karpenter.sh/capacity-type"
 
+SPOT_LABELS = {CAPACITY_TYPE: {"spot"}, "eks.amazonaws.com/capacityType": {"SPOT"}}
+"""Labels of nodes that may be taken away."""
+DISKS = ("ebs.csi.aws.com", "kubernetes.io/aws-ebs", "ebs.csi.eks.amazonaws.com")
+
 DEFAULT_DISK_GIB = 20
 """Root disk of a managed node group that states none (docs.aws.amazon.com/eks/latest/APIReference, diskSize)."""
 
@@ -118,6 +122,8 @@ def _node_group(resource: AnyResource, others: Sequence[AnyResource]) -> Pool[An
         doubts=tuple(dict.fromkeys(doubts)),
         stated_taints=stated,
         stated_labels=root["labels"],
+        stated_taints_at=root["taints"],
+        no_schedule="NO_SCHEDULE",
         bounds=scaling,
     )
 

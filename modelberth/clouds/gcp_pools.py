@@ -42,6 +42,15 @@ COMPUTE_CLASS = "kubernetes:cloud.google.com/v1:ComputeClass"
 TYPES = frozenset({CLUSTER, NODE_POOL, COMPUTE_CLASS})
 COMPUTE_CLASS_LABEL = "cloud.google.com/compute-class"
 
+SPOT_LABELS = {
+    SPOT: {"true"},
+    "cloud.google.com/gke-preemptible": {"true"},
+    "cloud.google.com/gke-provisioning": {"spot"},
+}
+"""Labels of nodes that may be taken away."""
+DISKS = ("pd.csi.storage.gke.io", "kubernetes.io/gce-pd")
+REGIONAL_DISKS = ("regional-pd", "hyperdisk-balanced-high-availability")
+
 _ACCELERATED = re.compile(r"(a[2-9]|g[2-9])[a-z]*-.*")
 """Families whose machine types come with GPUs."""
 _ZONE = re.compile(r"[a-z]+-[a-z]+[0-9]+-[a-z0-9]+")
@@ -151,6 +160,8 @@ def pool_at(resource: AnyResource, node: Node, cluster: AnyResource | None) -> P
         doubts=tuple(dict.fromkeys(doubts)),
         stated_taints=stated,
         stated_labels=config["labels"],
+        stated_taints_at=config["taints"],
+        no_schedule="NO_SCHEDULE",
         bounds=node["autoscaling"],
     )
 

@@ -168,6 +168,9 @@ class Pool(Generic[AnyResource]):
     doubts: tuple[Doubt[AnyResource], ...] = ()
     stated_taints: tuple[Taint, ...] = ()
     stated_labels: Node = NOTHING
+    stated_taints_at: Node = NOTHING
+    no_schedule: str = "NoSchedule"
+    """The effect as this kind of pool spells it."""
     bounds: Node = NOTHING
     """Where the bounds are, or would be."""
 

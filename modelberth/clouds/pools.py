@@ -53,6 +53,24 @@ def states_cluster(resources: Iterable[Registered]) -> bool:
     return any(resource.type == cloud.CLUSTER for resource in resources for cloud in (gcp_pools, aws_pools))
 
 
+def asks_for_spot(label: str, values: Iterable[str]) -> bool:
+    """Whether a node label with only these values is one of nodes that may be taken away."""
+    spot = {**gcp_pools.SPOT_LABELS, **aws_pools.SPOT_LABELS}.get(label)
+    given = set(values)
+    return spot is not None and bool(given) and given <= spot
+
+
+def is_zonal(storage_class: Registered | None) -> bool | None:
+    """Whether volumes of a StorageClass live in one zone; None where the class is not there or of a maker unknown."""
+    if storage_class is None:
+        return None
+    provisioner = storage_class.node["provisioner"].text()
+    if provisioner not in (*gcp_pools.DISKS, *aws_pools.DISKS):
+        return False if provisioner else None
+    values = {each.text() for _, each in storage_class.node["parameters"].items()}
+    return not values.intersection(gcp_pools.REGIONAL_DISKS)
+
+
 def _installs_provisioner(resource: Registered) -> bool:
     """A chart that makes nodes by definitions of its own, which nobody sees here."""
     return resource.type.startswith(_CHARTS) and resource.node["chart"].text().endswith("karpenter")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelberth.rules import (
     arguments,
     balancers,
+    capacity,
     clusters,
     disruption,
     host,
@@ -38,6 +39,7 @@ _FAMILIES = ("SZ", "WH", "CS")
 _MODULES = (
     arguments,
     balancers,
+    capacity,
     clusters,
     disruption,
     host,
