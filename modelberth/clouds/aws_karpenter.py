@@ -44,8 +44,9 @@ def _node_pool(resource: AnyResource) -> Pool[AnyResource]:
     template = resource.node["spec"]["template"]
     spec = template["spec"]
     listed = list(each_of(spec["requirements"]))
-    doubts = [Doubt("machine type", each, resource) for each in listed if _unknown_requirement(each)]
-    requirements = [each for each in listed if not _unknown_requirement(each)]
+    hidden = [part for each in listed if (part := _hidden_part(each))]
+    doubts = [Doubt("machine type", part, resource) for part in hidden]
+    requirements = [each for each in listed if not _hidden_part(each)]
     by_key = {each["key"].text(): _values(each) for each in requirements if each["operator"].text() == "In"}
     ours = spec["nodeClassRef"]["group"].text() in ("karpenter.k8s.aws", "eks.amazonaws.com", "")
     stated, taints_known = taints_of(spec["taints"])
@@ -124,9 +125,9 @@ def _name(resource: Registered) -> tuple[str, ...] | None:
     return (name,) if name else None
 
 
-def _unknown_requirement(requirement: Node) -> bool:
+def _hidden_part(requirement: Node) -> Node | None:
     parts = [requirement["key"], requirement["operator"], requirement["values"], *requirement["values"].elements()]
-    return any(each.unknown for each in (requirement, *parts))
+    return next((each for each in (requirement, *parts) if each.unknown), None)
 
 
 def _values(requirement: Node) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from modelberth.catalog import catalog
 from modelberth.catalog.loader import read_rows
 from modelberth.catalog.schema import Positive, Row, Text
 from modelberth.clouds.base import accelerator_names
-from modelberth.clouds.gcp_pools import CLOUD, CLUSTER, COMPUTE_CLASS, NODE_POOL
+from modelberth.clouds.gcp_compute_class import COMPUTE_CLASS
+from modelberth.clouds.gcp_pools import CLOUD, CLUSTER, NODE_POOL
 from modelberth.clouds.pool_facts import Registered, each_of, linked, machine_named
 from modelberth.clouds.remarks import About, Remark, meant
 from modelberth.node import Node

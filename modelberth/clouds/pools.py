@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import cast
 
-from modelberth.clouds import aws_karpenter, aws_pools, gcp_pools
+from modelberth.clouds import aws_karpenter, aws_pools, gcp_compute_class, gcp_pools
 from modelberth.clouds.pool_facts import (
     AnyResource,
     Attached,
@@ -30,7 +32,7 @@ __all__ = [
     "states_cluster",
 ]
 
-_CLOUDS = (gcp_pools, aws_pools, aws_karpenter)
+_CLOUDS = (gcp_pools, gcp_compute_class, aws_pools, aws_karpenter)
 _ELSEWHERE = frozenset({"AgentPool", "KubernetesClusterNodePool", "KubernetesNodePool", "NodePool", "FargateProfile"})
 """Kinds of node pools that cannot be read: nodes are there, and nothing is known about them."""
 _CHARTS = ("kubernetes:helm.sh/v3:", "kubernetes:helm.sh/v4:")
@@ -39,8 +41,13 @@ _SELF_MANAGED = "aws:autoscaling/group:Group"
 
 def pools(resources: Iterable[AnyResource]) -> tuple[Pool[AnyResource], ...]:
     """Every pool that these resources state, in their order."""
-    listed = tuple(resources)
-    return tuple(pool for resource in listed for pool in _of(resource, listed))
+    return cast("tuple[Pool[AnyResource], ...]", _read(tuple(resources)))
+
+
+@lru_cache(maxsize=64)
+def _read(resources: tuple[Registered, ...]) -> tuple[Pool[Registered], ...]:
+    """The same for all rules that ask about the same resources."""
+    return tuple(pool for resource in resources for pool in _of(resource, resources))
 
 
 def is_pool(resource: Registered) -> bool:
