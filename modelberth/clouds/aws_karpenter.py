@@ -23,6 +23,7 @@ from modelberth.clouds.pool_facts import (
     Registered,
     common_labels,
     each_of,
+    hidden_taints,
     labels_of,
     plain_labels,
     taints_of,
@@ -51,7 +52,7 @@ def _node_pool(resource: AnyResource) -> Pool[AnyResource]:
     ours = spec["nodeClassRef"]["group"].text() in ("karpenter.k8s.aws", "eks.amazonaws.com", "")
     stated, taints_known = taints_of(spec["taints"])
     labels, labels_known = labels_of(template["metadata"]["labels"])
-    doubts += [Doubt("taints", each, resource) for each in each_of(spec["taints"]) if each.unknown]
+    doubts += [Doubt("taints", each, resource) for each in hidden_taints(spec["taints"])]
     doubts += [Doubt("labels", each, resource) for each in (template["metadata"]["labels"],) if each.unknown]
     ways = by_key.get(CAPACITY_TYPE)
     zones = by_key.get(ZONE)
@@ -81,9 +82,11 @@ def _node_pool(resource: AnyResource) -> Pool[AnyResource]:
         )
     types = by_key.get("node.kubernetes.io/instance-type")
     known = {kind.machine_type for kind in kinds}
-    complete = ours and not doubts and bool(by_key.get(f"{PREFIX}gpu-name") or (types and known.issuperset(types)))
+    complete = ours and not hidden and bool(by_key.get(f"{PREFIX}gpu-name") or (types and known.issuperset(types)))
     nodes = resource.node["spec"]["replicas"]
     limits = resource.node["spec"]["limits"]
+    bounds = (nodes, limits, *(limit for _, limit in limits.items()))
+    doubts += [Doubt("bounds", each, resource) for each in bounds if each.unknown]
     return Pool(
         resource,
         Node(resource.node["spec"].value, "spec"),

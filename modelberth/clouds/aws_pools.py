@@ -24,6 +24,7 @@ from modelberth.clouds.pool_facts import (
     Registered,
     common_labels,
     each_of,
+    hidden_taints,
     labels_of,
     linked,
     machine_named,
@@ -81,7 +82,8 @@ def _node_group(resource: AnyResource, others: Sequence[AnyResource]) -> Pool[An
     boot = _boot_disk_gib(root, template)
     stated, taints_known = taints_of(root["taints"])
     labels, labels_known = labels_of(root["labels"])
-    doubts += [Doubt("taints", each, resource) for each in (root["taints"], *each_of(root["taints"])) if each.unknown]
+    doubts += [Doubt("taints", each, resource) for each in hidden_taints(root["taints"])]
+    doubts += [Doubt("boot disk", each, resource) for each in (root["diskSize"],) if each.unknown]
     doubts += [Doubt("labels", each, resource) for each in (root["labels"],) if each.unknown]
     capacity = _capacity(root, template)
     doubts += [Doubt("capacity", each, resource) for each in (root["capacityType"],) if each.unknown]

@@ -27,6 +27,7 @@ from modelberth.clouds.pool_facts import (
     Taint,
     common_labels,
     each_of,
+    hidden_taints,
     labels_of,
     linked,
     machine_named,
@@ -112,16 +113,19 @@ def pool_at(resource: AnyResource, node: Node, cluster: AnyResource | None) -> P
         return bool(hidden)
 
     zones = _zones(node, cluster)
-    doubted("zones", node["nodeLocations"])
+    doubted("zones", *each_of(node["nodeLocations"]))
+    shared = cluster.node["nodeLocations"] if cluster and not node["nodeLocations"].stated else NOTHING
+    doubts += [Doubt("zones", each, cluster) for each in each_of(shared) if cluster and each.unknown]
     capacity = _capacity(node, config)
     doubted("capacity", config["spot"], config["preemptible"], config["flexStart"], config["reservationAffinity"])
     attached = tuple(_attached(each) for each in each_of(config["guestAccelerators"]) if each.stated)
     doubted("accelerators", *(each[key] for each in each_of(config["guestAccelerators"]) for key in ("type", "count")))
     doubted("machine type", config["machineType"])
     stated, taints_known = taints_of(config["taints"])
-    doubted("taints", config["taints"], *each_of(config["taints"]))
+    doubted("taints", *hidden_taints(config["taints"]))
     labels, labels_known = labels_of(config["labels"])
     doubted("labels", config["labels"])
+    doubted("boot disk", config["diskSizeGb"], config["bootDisk"]["sizeGb"])
     boot = _boot_disk_gib(config)
     kind = replace(
         _kind(config, attached, boot),

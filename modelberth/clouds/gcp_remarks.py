@@ -92,6 +92,9 @@ def _machine(machine_type: Node, accelerators: Iterable[Node]) -> Iterator[Remar
     name = machine_type.text()
     machine = machine_named(name, CLOUD)
     entries = [each for each in accelerators if each["count"].whole() != 0]
+    if machine_type.unknown:
+        yield Remark(About.MACHINE, machine_type, "", "")
+        return
     if machine is None:
         yield from _unknown_type(machine_type)
     for entry in entries:
@@ -115,7 +118,7 @@ def _unknown_type(machine_type: Node) -> Iterator[Remark]:
 def _attached(machine_type: Node, entry: Node) -> Iterator[Remark]:
     written, count = entry["type"], entry["count"]
     machine = machine_named(machine_type.text(), CLOUD)
-    hidden = next((node for node in (machine_type, entry, written, count) if node.unknown), None)
+    hidden = next((node for node in (entry, written, count) if node.unknown), None)
     if hidden:
         yield Remark(About.MACHINE, hidden, "", "")
         return
@@ -225,10 +228,14 @@ def _driver_version(accelerator: Node) -> Node:
 
 
 def _driver(config: Node) -> Iterator[Remark]:
-    ubuntu = config["imageType"].text().upper().startswith("UBUNTU")
+    image = config["imageType"]
+    ubuntu = image.text().upper().startswith("UBUNTU")
     for each in each_of(config["guestAccelerators"]):
         version = _driver_version(each)
-        if each.unknown or version.unknown or each["count"].whole() == 0:
+        if each.unknown or each["count"].whole() == 0 or (version.unknown and not ubuntu):
+            continue
+        if version.unknown or (image.unknown and version.text() == "LATEST"):
+            yield Remark(About.DRIVER, version if version.unknown else image, "", "")
             continue
         if version.text() == "LATEST" and ubuntu:
             message = "the latest driver is only installed on Container-Optimized OS"
@@ -242,7 +249,7 @@ def _cluster(root: Node) -> Iterator[Remark]:
     if root["enableAutopilot"].flag() or root["enableAutopilot"].unknown:
         return
     pool = root["workloadIdentityConfig"]["workloadPool"]
-    if not pool.stated:
+    if root["workloadIdentityConfig"].unknown or not pool.stated:
         message = "pods have no identity of their own and act as their node"
         yield Remark(About.METADATA, pool, message, "workloadPool: PROJECT_ID.svc.id.goog")
     if root["releaseChannel"]["channel"].text() == "UNSPECIFIED":
@@ -255,6 +262,8 @@ def _cluster(root: Node) -> Iterator[Remark]:
         message = "nodes do not prove to the control plane what they are"
         yield Remark(About.SHIELD, shielded, message, "enableShieldedNodes: true")
     scaling = root["clusterAutoscaling"]
+    if scaling["enabled"].unknown and not scaling.unknown and not scaling["resourceLimits"].value:
+        yield Remark(About.BOUNDS, scaling["enabled"], "", "")
     if scaling["enabled"].flag() and not scaling["resourceLimits"].value:
         message = "the cluster makes pools of its own without any bound"
         yield Remark(

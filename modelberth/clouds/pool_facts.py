@@ -258,6 +258,12 @@ def taints_of(taints: Node) -> tuple[tuple[Taint, ...], bool]:
     return tuple(found), known
 
 
+def hidden_taints(taints: Node) -> list[Node]:
+    """The values of a list of taints that are only known after apply and decide what it repels."""
+    parts = (part for each in each_of(taints) for part in (each, each["key"], each["effect"]))
+    return list({part.path: part for part in parts if part.unknown}.values())
+
+
 def labels_of(labels: Node) -> tuple[Labels, bool]:
     """(values by label that a mapping states, whether all labels are known)."""
     stated = {key: None if value.unknown else (str(value.value),) for key, value in labels.items() if value.stated}

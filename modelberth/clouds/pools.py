@@ -27,7 +27,10 @@ __all__ = [
     "Pool",
     "Registered",
     "Taint",
+    "asks_for_spot",
     "is_pool",
+    "is_zonal",
+    "names_spot",
     "pools",
     "states_cluster",
 ]
@@ -35,6 +38,7 @@ __all__ = [
 _CLOUDS = (gcp_pools, gcp_compute_class, aws_pools, aws_karpenter)
 _ELSEWHERE = frozenset({"AgentPool", "KubernetesClusterNodePool", "KubernetesNodePool", "NodePool", "FargateProfile"})
 """Kinds of node pools that cannot be read: nodes are there, and nothing is known about them."""
+_SPOT = gcp_pools.SPOT_LABELS | aws_pools.SPOT_LABELS
 _CHARTS = ("kubernetes:helm.sh/v3:", "kubernetes:helm.sh/v4:")
 _SELF_MANAGED = "aws:autoscaling/group:Group"
 
@@ -62,9 +66,13 @@ def states_cluster(resources: Iterable[Registered]) -> bool:
 
 def asks_for_spot(label: str, values: Iterable[str]) -> bool:
     """Whether a node label with only these values is one of nodes that may be taken away."""
-    spot = {**gcp_pools.SPOT_LABELS, **aws_pools.SPOT_LABELS}.get(label)
     given = set(values)
-    return spot is not None and bool(given) and given <= spot
+    return bool(given) and given <= _SPOT.get(label, set())
+
+
+def names_spot(label: str) -> bool:
+    """Whether a node label tells if nodes may be taken away."""
+    return label in _SPOT
 
 
 def is_zonal(storage_class: Registered | None) -> bool | None:

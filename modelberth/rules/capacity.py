@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from modelberth.catalog import catalog
 from modelberth.clouds.pool_facts import ZONE
-from modelberth.clouds.pools import Pool, asks_for_spot, is_zonal, pools
+from modelberth.clouds.pools import Pool, asks_for_spot, is_zonal, names_spot, pools
 from modelberth.clouds.pools_remarks import About, remarks
 from modelberth.findings import Finding, Level
 from modelberth.inventory import Inventory
@@ -34,7 +34,10 @@ _SCARCE = Threshold(
 
 def _bounded(resource: Resource, settings: Settings) -> Iterator[Finding]:
     for remark in remarks(resource, About.BOUNDS):
-        yield Finding("CS-10", remark.node.path, remark.message, remark.remedy)
+        if remark.node.unknown:
+            yield undecided("CS-10", BOUNDED.question, remark.node)
+        else:
+            yield Finding("CS-10", remark.node.path, remark.message, remark.remedy)
     for pool in pools((resource,)):
         yield from _bounds(pool, settings)
 
@@ -53,9 +56,12 @@ def _bounded_with_others(inventory: Inventory, settings: Settings) -> Iterator[t
 
 
 def _bounds(pool: Pool[Resource], settings: Settings) -> Iterator[Finding]:
+    at, most = pool.bounds.path, settings["most_nodes"]
+    hidden = pool.doubt("machine type") if pool.has_gpus is None else None
+    if hidden and hidden.resource is pool.resource and (pool.most_nodes or 0) > most:
+        yield undecided("CS-10", BOUNDED.question, hidden.node)
     if not pool.has_gpus or not pool.kinds:
         return
-    at, most = pool.bounds.path, settings["most_nodes"]
     doubt = pool.doubt("bounds") or (pool.doubt("zones") if pool.bounded and pool.most_nodes is None else None)
     if doubt:
         yield undecided("CS-10", BOUNDED.question, doubt.node)
@@ -101,7 +107,10 @@ def _on_spot(pod: Pod, there: Iterable[Pool[Resource]]) -> tuple[Node | None, Hi
     ]
     if all(asked) and asked[0]:
         return asked[0].node, None
-    possible = [pool for pool in there if hosting(pod, pool).possible]
+    unknown = [next((c.unknown for c in way if c.unknown and names_spot(c.key)), None) for way in selected(pod)]
+    if all(unknown) and unknown[0]:
+        return None, Hidden(pod.resource, unknown[0])
+    possible = [pool for pool in there if not hosting(pod, pool).lacks]
     if not possible or any(pool.capacity.firm for pool in possible):
         return None, None
     if all(pool.capacity.spot for pool in possible):
