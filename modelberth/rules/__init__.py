@@ -5,7 +5,6 @@ from __future__ import annotations
 from modelberth.rules import (
     arguments,
     balancers,
-    capacity,
     clusters,
     disruption,
     host,
@@ -31,6 +30,7 @@ from modelberth.rules import (
     spending,
     startup,
     storage,
+    supply,
     versions,
 )
 from modelberth.rules.base import Rule
@@ -39,7 +39,6 @@ _FAMILIES = ("SZ", "WH", "CS")
 _MODULES = (
     arguments,
     balancers,
-    capacity,
     clusters,
     disruption,
     host,
@@ -65,6 +64,7 @@ _MODULES = (
     spending,
     startup,
     storage,
+    supply,
     versions,
 )
 _RULES = tuple(rule for module in _MODULES for rule in module.RULES)

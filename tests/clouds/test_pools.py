@@ -18,9 +18,9 @@ from modelberth.node import Node
 from modelberth.observed import UNKNOWN
 from modelberth.resources import Resource
 from modelberth.rules.base import Settings
-from modelberth.rules.capacity import RULES as CAPACITY
 from modelberth.rules.placement import RULES as PLACEMENT
 from modelberth.rules.pools import RULES as POOLS
+from modelberth.rules.supply import RULES as SUPPLY
 from tests.rules.samples import deployment, vllm
 
 ZONES = ["us-central1-a", "us-central1-b"]
@@ -305,7 +305,7 @@ def test_no_value_in_any_place_breaks_a_reader_or_a_rule(choice: tuple[int, tupl
     for each in there:
         assert list(remarks(each, *About)) is not None
         assert list(linked_remarks(each, there, *About)) is not None
-    for rule in (*PLACEMENT, *POOLS, *CAPACITY):
+    for rule in (*PLACEMENT, *POOLS, *SUPPLY):
         asked = Settings(values=rule.defaults)
         for each in there:
             list(rule.check(each, asked) if rule.check else ())
