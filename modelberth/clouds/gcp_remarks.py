@@ -17,7 +17,7 @@ from modelberth.catalog.schema import Positive, Row, Text
 from modelberth.clouds.base import accelerator_names
 from modelberth.clouds.gcp_compute_class import COMPUTE_CLASS
 from modelberth.clouds.gcp_pools import CLOUD, CLUSTER, NODE_POOL
-from modelberth.clouds.pool_facts import Registered, each_of, linked, machine_named
+from modelberth.clouds.pool_facts import Registered, each_of, machine_named
 from modelberth.clouds.remarks import About, Remark, meant
 from modelberth.node import Node
 
@@ -60,19 +60,13 @@ def remarks(resource: Registered) -> Iterator[Remark]:
 
 
 def linked_remarks(resource: Registered, others: Sequence[Registered]) -> Iterator[Remark]:
-    """What a resource says only together with others: an account that another one makes, what a cluster decides."""
+    """What a resource says only together with others: an account that another one makes."""
     made = {other.urn for other in others if other.type == SERVICE_ACCOUNT and other.urn}
     computed_from = {urn for urns in resource.property_dependencies.values() for urn in urns}
     for config in _configs(resource):
         account = config["serviceAccount"]
         if account.unknown and not made.intersection(computed_from):
             yield Remark(About.IDENTITY, account, "", "")
-        mode = config["workloadMetadataConfig"]["mode"]
-        if resource.type == NODE_POOL and not mode.stated:
-            cluster = linked(resource, "cluster", resource.node["cluster"], others, CLUSTER)
-            if cluster is None:
-                message = "what pods learn of the node's identity is left to a cluster that is not in this stack"
-                yield Remark(About.METADATA, mode, message, "mode: GKE_METADATA", advice=True)
 
 
 def _configs(resource: Registered) -> Iterator[Node]:
@@ -188,6 +182,10 @@ def _identity(config: Node) -> Iterator[Remark]:
 
 
 def _metadata(mode: Node) -> Iterator[Remark]:
+    if not mode.stated:
+        message = "what pods learn of the node's identity is left to what the cluster has by default"
+        yield Remark(About.METADATA, mode, message, "mode: GKE_METADATA", advice=True)
+        return
     if mode.unknown or mode.text() not in ("", "GKE_METADATA", "MODE_UNSPECIFIED"):
         message = "pods can take the identity of their node from the metadata server"
         yield Remark(About.METADATA, mode, message, "mode: GKE_METADATA")

@@ -95,9 +95,9 @@ CASES: tuple[Case, ...] = (
     case("CS-02", "identities that are computed are there", cluster(workloadIdentityConfig={"workloadPool": UNKNOWN})),
     case(
         "CS-02",
-        "a pool of a cluster that exists should state its mode",
+        "a pool should state its mode",
         kept(workloadMetadataConfig=None),
-        red="not in this stack",
+        red="by default",
         advice=True,
     ),
     case(
