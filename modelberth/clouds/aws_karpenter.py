@@ -23,6 +23,7 @@ from modelberth.clouds.pool_facts import (
     Registered,
     common_labels,
     each_of,
+    hidden_taints,
     labels_of,
     plain_labels,
     taints_of,
@@ -44,13 +45,14 @@ def _node_pool(resource: AnyResource) -> Pool[AnyResource]:
     template = resource.node["spec"]["template"]
     spec = template["spec"]
     listed = list(each_of(spec["requirements"]))
-    doubts = [Doubt("machine type", each, resource) for each in listed if _unknown_requirement(each)]
-    requirements = [each for each in listed if not _unknown_requirement(each)]
+    hidden = [part for each in listed if (part := _hidden_part(each))]
+    doubts = [Doubt("machine type", part, resource) for part in hidden]
+    requirements = [each for each in listed if not _hidden_part(each)]
     by_key = {each["key"].text(): _values(each) for each in requirements if each["operator"].text() == "In"}
     ours = spec["nodeClassRef"]["group"].text() in ("karpenter.k8s.aws", "eks.amazonaws.com", "")
     stated, taints_known = taints_of(spec["taints"])
     labels, labels_known = labels_of(template["metadata"]["labels"])
-    doubts += [Doubt("taints", each, resource) for each in each_of(spec["taints"]) if each.unknown]
+    doubts += [Doubt("taints", each, resource) for each in hidden_taints(spec["taints"])]
     doubts += [Doubt("labels", each, resource) for each in (template["metadata"]["labels"],) if each.unknown]
     ways = by_key.get(CAPACITY_TYPE)
     zones = by_key.get(ZONE)
@@ -80,9 +82,11 @@ def _node_pool(resource: AnyResource) -> Pool[AnyResource]:
         )
     types = by_key.get("node.kubernetes.io/instance-type")
     known = {kind.machine_type for kind in kinds}
-    complete = ours and not doubts and bool(by_key.get(f"{PREFIX}gpu-name") or (types and known.issuperset(types)))
+    complete = ours and not hidden and bool(by_key.get(f"{PREFIX}gpu-name") or (types and known.issuperset(types)))
     nodes = resource.node["spec"]["replicas"]
     limits = resource.node["spec"]["limits"]
+    bounds = (nodes, limits, *(limit for _, limit in limits.items()))
+    doubts += [Doubt("bounds", each, resource) for each in bounds if each.unknown]
     return Pool(
         resource,
         Node(resource.node["spec"].value, "spec"),
@@ -102,6 +106,7 @@ def _node_pool(resource: AnyResource) -> Pool[AnyResource]:
         doubts=tuple(dict.fromkeys(doubts)),
         stated_taints=stated,
         stated_labels=template["metadata"]["labels"],
+        stated_taints_at=spec["taints"],
         bounds=limits,
     )
 
@@ -123,9 +128,9 @@ def _name(resource: Registered) -> tuple[str, ...] | None:
     return (name,) if name else None
 
 
-def _unknown_requirement(requirement: Node) -> bool:
+def _hidden_part(requirement: Node) -> Node | None:
     parts = [requirement["key"], requirement["operator"], requirement["values"], *requirement["values"].elements()]
-    return any(each.unknown for each in (requirement, *parts))
+    return next((each for each in (requirement, *parts) if each.unknown), None)
 
 
 def _values(requirement: Node) -> tuple[str, ...]:

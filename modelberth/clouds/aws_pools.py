@@ -24,6 +24,7 @@ from modelberth.clouds.pool_facts import (
     Registered,
     common_labels,
     each_of,
+    hidden_taints,
     labels_of,
     linked,
     machine_named,
@@ -39,6 +40,10 @@ SUBNET = "aws:ec2/subnet:Subnet"
 CLUSTER = "aws:eks/cluster:Cluster"
 TYPES = frozenset({NODE_GROUP, CLUSTER})
 CAPACITY_TYPE = "karpenter.sh/capacity-type"
+
+SPOT_LABELS = {CAPACITY_TYPE: {"spot"}, "eks.amazonaws.com/capacityType": {"SPOT"}}
+"""Labels of nodes that may be taken away."""
+DISKS = ("ebs.csi.aws.com", "kubernetes.io/aws-ebs", "ebs.csi.eks.amazonaws.com")
 
 DEFAULT_DISK_GIB = 20
 """Root disk of a managed node group that states none (docs.aws.amazon.com/eks/latest/APIReference, diskSize)."""
@@ -77,7 +82,8 @@ def _node_group(resource: AnyResource, others: Sequence[AnyResource]) -> Pool[An
     boot = _boot_disk_gib(root, template)
     stated, taints_known = taints_of(root["taints"])
     labels, labels_known = labels_of(root["labels"])
-    doubts += [Doubt("taints", each, resource) for each in (root["taints"], *each_of(root["taints"])) if each.unknown]
+    doubts += [Doubt("taints", each, resource) for each in hidden_taints(root["taints"])]
+    doubts += [Doubt("boot disk", each, resource) for each in (root["diskSize"],) if each.unknown]
     doubts += [Doubt("labels", each, resource) for each in (root["labels"],) if each.unknown]
     capacity = _capacity(root, template)
     doubts += [Doubt("capacity", each, resource) for each in (root["capacityType"],) if each.unknown]
@@ -118,6 +124,8 @@ def _node_group(resource: AnyResource, others: Sequence[AnyResource]) -> Pool[An
         doubts=tuple(dict.fromkeys(doubts)),
         stated_taints=stated,
         stated_labels=root["labels"],
+        stated_taints_at=root["taints"],
+        no_schedule="NO_SCHEDULE",
         bounds=scaling,
     )
 

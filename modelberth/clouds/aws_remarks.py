@@ -21,7 +21,7 @@ def remarks(resource: Registered) -> Iterator[Remark]:
     if resource.type == LAUNCH_TEMPLATE:
         yield from _unknown_type(root["instanceType"])
     elif resource.type == NODE_GROUP:
-        for each in root["instanceTypes"].elements():
+        for each in each_of(root["instanceTypes"]):
             yield from _unknown_type(each)
             yield from _image(root["amiType"], each)
     elif resource.type == NODE_POOL:
@@ -32,6 +32,8 @@ def remarks(resource: Registered) -> Iterator[Remark]:
 def _unknown_type(written: Node) -> Iterator[Remark]:
     """A size that its family does not have stops; of a family that the catalog lacks it is a hint."""
     name = written.text()
+    if written.unknown:
+        yield Remark(About.MACHINE, written, "", "")
     if not name or machine_named(name, CLOUD):
         return
     family = name.partition(".")[0]

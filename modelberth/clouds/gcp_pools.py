@@ -1,4 +1,4 @@
-"""Node pools of GKE: of their own, inside a cluster, and ComputeClasses.
+"""Node pools of GKE: of their own and inside a cluster.
 
 Fields: hashicorp/terraform-provider-google container_node_pool and node_config, which the Pulumi provider bridges;
 counts are per zone unless they begin with "total"
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from modelberth.catalog import Machine, catalog
+from modelberth.catalog import Machine
 from modelberth.clouds.base import DEFAULT_BOOT_DISK_GIB, accelerator_names, gib
 from modelberth.clouds.gcp import ACCELERATOR, ACCELERATOR_COUNT, SPOT, node_profile, taints
 from modelberth.clouds.pool_facts import (
@@ -27,6 +27,7 @@ from modelberth.clouds.pool_facts import (
     Taint,
     common_labels,
     each_of,
+    hidden_taints,
     labels_of,
     linked,
     machine_named,
@@ -38,9 +39,17 @@ from modelberth.node import Node
 CLOUD = "gcp"
 CLUSTER = "gcp:container/cluster:Cluster"
 NODE_POOL = "gcp:container/nodePool:NodePool"
-COMPUTE_CLASS = "kubernetes:cloud.google.com/v1:ComputeClass"
-TYPES = frozenset({CLUSTER, NODE_POOL, COMPUTE_CLASS})
+TYPES = frozenset({CLUSTER, NODE_POOL})
 COMPUTE_CLASS_LABEL = "cloud.google.com/compute-class"
+
+SPOT_LABELS = {
+    SPOT: {"true"},
+    "cloud.google.com/gke-preemptible": {"true"},
+    "cloud.google.com/gke-provisioning": {"spot"},
+}
+"""Labels of nodes that may be taken away."""
+DISKS = ("pd.csi.storage.gke.io", "kubernetes.io/gce-pd")
+REGIONAL_DISKS = ("regional-pd", "hyperdisk-balanced-high-availability")
 
 _ACCELERATED = re.compile(r"(a[2-9]|g[2-9])[a-z]*-.*")
 """Families whose machine types come with GPUs."""
@@ -69,8 +78,6 @@ def pools(resource: AnyResource, others: Sequence[AnyResource]) -> Iterator[Pool
     if resource.type == NODE_POOL:
         cluster = linked(resource, "cluster", resource.node["cluster"], others, CLUSTER)
         yield pool_at(resource, resource.node, cluster)
-    elif resource.type == COMPUTE_CLASS:
-        yield _compute_class(resource)
     elif resource.type == CLUSTER:
         yield from _of_cluster(resource)
 
@@ -106,16 +113,19 @@ def pool_at(resource: AnyResource, node: Node, cluster: AnyResource | None) -> P
         return bool(hidden)
 
     zones = _zones(node, cluster)
-    doubted("zones", node["nodeLocations"])
+    doubted("zones", *each_of(node["nodeLocations"]))
+    shared = cluster.node["nodeLocations"] if cluster and not node["nodeLocations"].stated else NOTHING
+    doubts += [Doubt("zones", each, cluster) for each in each_of(shared) if cluster and each.unknown]
     capacity = _capacity(node, config)
     doubted("capacity", config["spot"], config["preemptible"], config["flexStart"], config["reservationAffinity"])
     attached = tuple(_attached(each) for each in each_of(config["guestAccelerators"]) if each.stated)
     doubted("accelerators", *(each[key] for each in each_of(config["guestAccelerators"]) for key in ("type", "count")))
     doubted("machine type", config["machineType"])
     stated, taints_known = taints_of(config["taints"])
-    doubted("taints", config["taints"], *each_of(config["taints"]))
+    doubted("taints", *hidden_taints(config["taints"]))
     labels, labels_known = labels_of(config["labels"])
     doubted("labels", config["labels"])
+    doubted("boot disk", config["diskSizeGb"], config["bootDisk"]["sizeGb"])
     boot = _boot_disk_gib(config)
     kind = replace(
         _kind(config, attached, boot),
@@ -151,6 +161,8 @@ def pool_at(resource: AnyResource, node: Node, cluster: AnyResource | None) -> P
         doubts=tuple(dict.fromkeys(doubts)),
         stated_taints=stated,
         stated_labels=config["labels"],
+        stated_taints_at=config["taints"],
+        no_schedule="NO_SCHEDULE",
         bounds=node["autoscaling"],
     )
 
@@ -211,12 +223,14 @@ def _attached(entry: Node) -> Attached:
 def _zones(node: Node, cluster: Registered | None) -> tuple[str, ...] | None:
     """Zones that are stated for the pool, else for its cluster; a location that is one zone is the only one."""
     root = cluster.node if cluster else NOTHING
-    for places in (node["nodeLocations"], root["nodeLocations"]):
-        zones = [each.text() for each in each_of(places)]
-        if zones:
-            home = root["location"].text() if places.path != node["nodeLocations"].path else ""
-            zones += [home] if _ZONE.fullmatch(home) else []
-            return tuple(dict.fromkeys(zones)) if all(zones) else None
+    own = [each.text() for each in each_of(node["nodeLocations"])]
+    if own:
+        return tuple(dict.fromkeys(own)) if all(own) else None
+    shared = [each.text() for each in each_of(root["nodeLocations"])]
+    if shared:
+        home = root["location"].text()
+        shared += [home] if _ZONE.fullmatch(home) else []
+        return tuple(dict.fromkeys(shared)) if all(shared) else None
     for place in (node["location"], root["location"]):
         if place.unknown:
             return None
@@ -316,75 +330,4 @@ def _added_taints(kind: NodeKind, stated: tuple[Taint, ...], queued: Node) -> It
         yield Taint("cloud.google.com/gke-queued", "true", "NoSchedule")
 
 
-def _compute_class(resource: AnyResource) -> Pool[AnyResource]:
-    """The ways to a node that a ComputeClass lists; a way that names no machine type leaves it to the cloud."""
-    spec = resource.node["spec"]
-    name = resource.node["metadata"]["name"]
-    label: Labels = {COMPUTE_CLASS_LABEL: (name.text(),) if name.text() else None}
-    doubts: list[Doubt[AnyResource]] = []
-    kinds: list[NodeKind] = []
-    complete = spec["whenUnsatisfiable"].text() != "ScaleUpAnyway" and spec["priorities"].stated
-    spots: list[bool | None] = []
-    reserved: list[bool | None] = []
-    for way in each_of(spec["priorities"]):
-        spot = None if way["spot"].unknown else bool(way["spot"].flag())
-        spots.append(spot)
-        reserved.append(None if way["reservations"].unknown else way["reservations"]["affinity"].text() == "Specific")
-        doubts += [
-            Doubt("machine type", each, resource) for each in (way["machineType"], way["gpu"]["type"]) if each.unknown
-        ]
-        found = [replace(kind, spot=spot, labels=kind.labels | label) for kind in _kinds_of_way(way)]
-        complete = complete and bool(found)
-        kinds += found
-    return Pool(
-        resource,
-        Node(spec.value, "spec"),
-        CLOUD,
-        tuple(kinds),
-        complete=bool(complete),
-        scales=True,
-        bounded=False,
-        capacity=Capacity(
-            spot=None if None in spots else any(spots),
-            firm=None if None in spots else not spots or not all(spots),
-            reserved=None if None in reserved else any(reserved),
-            flex_start=any(way["flexStart"]["enabled"].flag() for way in each_of(spec["priorities"])),
-        ),
-        doubts=tuple(dict.fromkeys(doubts)),
-    )
-
-
-def _kinds_of_way(way: Node) -> Iterator[NodeKind]:
-    name, gpu = way["machineType"].text(), way["gpu"]
-    machines = [machine_named(name, CLOUD)] if name else []
-    if gpu["type"].text() and not name:
-        wanted, count = gpu_of(gpu["type"].text()), gpu["count"].whole()
-        rows = catalog().machines(gpu=wanted, cloud=CLOUD) if wanted else ()
-        machines = [row for row in rows if count in (None, row.gpu_count)]
-    for machine in machines:
-        kind = _bare_kind(name, way, machine)
-        written = gpu["type"].text()
-        if machine is None and written:
-            kind = replace(kind, gpu=gpu_of(written), gpus=gpu["count"].whole())
-        named: Labels = {ACCELERATOR: (written,)} if written else {}
-        yield replace(kind, labels=kind.labels | named)
-
-
-def _bare_kind(name: str, way: Node, machine: Machine | None) -> NodeKind:
-    labels = common_labels(machine, name or (machine.id if machine else ""), None)
-    kind = NodeKind(name or (machine.id if machine else ""), way, machine, label_domains=("cloud.google.com", "gke.io"))
-    if machine is None:
-        return replace(kind, labels=labels)
-    profile = node_profile(machine, DEFAULT_BOOT_DISK_GIB)
-    return replace(
-        kind,
-        gpu=machine.gpu,
-        gpus=machine.gpu_count,
-        labels=labels | plain_labels(profile.labels),
-        cpu_millicores=profile.allocatable_cpu_millicores,
-        memory_bytes=profile.allocatable_memory_bytes,
-        most_memory_bytes=profile.allocatable_memory_bytes,
-    )
-
-
-__all__ = ["CLOUD", "CLUSTER", "COMPUTE_CLASS", "NODE_POOL", "TYPES", "gpu_of", "pool_at", "pools"]
+__all__ = ["CLOUD", "CLUSTER", "NODE_POOL", "TYPES", "gpu_of", "pool_at", "pools"]

@@ -168,6 +168,9 @@ class Pool(Generic[AnyResource]):
     doubts: tuple[Doubt[AnyResource], ...] = ()
     stated_taints: tuple[Taint, ...] = ()
     stated_labels: Node = NOTHING
+    stated_taints_at: Node = NOTHING
+    no_schedule: str = "NoSchedule"
+    """The effect as this kind of pool spells it."""
     bounds: Node = NOTHING
     """Where the bounds are, or would be."""
 
@@ -253,6 +256,12 @@ def taints_of(taints: Node) -> tuple[tuple[Taint, ...], bool]:
             Taint(taint["key"].text(), None if value.unknown else value.text(), effect_of(taint["effect"]), node=taint)
         )
     return tuple(found), known
+
+
+def hidden_taints(taints: Node) -> list[Node]:
+    """The values of a list of taints that are only known after apply and decide what it repels."""
+    parts = (part for each in each_of(taints) for part in (each, each["key"], each["effect"]))
+    return list({part.path: part for part in parts if part.unknown}.values())
 
 
 def labels_of(labels: Node) -> tuple[Labels, bool]:

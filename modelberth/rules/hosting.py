@@ -9,15 +9,14 @@ from typing import NamedTuple
 
 from modelberth.catalog import catalog
 from modelberth.clouds import gpu_from_labels
-from modelberth.clouds.base import INSTANCE_TYPE
-from modelberth.clouds.pools import NodeKind, Pool
+from modelberth.clouds.base import ARCH, INSTANCE_TYPE
+from modelberth.clouds.pool_facts import ZONE
+from modelberth.clouds.pools import NodeKind, Pool, names_spot
 from modelberth.manifests import GPU_RESOURCE
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
 from modelberth.rules.needs import CPU, DISK, MEMORY, Condition, need_of, selected, tolerated
 from modelberth.units import cores, gib
-
-_HIDES_LABELS = ("labels", "machine type", "accelerators", "zones", "capacity")
 
 
 class Lack(NamedTuple):
@@ -62,7 +61,11 @@ def hosting(pod: Pod, pool: Pool[Resource]) -> Hosting:
         doubt = pool.doubt("machine type")
         return Hosting(pool, (), (Hidden(doubt.resource, doubt.node),) if doubt else ())
     best = min(found, key=lambda each: (each.distance, len(each.hidden)))
-    return best if pool.complete or not best.lacks or _whatever_the_kind(found) else Hosting(pool)
+    if pool.complete or _whatever_the_kind(found):
+        return best
+    doubt = pool.doubt("machine type")
+    open_ended = Hosting(pool, (), (Hidden(doubt.resource, doubt.node),) if doubt else ())
+    return open_ended if best.lacks or doubt else best
 
 
 def _whatever_the_kind(found: Iterable[Hosting]) -> bool:
@@ -149,8 +152,19 @@ def _hidden_label(
     stated = pool.stated_labels[condition.key]
     if values is None and stated.unknown:
         return Hidden(pool.resource, stated)
-    doubt = pool.doubt(*_HIDES_LABELS) if values is None and not kind.labels_known else None
+    doubt = pool.doubt(*_hiding(condition, kind)) if values is None else None
     return Hidden(doubt.resource, doubt.node) if doubt else None
+
+
+def _hiding(condition: Condition, kind: NodeKind) -> tuple[str, ...]:
+    """The facts of a pool that its nodes get this label from."""
+    facts = ("labels",) if not kind.labels_known else ()
+    if condition.key == ZONE:
+        return (*facts, "zones")
+    if names_spot(condition.key):
+        return (*facts, "capacity")
+    by_gpu = any(gpu_from_labels({condition.key: value}) for value in condition.wanted)
+    return (*facts, "accelerators", "machine type") if by_gpu or condition.key in (INSTANCE_TYPE, ARCH) else facts
 
 
 def _own_label(kind: NodeKind) -> str:
@@ -201,6 +215,9 @@ def _sizes(pod: Pod, pool: Pool[Resource], kind: NodeKind) -> Iterator[tuple[Lac
     for resource, most, told in offered:
         need = need_of(pod, resource)
         if most is None:
+            doubt = pool.doubt("machine type", "boot disk") if need.amount else None
+            if doubt and (kind.machine is None or resource == DISK):
+                yield None, Hidden(doubt.resource, doubt.node)
             continue
         if need.amount > most:
             message = f"needs {told(need.amount)} of {resource}, a node of {machine} leaves {told(Decimal(most))}"

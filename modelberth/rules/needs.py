@@ -38,6 +38,8 @@ def need_of(pod: Pod, resource: str) -> Need:
         asked = _request(each, resource)
         started.append(asked)
         amount = asked.amount() or Decimal(0)
+        if amount and each["restartPolicy"].unknown:
+            started.append(each["restartPolicy"])
         if each["restartPolicy"].text() == "Always":
             sidecars += amount
             largest = max(largest, sidecars)

@@ -77,7 +77,9 @@ _HOSTED = (
     ),
     hosted("a label that the pool states is found", gke(labels={LABEL: "a"}), pod(nodeSelector={LABEL: "a"})),
     hosted("a label that it does not state is missed", gke(), pod(nodeSelector={LABEL: "a"}), red="do not have"),
-    hosted("a label of another value is missed", gke(labels={LABEL: "b"}), pod(nodeSelector={LABEL: "a"}), red="another"),
+    hosted(
+        "a label of another value is missed", gke(labels={LABEL: "b"}), pod(nodeSelector={LABEL: "a"}), red="another"
+    ),
     hosted("labels of feature discovery may be there", gke(), pod(nodeSelector={"nvidia.com/gpu.family": "ada"})),
     hosted(
         "a zone that the pool has not is missed",
@@ -97,8 +99,11 @@ _HOSTED = (
     hosted("memory up to what a node leaves fits", gke(), pod(2, {"memory": 93195303936}), boundary=True),
     hosted("more memory does not", gke(), pod(2, {"memory": 93195303937}), red="leaves 86.79 GiB", boundary=True),
     hosted("a boot disk may be too small", gke(diskSizeGb=50), pod(2, {"ephemeral-storage": "60Gi"}), red="ephemeral"),
-    hosted("local disks of a pool are not counted against it", gke(
-        ephemeralStorageLocalSsdConfig={"localSsdCount": 1}), pod(2, {"ephemeral-storage": "200Gi"})),
+    hosted(
+        "local disks of a pool are not counted against it",
+        gke(ephemeralStorageLocalSsdConfig={"localSsdCount": 1}),
+        pod(2, {"ephemeral-storage": "200Gi"}),
+    ),
     hosted(
         "requests of all containers and sidecars add up",
         gke(),
@@ -122,38 +127,112 @@ _HOSTED = (
     ),
     hosted("CPU that is unknown decides", gke(), pod(2, {"cpu": UNKNOWN}), red="cannot decide", undecided=True),
     hosted("a machine type that is unknown decides", gke(UNKNOWN, None), pod(2), red="cannot decide", undecided=True),
-    hosted("a label that is unknown decides", gke(labels={LABEL: UNKNOWN}), pod(nodeSelector={LABEL: "a"}),
-           red="nodeConfig.labels", undecided=True),
+    hosted(
+        "a label that is unknown decides",
+        gke(labels={LABEL: UNKNOWN}),
+        pod(nodeSelector={LABEL: "a"}),
+        red="nodeConfig.labels",
+        undecided=True,
+    ),
     hosted("a taint that is unknown decides", gke(taints=[UNKNOWN]), pod(), red="cannot decide", undecided=True),
-    hosted("an unknown value of a pool that is too small anyway decides nothing", gke(taints=[UNKNOWN]), pod(4),
-           red="requests 4 GPUs"),
+    hosted(
+        "a boot disk that is unknown decides",
+        gke(diskSizeGb=UNKNOWN),
+        pod(2, {"ephemeral-storage": "60Gi"}),
+        red="nodeConfig.diskSizeGb",
+        undecided=True,
+    ),
+    hosted(
+        "a zone that is unknown decides",
+        (gke()[0], gke()[1] | {"nodeLocations": [UNKNOWN]}),
+        pod(nodeSelector={"topology.kubernetes.io/zone": "us-central1-b"}),
+        red="nodeLocations[0]",
+        undecided=True,
+    ),
+    hosted(
+        "a requirement that is unknown decides",
+        karpenter(("node.kubernetes.io/instance-type", "In", [UNKNOWN])),
+        pod(4),
+        red="cannot decide",
+        undecided=True,
+    ),
+    hosted(
+        "a toleration that is unknown decides",
+        gke(taints=[TAINT]),
+        pod(tolerations=[UNKNOWN]),
+        red="spec.tolerations[0]",
+        undecided=True,
+    ),
+    hosted(
+        "an unknown value of a pool that is too small anyway decides nothing",
+        gke(taints=[UNKNOWN]),
+        pod(4),
+        red="requests 4 GPUs",
+    ),
     hosted("a pool that fits makes up for one that is unknown", gke(UNKNOWN, None), gke(), pod(2)),
     hosted("a worker of a group needs a node as well", gke(), GROUP, red="workerTemplate"),
-    hosted("a bare Pod is placed like any other", gke(), {
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [vllm(gpus=4)]}},
-        red="requests 4 GPUs"),
+    hosted(
+        "a bare Pod is placed like any other",
+        gke(),
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [vllm(gpus=4)]}},
+        red="requests 4 GPUs",
+    ),
     hosted("a StatefulSet is placed like any other", gke(), pod(4, kind="StatefulSet"), red="requests 4 GPUs"),
     hosted("a cluster without GPUs is told", gke("e2-standard-8", None), pod(), red="its nodes have none"),
-    Case("SZ-06", "a pool without GPUs beside a cluster that exists is only a hint",
-         (gke("e2-standard-8", None), pod()), "its nodes have none", advice=True),
+    Case(
+        "SZ-06",
+        "a pool without GPUs beside a cluster that exists is only a hint",
+        (gke("e2-standard-8", None), pod()),
+        "its nodes have none",
+        advice=True,
+    ),
     hosted("other devices are left to those who know them", gke(), pod(0, {"amd.com/gpu": 8})),
-    hosted("a cluster that makes nodes as pods ask for them hosts the pod",
-           ("gcp:container/cluster:Cluster", {"enableAutopilot": True}), pod(8)),
-    hosted("every affinity term is a way to a node", gke(), pod(affinity={"nodeAffinity": {
-        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
-            {"matchExpressions": [{"key": GKE, "operator": "In", "values": ["nvidia-tesla-t4"]}]},
-            {"matchExpressions": [{"key": GKE, "operator": "In", "values": ["nvidia-tesla-a100", "nvidia-l4"]}]},
-        ]}}})),
+    hosted(
+        "a cluster that makes nodes as pods ask for them hosts the pod",
+        ("gcp:container/cluster:Cluster", {"enableAutopilot": True}),
+        pod(8),
+    ),
+    hosted(
+        "every affinity term is a way to a node",
+        gke(),
+        pod(
+            affinity={
+                "nodeAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": {
+                        "nodeSelectorTerms": [
+                            {"matchExpressions": [{"key": GKE, "operator": "In", "values": ["nvidia-tesla-t4"]}]},
+                            {
+                                "matchExpressions": [
+                                    {"key": GKE, "operator": "In", "values": ["nvidia-tesla-a100", "nvidia-l4"]}
+                                ]
+                            },
+                        ]
+                    }
+                }
+            }
+        ),
+    ),
     hosted("a node group hosts what its nodes have", eks("g6.12xlarge"), pod(4)),
     hosted("a node group with fewer GPUs does not", eks("g6.xlarge", "g6.2xlarge"), pod(4), red="g6.12xlarge with 4"),
-    hosted("nodes of a node group do not carry Karpenter's labels", eks("g6.xlarge"),
-           pod(nodeSelector={"karpenter.k8s.aws/instance-gpu-name": "l4"}), red="way out: node.kubernetes.io/instance-type"),
+    hosted(
+        "nodes of a node group do not carry Karpenter's labels",
+        eks("g6.xlarge"),
+        pod(nodeSelector={"karpenter.k8s.aws/instance-gpu-name": "l4"}),
+        red="way out: node.kubernetes.io/instance-type",
+    ),
     hosted("memory that only some nodes of a type have is not refused", eks("g6.xlarge"), pod(1, {"memory": "14.5Gi"})),
-    hosted("a NodePool hosts what any of its machine types has",
-           karpenter(("karpenter.k8s.aws/instance-gpu-name", "In", ["l4"])), pod(4)),
-    hosted("a NodePool of smaller machine types does not",
-           karpenter(("node.kubernetes.io/instance-type", "In", ["g6.xlarge"])), pod(4), red="requests 4 GPUs"),
-)  # fmt: skip
+    hosted(
+        "a NodePool hosts what any of its machine types has",
+        karpenter(("karpenter.k8s.aws/instance-gpu-name", "In", ["l4"])),
+        pod(4),
+    ),
+    hosted(
+        "a NodePool of smaller machine types does not",
+        karpenter(("node.kubernetes.io/instance-type", "In", ["g6.xlarge"])),
+        pod(4),
+        red="requests 4 GPUs",
+    ),
+)
 
 
 def machine(says: str, *there: Any, red: str | None = None, **more: Any) -> Case:
@@ -180,26 +259,58 @@ _MACHINES = (
     machine("a GPU that is unknown decides", gke(gpu=UNKNOWN), red="cannot decide", undecided=True),
     machine("a count that is unknown decides", gke(count=UNKNOWN), red="cannot decide", undecided=True),
     machine("a machine type that is unknown decides", gke(UNKNOWN), red="cannot decide", undecided=True),
-    machine("a pool inside a cluster is read", ("gcp:container/cluster:Cluster", {
-        "nodePools": [{"nodeConfig": {"machineType": "g2-standard-24",
-                                      "guestAccelerators": [{"type": "nvidia-l4", "count": 8}]}}]}),
-        red="nodePools[0].nodeConfig.guestAccelerators[0].count"),
+    machine(
+        "a pool inside a cluster is read",
+        (
+            "gcp:container/cluster:Cluster",
+            {
+                "nodePools": [
+                    {
+                        "nodeConfig": {
+                            "machineType": "g2-standard-24",
+                            "guestAccelerators": [{"type": "nvidia-l4", "count": 8}],
+                        }
+                    }
+                ]
+            },
+        ),
+        red="nodePools[0].nodeConfig.guestAccelerators[0].count",
+    ),
     machine("a family without this size is told", eks("g6.3xlarge"), red="g6.2xlarge"),
     machine("an instance type of its family passes", eks("g6.12xlarge", amiType="AL2023_x86_64_NVIDIA")),
-    machine("an image of another architecture does not boot", eks("g5g.xlarge", amiType="AL2023_x86_64_NVIDIA"),
-            red="AL2023_ARM_64_NVIDIA"),
-    machine("an image without driver leaves the GPUs unused", eks("g6.xlarge", amiType="AL2023_x86_64_STANDARD"),
-            red="no driver", advice=True),
+    machine(
+        "an image of another architecture does not boot",
+        eks("g5g.xlarge", amiType="AL2023_x86_64_NVIDIA"),
+        red="AL2023_ARM_64_NVIDIA",
+    ),
+    machine(
+        "an image without driver leaves the GPUs unused",
+        eks("g6.xlarge", amiType="AL2023_x86_64_STANDARD"),
+        red="no driver",
+        advice=True,
+    ),
     machine("an image that is unknown decides", eks("g6.xlarge", amiType=UNKNOWN), red="cannot decide", undecided=True),
-    machine("Karpenter knows GPUs by short names",
-            karpenter(("karpenter.k8s.aws/instance-gpu-name", "In", ["nvidia-l4"])), red="l4", advice=True),
-    machine("a class with the accelerators of its machine type is right", (
-        "kubernetes:cloud.google.com/v1:ComputeClass",
-        {"spec": {"priorities": [{"machineType": "g2-standard-24", "gpu": {"type": "nvidia-l4", "count": 2}}]}})),
-    machine("a class with others is not", (
-        "kubernetes:cloud.google.com/v1:ComputeClass",
-        {"spec": {"priorities": [{"machineType": "g2-standard-24", "gpu": {"type": "nvidia-l4", "count": 4}}]}}),
-        red="spec.priorities[0].gpu.count"),
-)  # fmt: skip
+    machine(
+        "Karpenter knows GPUs by short names",
+        karpenter(("karpenter.k8s.aws/instance-gpu-name", "In", ["nvidia-l4"])),
+        red="l4",
+        advice=True,
+    ),
+    machine(
+        "a class with the accelerators of its machine type is right",
+        (
+            "kubernetes:cloud.google.com/v1:ComputeClass",
+            {"spec": {"priorities": [{"machineType": "g2-standard-24", "gpu": {"type": "nvidia-l4", "count": 2}}]}},
+        ),
+    ),
+    machine(
+        "a class with others is not",
+        (
+            "kubernetes:cloud.google.com/v1:ComputeClass",
+            {"spec": {"priorities": [{"machineType": "g2-standard-24", "gpu": {"type": "nvidia-l4", "count": 4}}]}},
+        ),
+        red="spec.priorities[0].gpu.count",
+    ),
+)
 
 CASES: tuple[Case, ...] = (*_HOSTED, *_MACHINES)
