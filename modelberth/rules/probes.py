@@ -27,6 +27,8 @@ def _check(resource: Resource, settings: Settings) -> Iterator[Finding]:
         for container in pod.all_containers:
             for kind in _KINDS:
                 yield from _refused(container, kind)
+                if pod.serves:
+                    yield from _open(container, kind)
         for workload in pod.serving:
             container = pod.container_at(workload)
             if container.unknown or not container.stated or (workload.observed and workload.observed.helper):
@@ -56,6 +58,18 @@ def _refused(container: Node, kind: str) -> Iterator[Finding]:
         yield Finding(_ID, probe["successThreshold"].path, message, "successThreshold: 1")
     for handler in ("grpc", "httpGet", "tcpSocket"):
         yield from _refused_port(container, probe[handler]["port"])
+
+
+def _open(container: Node, kind: str) -> Iterator[Finding]:
+    """Values that are not known yet, on which it hangs whether a probe can pass."""
+    probe = container[kind]
+    if container.unknown:
+        return
+    handlers = [probe[name] for name in ("grpc", "httpGet", "tcpSocket")]
+    fields = [probe, *(handler[name] for handler in handlers for name in ("port", "host", "path"))]
+    fields += [probe["successThreshold"]] if kind != "readinessProbe" else []
+    for unknown in {each.path: each for each in fields if each.unknown}.values():
+        yield undecided(_ID, _QUESTION, unknown)
 
 
 def _refused_port(container: Node, port: Node) -> Iterator[Finding]:
@@ -91,20 +105,13 @@ def _asks(pod: Pod, container: Node, kind: str, server: Listening | None) -> Ite
     probe = container[kind]
     handler = next((probe[name] for name in ("httpGet", "tcpSocket", "grpc") if probe[name].stated), None)
     if probe.unknown or handler is None:
-        if probe.unknown:
-            yield undecided(_ID, _QUESTION, probe)
         return
     host = handler["host"]
     if host.text() in _LOCAL and not pod.spec["hostNetwork"].flag() and not pod.spec["hostNetwork"].unknown:
         message = "the kubelet asks its own node there, not the container: the probe fails"
         yield Finding(_ID, host.path, message, "leave it out: the pod's address is asked")
-    if server is None or host.stated:
-        return
-    unknown = next((each for each in (handler["port"], handler["path"]) if each.unknown), None)
-    if unknown is not None:
-        yield undecided(_ID, _QUESTION, unknown)
-        return
-    yield from _where(pod, container, handler, server)
+    if server is not None and not host.stated and not handler["port"].unknown and not handler["path"].unknown:
+        yield from _where(pod, container, handler, server)
 
 
 def _where(pod: Pod, container: Node, handler: Node, server: Listening) -> Iterator[Finding]:
