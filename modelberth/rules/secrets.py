@@ -62,6 +62,8 @@ def _within(node: Node, key: str, depth: int) -> Iterator[Finding]:
     elif isinstance(value, list | tuple):
         for element in node.elements():
             yield from _within(element, "", depth - 1)
+    elif node.unknown and naming(key) is Naming.SURELY:
+        yield undecided(_ID, "whether the field holds a credential in plain sight", node, _REMEDY)
     elif seen := shape(node.text()):
         yield _finding(node, f"holds {seen} in plain sight")
     elif naming(key) is Naming.SURELY and is_credential(node.text(), Naming.MAYBE):
@@ -133,6 +135,9 @@ def _marks(marks: Node) -> Iterator[Finding]:
             yield from _applied(value)
             continue
         called = naming(name.rpartition("/")[2])
+        if value.unknown and not marks.unknown and called is Naming.SURELY:
+            yield undecided(_ID, "whether the field holds a credential in plain sight", value, _REMEDY)
+            continue
         seen = shape(value.text()) or (called is Naming.SURELY and is_credential(value.text(), Naming.MAYBE))
         if seen or in_text(value.text()):
             yield _finding(value, "holds a credential in plain sight")

@@ -243,6 +243,19 @@ CASES: tuple[Case, ...] = (
         ({"apiVersion": "example.com/v1", "kind": "Gateway", "spec": {"apiToken": "0a9f8e7d6c5b4a3f2e1d"}},),
         "spec.apiToken: is named like a credential",
     ),
+    *(
+        Case(
+            "WH-15",
+            f"an unknown {what} that is named like a credential is a doubt",
+            ({"apiVersion": "example.com/v1", "kind": "Gateway", **more},),
+            "cannot decide whether the field holds a credential in plain sight",
+            undecided=True,
+        )
+        for what, more in {
+            "field": {"spec": {"apiToken": UNKNOWN}},
+            "annotation": {"metadata": {"annotations": {"example.com/token": UNKNOWN}}},
+        }.items()
+    ),
     Case(
         "WH-15",
         "a key's name in a reference passes",
