@@ -12,6 +12,7 @@ from importlib.resources.abc import Traversable
 from typing import TypeVar
 
 from modelberth.catalog.loader import CatalogError, index, read_rows
+from modelberth.catalog.probes import Answers
 from modelberth.catalog.schema import (
     BatchDefault,
     Capacity,
@@ -30,6 +31,7 @@ from modelberth.catalog.signals import Kind, Metric, SignalDefault
 from modelberth.errors import UnknownName, suggest
 
 __all__ = [
+    "Answers",
     "BatchDefault",
     "Capacity",
     "Catalog",
@@ -131,6 +133,11 @@ class Catalog:
     def metrics(self) -> tuple[Metric, ...]:
         """Every metric of every engine and version."""
         return read_rows(self._root / "metrics.yaml", Metric)
+
+    @cached_property
+    def answers(self) -> Mapping[str, Answers]:
+        """What servers answer to probes, by engine; Triton is a server of its own."""
+        return index(read_rows(self._root / "probes.yaml", Answers), lambda row: row.id)
 
     @cached_property
     def signals(self) -> Mapping[str, SignalDefault]:

@@ -35,7 +35,9 @@ def _files(resource: Resource, settings: Settings) -> Iterator[Finding]:
             yield from _root(pod, container, level)
         for volume in pod.spec["volumes"].elements():
             limit = volume["emptyDir"]["sizeLimit"]
-            if volume["emptyDir"].stated and not limit.stated:
+            if volume["emptyDir"].unknown and level is Level.ERROR:
+                yield undecided(_FILES, "whether what is written has a limit", volume["emptyDir"])
+            elif volume["emptyDir"].stated and not limit.stated:
                 memory = volume["emptyDir"]["medium"].text() == "Memory"
                 fills = "the memory of its pod until that is killed" if memory else "its node until pods are evicted"
                 message = f"an emptyDir without sizeLimit fills {fills}"
@@ -50,14 +52,26 @@ def _root(pod: Pod, container: Node, level: Level) -> Iterator[Finding]:
     elif not read_only.flag():
         message = "the root file system can be written to: what breaks in can stay"
         yield Finding(_FILES, read_only.path, message, "readOnlyRootFilesystem: true, and an emptyDir at /tmp", level)
-    elif _nowhere_to_write(container):
+    else:
         workload = next((each for each in pod.serving if each.path == container.path), None)
-        sure = workload is not None and _needs_temporary(workload)
-        message = "the root file system is read-only, and no folder for temporary files can be written to"
-        if sure:
-            message += ": the engine does not start"
-        path = f"{container.path}.volumeMounts"
-        yield Finding(_FILES, path, message, "an emptyDir with a sizeLimit at /tmp", Level.ERROR if sure else level)
+        yield from _temporary(container, level, sure=workload is not None and _needs_temporary(workload))
+
+
+def _temporary(container: Node, level: Level, *, sure: bool) -> Iterator[Finding]:
+    """Whether a container with a read-only root has a folder for temporary files; ``sure`` if it needs one to start."""
+    level = Level.ERROR if sure else level
+    mounts = container["volumeMounts"]
+    paths = [mounts, *(mount["mountPath"] for mount in mounts.elements())]
+    unknown = next((each for each in paths if each.unknown), None)
+    if not _nowhere_to_write(container):
+        return
+    if unknown is not None:
+        if level is Level.ERROR:
+            yield undecided(_FILES, "whether a folder for temporary files can be written to", unknown)
+        return
+    message = "the root file system is read-only, and no folder for temporary files can be written to"
+    message += ": the engine does not start" if sure else ""
+    yield Finding(_FILES, mounts.path, message, "an emptyDir with a sizeLimit at /tmp", level)
 
 
 def _needs_temporary(workload: Workload) -> bool:
@@ -65,19 +79,15 @@ def _needs_temporary(workload: Workload) -> bool:
 
 
 def _nowhere_to_write(container: Node) -> bool:
-    """Whether surely no mount holds a folder for temporary files; an unknown one may."""
-    mounts = container["volumeMounts"]
-    if mounts.unknown or container["workingDir"].unknown:
-        return False
-    writable: list[str] = []
-    for mount in mounts.elements():
-        if mount.unknown or mount["mountPath"].unknown:
-            return False
-        if mount["readOnly"].flag() is not True:
-            writable.append(mount["mountPath"].text().rstrip("/") or "/")
+    """Whether no mount that is known holds a folder for temporary files, as far as variables tell which those are."""
+    writable = [
+        mount["mountPath"].text().rstrip("/") or "/"
+        for mount in container["volumeMounts"].elements()
+        if mount["mountPath"].text() and mount["readOnly"].flag() is not True
+    ]
     variables = environment(fields_of(container.value))
     told = [variables[name] for name in _TEMPORARY if name in variables]
-    if UNKNOWN in told or container["envFrom"].value:
+    if UNKNOWN in told or container["envFrom"].value or container["workingDir"].unknown:
         return False
     folders = [*(str(each) for each in told), *_TEMPORARY_FOLDERS, container["workingDir"].text()]
     return not any(_lies_in(folder, mount) for folder in folders if folder for mount in writable)

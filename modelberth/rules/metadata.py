@@ -46,7 +46,7 @@ def _labelled(resource: Resource, _: Settings) -> Iterator[Finding]:
     for pod in resource.pods:
         if not pod.serves or pod.labels.unknown:
             continue
-        missing = [name for name in _SAID if not pod.labels[name].stated and not resource.labels[name].stated]
+        missing = [name for name in _SAID if not pod.labels[name].stated]
         if missing:
             message = f"does not say what it is: no label {', '.join(missing)}"
             remedy = "the engine as name, the service as instance, the engine's version as version"

@@ -25,6 +25,7 @@ def _check(resource: Resource, settings: Settings) -> Iterator[Finding]:
         if pod.serves or resource.ours:
             level = good_practice(resource, settings)
             for container in pod.all_containers:
+                yield from _open(container)
                 yield from _unstated(pod, container, level)
                 if _holds_a_model(pod, container):
                     yield from _unequal_memory(container, level)
@@ -45,6 +46,13 @@ def _refused(container: Node) -> Iterator[Finding]:
             yield from _more_than_its_limit(request, limit)
         else:
             yield from _not_its_limit(request, limit)
+
+
+def _open(container: Node) -> Iterator[Finding]:
+    """Amounts that are not known yet: what the API server says of them is not known either."""
+    requests, limits = container.at("resources", "requests"), container.at("resources", "limits")
+    for source in (requests, limits):
+        yield from (undecided(_ID, _QUESTION, amount) for _, amount in source.items() if amount.unknown)
 
 
 def _amounts(requests: Node, limits: Node) -> Iterator[Node]:
@@ -86,14 +94,10 @@ def _not_its_limit(request: Node, limit: Node) -> Iterator[Finding]:
         message = "devices are requested without a limit: the API server refuses it"
         yield Finding(_ID, request.path, message, "state the limit; the request follows it")
     elif request.stated and request.unknown != limit.unknown:
-        yield undecided(_ID, "whether as many devices are requested as the limit allows", _unknown_of(request, limit))
+        yield undecided(_ID, _QUESTION, request if request.unknown else limit)
     elif asked is not None and most is not None and asked != most:
         message = f"{_told(request)} devices are requested, the limit is {_told(limit)}: the API server refuses it"
         yield Finding(_ID, request.path, message, f"{_told(limit)}, or leave the request out")
-
-
-def _unknown_of(request: Node, limit: Node) -> Node:
-    return request if request.unknown else limit
 
 
 def _unstated(pod: Pod, container: Node, level: Level) -> Iterator[Finding]:
@@ -129,17 +133,16 @@ def _unequal_memory(container: Node, level: Level) -> Iterator[Finding]:
     resources = container["resources"]
     request, limit = resources.at("requests", "memory"), resources.at("limits", "memory")
     asked, most = request.amount(), limit.amount()
-    if level is Level.ERROR and request.stated and limit.stated and request.unknown != limit.unknown:
-        yield undecided(_ID, "whether the memory requested is the limit", _unknown_of(request, limit))
-    elif asked is not None and most is not None and asked < most:
+    if asked is not None and most is not None and asked < most:
         message = f"{_told(request)} of memory are kept for it, it may take {_told(limit)}: when the node runs short,"
         message += " such a pod is killed first"
         yield Finding(_ID, request.path, message, f"a request of {_told(limit)}, the limit", level)
 
 
 def _told(amount: Node) -> str:
-    """A quantity as it is written; legible ones only come here."""
-    return str(amount.value)
+    """A quantity as it is written; legible ones only come here. The engine sends every number as a float."""
+    value = amount.value
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 STATED: Rule = Rule(

@@ -24,10 +24,13 @@ _REMEDY = "a Secret: valueFrom.secretKeyRef, or a file that is mounted; and repl
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _HOLDS_SECRETS = frozenset({"data", "stringData"})
 _DEPTH = 40
+_CHARTS = "helm.sh"
+"""Values of a chart usually become a Secret: there is no other way to hand it one."""
+_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
 
 
 def _check(resource: Resource, _: Settings) -> Iterator[Finding]:
-    if not resource.is_kubernetes:
+    if not resource.is_kubernetes or resource.group == _CHARTS:
         return
     for name, value in resource.node.items():
         if resource.kind == "Secret" and name in _HOLDS_SECRETS:
@@ -47,6 +50,8 @@ def _within(node: Node, key: str, depth: int) -> Iterator[Finding]:
         return
     if key == "env" and isinstance(value, list | tuple):
         yield from _variables(node, depth)
+    elif key == "httpHeaders" and isinstance(value, list | tuple):
+        yield from _headers(node)
     elif key in ("args", "command") and isinstance(value, list | tuple):
         yield from _command_line(node)
     elif key in ("annotations", "labels"):
@@ -57,6 +62,8 @@ def _within(node: Node, key: str, depth: int) -> Iterator[Finding]:
     elif isinstance(value, list | tuple):
         for element in node.elements():
             yield from _within(element, "", depth - 1)
+    elif node.unknown and naming(key) is Naming.SURELY:
+        yield undecided(_ID, "whether the field holds a credential in plain sight", node, _REMEDY)
     elif seen := shape(node.text()):
         yield _finding(node, f"holds {seen} in plain sight")
     elif naming(key) is Naming.SURELY and is_credential(node.text(), Naming.MAYBE):
@@ -80,6 +87,16 @@ def _variables(env: Node, depth: int) -> Iterator[Finding]:
         for name, inner in entry.items():
             if name not in ("name", "value"):
                 yield from _within(inner, name, depth - 1)
+
+
+def _headers(headers: Node) -> Iterator[Finding]:
+    for header in headers.elements():
+        value = header["value"]
+        called = Naming.SURELY if header["name"].text().lower() in _HEADERS else Naming.NO
+        if value.unknown and not header.unknown and called is Naming.SURELY:
+            yield undecided(_ID, "whether the header holds a credential in plain sight", value, _REMEDY)
+        elif shape(value.text()) or in_text(value.text()) or is_credential(value.text().split(" ")[-1], called):
+            yield _finding(value, "the header holds a credential in plain sight")
 
 
 def _command_line(words: Node) -> Iterator[Finding]:
@@ -118,6 +135,9 @@ def _marks(marks: Node) -> Iterator[Finding]:
             yield from _applied(value)
             continue
         called = naming(name.rpartition("/")[2])
+        if value.unknown and not marks.unknown and called is Naming.SURELY:
+            yield undecided(_ID, "whether the field holds a credential in plain sight", value, _REMEDY)
+            continue
         seen = shape(value.text()) or (called is Naming.SURELY and is_credential(value.text(), Naming.MAYBE))
         if seen or in_text(value.text()):
             yield _finding(value, "holds a credential in plain sight")

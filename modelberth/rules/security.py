@@ -28,6 +28,7 @@ def _check(resource: Resource, settings: Settings) -> Iterator[Finding]:
         for container in pod.all_containers:
             yield from _never_starts(pod, container)
             if pod.serves or resource.ours:
+                yield from _may_never_start(pod, container)
                 yield from _too_many_rights(pod, container, level, settings[_LEAST_USER.name])
 
 
@@ -57,6 +58,17 @@ def _never_starts(pod: Pod, container: Node) -> Iterator[Finding]:
     elif stock and stock.root_only and user.whole():
         message = f"the image of {stock.name} does not start without root rights: {stock.root_only}"
         yield Finding(_ID, user.path, message, f"image: {stock.own_image}")
+
+
+def _may_never_start(pod: Pod, container: Node) -> Iterator[Finding]:
+    """Values that are not known yet and may contradict what is."""
+    context = container["securityContext"]
+    if context["allowPrivilegeEscalation"].flag() is False:
+        rights = [context["privileged"], *context.at("capabilities", "add").elements()]
+        yield from (undecided(_ID, _GROUPED, each) for each in rights if each.unknown)
+    non_root, user = effective(pod, container, "runAsNonRoot"), effective(pod, container, "runAsUser")
+    if user.unknown and non_root.flag():
+        yield undecided(_ID, _GROUPED, user)
 
 
 def _stock_image(container: Node) -> Engine | None:

@@ -102,9 +102,36 @@ CASES: tuple[Case, ...] = (
                 "volumeMounts": [{"name": "t", "mountPath": "/cache"}],
             },
             "that is the working one": {"workingDir": "/work", "volumeMounts": [{"name": "t", "mountPath": "/work"}]},
-            "that is not known yet": {"volumeMounts": UNKNOWN},
-            "at a path that is not known yet": {"volumeMounts": [{"name": "t", "mountPath": UNKNOWN}]},
         }.items()
+    ),
+    *(
+        Case(
+            "WH-04",
+            f"{what} may hold a folder for temporary files",
+            (bare(vllm(securityContext=LOCKED, volumeMounts=mounts)),),
+            "cannot decide whether a folder for temporary files can be written to",
+            undecided=True,
+        )
+        for what, mounts in {
+            "unknown mounts": UNKNOWN,
+            "an unknown path": [{"name": "t", "mountPath": UNKNOWN}],
+        }.items()
+    ),
+    Case(
+        "WH-04",
+        "unknown mounts beside one at /tmp are no matter",
+        (
+            bare(
+                vllm(securityContext=LOCKED, volumeMounts=[{"name": "t", "mountPath": "/tmp"}, {"mountPath": UNKNOWN}])
+            ),
+        ),
+    ),
+    Case(
+        "WH-04",
+        "an unknown emptyDir is a doubt about what our components wrote",
+        (ours(volumes=[{"name": "tmp", "emptyDir": UNKNOWN}]),),
+        "cannot decide whether what is written has a limit",
+        undecided=True,
     ),
     Case("WH-05", "a server that shares nothing passes", (workload(), ours(), bare(vllm()))),
     *(

@@ -60,7 +60,13 @@ CASES: tuple[Case, ...] = (
     Case("WH-17", "a priority that is not known yet is one", (workload(priorityClassName=UNKNOWN), batch("batch"))),
     Case("WH-17", "a pod of the system that serves nothing is left alone", (batch("system-cluster-critical"),)),
     Case("WH-18", "a labelled server passes", (workload(), ours())),
-    Case("WH-18", "labels of the object are labels too", (workload(),)),
+    Case(
+        "WH-18",
+        "labels of the object are none of its pods",
+        (bare(vllm()) | {"metadata": {"name": "chat", "labels": workload()["metadata"]["labels"]}},),
+        "no label app.kubernetes.io/name",
+        advice=True,
+    ),
     Case(
         "WH-18",
         "a server without labels is told so",

@@ -239,14 +239,49 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "WH-15",
-        "values of a chart are read",
-        (("kubernetes:helm.sh/v3:Release", {"values": {"hub": {"apiToken": "0a9f8e7d6c5b4a3f2e1d"}}}),),
-        "values.hub.apiToken",
+        "a field that is named like a credential is read",
+        ({"apiVersion": "example.com/v1", "kind": "Gateway", "spec": {"apiToken": "0a9f8e7d6c5b4a3f2e1d"}},),
+        "spec.apiToken: is named like a credential",
+    ),
+    *(
+        Case(
+            "WH-15",
+            f"an unknown {what} that is named like a credential is a doubt",
+            ({"apiVersion": "example.com/v1", "kind": "Gateway", **more},),
+            "cannot decide whether the field holds a credential in plain sight",
+            undecided=True,
+        )
+        for what, more in {
+            "field": {"spec": {"apiToken": UNKNOWN}},
+            "annotation": {"metadata": {"annotations": {"example.com/token": UNKNOWN}}},
+        }.items()
     ),
     Case(
         "WH-15",
         "a key's name in a reference passes",
-        (("kubernetes:helm.sh/v3:Release", {"values": {"secretKey": "HF_TOKEN", "existingSecret": "hub-token-a1"}}),),
+        (
+            {
+                "apiVersion": "example.com/v1",
+                "kind": "Gateway",
+                "spec": {"secretKey": "HF_TOKEN", "tokenSecret": "hub-a1"},
+            },
+        ),
+    ),
+    Case(
+        "WH-15",
+        "values of a chart become a Secret",
+        (("kubernetes:helm.sh/v3:Release", {"values": {"hub": {"apiToken": "0a9f8e7d6c5b4a3f2e1d"}}}),),
+    ),
+    Case(
+        "WH-15",
+        "an unknown header of authorization is a doubt",
+        (
+            workload(
+                server(readinessProbe={"httpGet": {"httpHeaders": [{"name": "Authorization", "value": UNKNOWN}]}}),
+            ),
+        ),
+        "cannot decide whether the header holds a credential",
+        undecided=True,
     ),
     Case("WH-15", "an access key of AWS is read", (config(id="AKIAIOSFODNN7EXAMPLE"),), "an access key of AWS"),
     Case("WH-15", "a token of GitHub is read", (config(x="ghp_" + "a1B2" * 9),), "a token of GitHub"),
