@@ -41,6 +41,7 @@ def _group(unavailable: int) -> dict[str, Any]:
 
 CASES = (
     Case("WH-10", "what our components write passes", (_vllm(),)),
+    Case("WH-10", "a pod that says nothing of it is told once", (server(),), "is killed after 30 s"),
     Case("WH-10", "no hook meets requests that still arrive", (_vllm(None),), EARLY),
     Case("WH-10", "15 s are enough to leave", (_vllm(15),), boundary=True),
     Case("WH-10", "14 s are not", (_vllm(14),), "it sleeps 14 s", boundary=True),
