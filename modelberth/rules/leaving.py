@@ -71,11 +71,19 @@ def _leaves(pod: Pod, workload: Workload, drain_s: int) -> Iterator[Finding]:
         return
     if before is None:
         return
+    needed = LEAVE_ENDPOINTS_S + drain_s + EXIT_S
+    if not hook.value and not grace.stated:
+        message = (
+            f"it stops at once, while requests still arrive for about {LEAVE_ENDPOINTS_S} s, "
+            f"and is killed after {DEFAULT_GRACE_S} s"
+        )
+        remedy = f"a preStop sleep of {LEAVE_ENDPOINTS_S} s and terminationGracePeriodSeconds: {needed}"
+        yield Finding("WH-10", hook.path, message, remedy)
+        return
     if before < LEAVE_ENDPOINTS_S:
         said = f"it sleeps {before} s before the signal to stop" if before else "nothing keeps it from stopping at once"
         message = f"{said}, and requests still arrive for about {LEAVE_ENDPOINTS_S} s"
         yield Finding("WH-10", hook.path, message, f"preStop: {{sleep: {{seconds: {LEAVE_ENDPOINTS_S}}}}}")
-    needed = LEAVE_ENDPOINTS_S + drain_s + EXIT_S
     grace_s = grace.whole() if grace.stated else DEFAULT_GRACE_S
     if grace.unknown:
         yield undecided("WH-10", ORDERLY.question, grace)

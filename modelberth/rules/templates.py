@@ -52,7 +52,9 @@ def _selector(resource: Resource) -> Iterator[Finding]:
 def _same_source(selector: Node, labels: Node) -> bool:
     """Whether every label that one side leaves open is open on the other too: one value, used twice."""
     wanted = selector["matchLabels"]
-    if wanted.unknown or labels.unknown or cause(selector["matchExpressions"]):
+    if wanted.unknown or labels.unknown:
+        return wanted.unknown and labels.unknown
+    if cause(selector["matchExpressions"]):
         return False
     return all(wanted[name].unknown is labels[name].unknown for name in wanted.names())
 

@@ -21,6 +21,7 @@ ARCHITECTURES = ("8b-three-times", "405b-on-two-nodes", "sglang-on-two-nodes")
 STACKS = {
     "local": ROOT / "stacks" / "Pulumi.local.yaml",
     "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml",
+    "production": GOLDEN / "production" / "Pulumi.production.yaml",
     "autoscaled": GOLDEN / "autoscaled" / "spec.yaml",
     "exposed": GOLDEN / "exposed" / "Pulumi.exposed.yaml",
     **{name: GOLDEN / name / "spec.yaml" for name in ARCHITECTURES},

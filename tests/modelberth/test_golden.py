@@ -13,7 +13,9 @@ from modelberth.lock import settle
 from tests.modelberth.samples import ROOT
 
 GOLDEN = ROOT / "tests" / "golden"
-SPECS = sorted([*GOLDEN.glob("*/spec.yaml"), *GOLDEN.glob("exposed/Pulumi.*.yaml")])
+SPECS = sorted(
+    [*GOLDEN.glob("*/spec.yaml"), *GOLDEN.glob("exposed/Pulumi.*.yaml"), *GOLDEN.glob("production/Pulumi.*.yaml")]
+)
 
 
 def plan_text(path: Path) -> str:

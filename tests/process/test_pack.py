@@ -30,7 +30,7 @@ def test_it_stops_the_guides_manifest(pack: analyzer_pb2_grpc.AnalyzerStub) -> N
 
 
 def test_it_takes_levels_from_the_engine(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:
-    name = "wh-21-selector-present"
+    name = "wh-21-unambiguous"
     off = analyzer_pb2.PolicyConfig(enforcementLevel=analyzer_pb2.DISABLED)
     pack.Configure(analyzer_pb2.ConfigureAnalyzerRequest(policyConfig={name: off}))
     try:

@@ -81,8 +81,12 @@ def gguf(name: str = "Qwen2.5-7B-Instruct-Q4_K_M.gguf") -> list[str]:
 
 def deployment(*containers: Any, kind: str = "Deployment", pod: dict[str, Any] | None = None) -> dict[str, Any]:
     """A Deployment of these containers on L4 nodes."""
-    template = {"spec": {"containers": list(containers), **(L4 if pod is None else pod)}}
-    selector = {"matchLabels": {"app": "server"}}
+    labels = {"app": "server"}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": {"containers": list(containers), **(L4 if pod is None else pod)},
+    }
+    selector = {"matchLabels": dict(labels)}
     return {"kind": kind, "metadata": {"name": "server"}, "spec": {"selector": selector, "template": template}}
 
 
@@ -92,9 +96,7 @@ def only(manifest: Any) -> Workload:
     return workload
 
 
-SIZED = frozenset(
-    {"SZ-01", "SZ-02", "SZ-03", "SZ-04", "SZ-08", "SZ-09", "SZ-10", "SZ-11", "SZ-20", "SZ-21", "WH-06", "WH-21"}
-)
+SIZED = frozenset({"SZ-01", "SZ-02", "SZ-03", "SZ-04", "SZ-08", "SZ-09", "SZ-10", "SZ-11", "SZ-20", "SZ-21"})
 """Rules that a bare sample is written for; the others have samples of their own."""
 _VERSIONS = {"LeaderWorkerSet": "leaderworkerset.x-k8s.io/v1", "Job": "batch/v1", "Pod": "core/v1"}
 
