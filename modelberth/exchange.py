@@ -14,13 +14,11 @@ from modelberth.checked import Report, Told, as_posix, subject_of
 from modelberth.policyfile import Exemption, shown_name
 from modelberth.resources import Resource
 from modelberth.rules import ALL, Rule
-from modelberth.rules.base import Enforcement, Severity
+from modelberth.rules.base import Enforcement
 from modelberth.sources import Problem
 from modelberth.told import counted, explained
 
 SCHEMA_VERSION = 1
-_SCORES = {Severity.LOW: "3.0", Severity.MEDIUM: "5.0", Severity.HIGH: "7.5", Severity.CRITICAL: "9.5"}
-"""GitHub sorts by ranges of this figure: 9 critical, 7 high, 4 medium."""
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -115,7 +113,10 @@ def _rule(rule: Rule, docs_url: str) -> dict[str, Any]:
             "markdown": f"{rule.why}\n\n**Way out.** {rule.remediation}\n\n**Source.** {rule.source}",
         },
         "defaultConfiguration": {"level": _level(rule.levels.prod)},
-        "properties": {"tags": ["modelberth", rule.id.partition("-")[0]], "security-severity": _SCORES[rule.severity]},
+        "properties": {
+            "tags": ["modelberth", rule.id.partition("-")[0], f"severity-{rule.severity}"],
+            "problem.severity": _level(rule.levels.prod),
+        },
     }
     return {**told, "helpUri": f"{docs_url}#{rule.id.lower()}"} if docs_url else told
 
@@ -171,8 +172,8 @@ def _uri(file: str) -> str:
 def as_junit(report: Report) -> str:
     """One test case per object and rule that was asked about it, grouped by file; what stops is a failure."""
     suites = "\n".join(_suites(report))
-    failing, unread = report.stopping, len(report.inputs.problems)
-    head = f'<testsuites name="modelberth check" failures="{failing}" errors="{unread}">'
+    counts = " ".join(f'{what}="{suites.count(f"<{tag} message")}"' for what, tag in _KINDS.items())
+    head = f'<testsuites name="modelberth check" {counts}>'
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}\n{suites}\n</testsuites>'
 
 
