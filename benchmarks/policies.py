@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import yaml
 from google.protobuf import json_format, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2 as proto
 from pulumi.runtime.proto import analyzer_pb2_grpc
@@ -32,6 +33,7 @@ JUDGED_TARGET_S = 3.0
 PREVIEWED = 200
 PREVIEW_TARGET = 1.25
 RUNS = 5
+POOL_EVERY = 10
 
 Seen = tuple[str, dict[str, Any]]
 
@@ -78,8 +80,9 @@ import pulumi
 import pulumi_kubernetes
 
 provider = pulumi_kubernetes.Provider("rendered", render_yaml_to_directory="rendered")
-for index, (kind, properties) in enumerate(json.load(open("resources.json"))):
-    pulumi.CustomResource(kind, f"r{index}", properties, pulumi.ResourceOptions(provider=provider))
+for index, (kind, properties, timeouts) in enumerate(json.load(open("resources.json"))):
+    options = pulumi.ResourceOptions(provider=provider, custom_timeouts=timeouts)
+    pulumi.CustomResource(kind, f"r{index}", properties, options)
 '''
 
 
@@ -156,15 +159,22 @@ def pool(number: int) -> Seen:
 
 
 def mixed() -> Iterator[Seen]:
-    """A stack of everything: three workloads in ten, one node pool in ten."""
+    """A stack of everything that others wrote: workloads of three engines, what belongs to them, some node pools."""
     for number in count():
         yield workload(number, (vllm, sglang, llamacpp)[number % 3](number))
         yield service(number)
         yield settings(number)
-        if number % 3 == 0:
-            yield pool(number)
-        else:
-            yield claim(number)
+        yield pool(number) if number % POOL_EVERY == 0 else claim(number)
+
+
+def rendered() -> Iterator[tuple[str, dict[str, Any], dict[str, str]]]:
+    """What our components render for the local stack, again and again in another namespace, with its timeouts."""
+    text = (ROOT / "tests" / "golden" / "local" / "resources.yaml").read_text(encoding="utf-8")
+    ours = [each for each in yaml.safe_load_all(text) if each["type"].startswith("kubernetes:")]
+    for number in count():
+        for each in ours:
+            inputs = json.loads(json.dumps(each["inputs"]).replace('"models"', f'"models-{number}"'))
+            yield each["type"], inputs, each["timeouts"]
 
 
 def asked(index: int, seen: Seen) -> proto.AnalyzeRequest:
@@ -221,7 +231,7 @@ def program(root: Path) -> Path:
     """A program of so many objects, and beside it a pack without policies; answers the pack's folder."""
     options = f"  options:\n    toolchain: pip\n    virtualenv: {Path(sys.prefix)}\n"
     runtime = f"runtime:\n  name: python\n{options}"
-    seen = [each for each in islice(mixed(), 2 * PREVIEWED) if each[0].startswith("kubernetes:")][:PREVIEWED]
+    seen = list(islice(rendered(), PREVIEWED))
     empty = root / "empty"
     empty.mkdir()
     (root / "Pulumi.yaml").write_text(f"name: judged\n{runtime}", encoding="utf-8")

@@ -6,15 +6,17 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, cast
 
 from modelberth.observed import UNKNOWN
 from modelberth.units import quantity
 
 _LARGEST = 2**63
+_PLAIN = re.compile(r"[A-Za-z]\w*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Node:
     """A value and its path. Below an unknown value everything is unknown, and the path stays with the cause."""
 
@@ -22,11 +24,11 @@ class Node:
     path: str
 
     def __getitem__(self, key: str) -> Node:
-        if self.unknown:
+        value = self.value
+        if value is UNKNOWN:
             return self
-        plain = re.fullmatch(r"[A-Za-z]\w*", key)
-        step = (f".{key}" if self.path else key) if plain else f'["{key}"]'
-        return Node(fields_of(self.value).get(key), self.path + step)
+        step = _step(key) if self.path else _step(key).removeprefix(".")
+        return Node(fields_of(value).get(key), self.path + step)
 
     def at(self, *keys: str) -> Node:
         """The value several steps down."""
@@ -84,8 +86,16 @@ class Node:
         return int(amount) if amount is not None and amount == int(amount) else None
 
 
+@lru_cache(maxsize=4096)
+def _step(key: str) -> str:
+    """How a path goes on to a key."""
+    return f".{key}" if _PLAIN.fullmatch(key) else f'["{key}"]'
+
+
 def fields_of(value: Any) -> Mapping[Any, Any]:
     """A mapping as it is, anything else as an empty one."""
+    if type(value) is dict:
+        return cast("dict[Any, Any]", value)
     return cast("Mapping[Any, Any]", value) if isinstance(value, Mapping) else {}
 
 

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 from pydantic import Field
 
-from modelberth import parse
 from modelberth.decision import Decision
 from modelberth.errors import suggest
 from modelberth.findings import Finding, Refused
@@ -172,6 +171,10 @@ def settings_schema() -> dict[str, Any]:
 
 
 def _part(kind: type[_Settings], value: Any, where: str, problems: list[Finding]) -> _Settings | None:
+    if not value and isinstance(value, Mapping):
+        return None
+    from modelberth import parse  # and the whole spec with it: most runs have no settings, and a preview waits for this
+
     try:
         return parse.part(kind, value, where)
     except Refused as refused:

@@ -54,7 +54,7 @@ class Resource:
     place: str = ""
     from_program: bool = True
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """The last part of the type: "Deployment", "NodePool"."""
         return self.type.rpartition(":")[2]
@@ -69,7 +69,7 @@ class Resource:
         """The API version as the type has it ("apps/v1", "core/v1"), empty for what is no Kubernetes object."""
         return self.type.split(":")[1] if self.is_kubernetes else ""
 
-    @property
+    @cached_property
     def is_kubernetes(self) -> bool:
         """Whether it is a Kubernetes object (no provider, no Helm release)."""
         if not self.type.startswith(KUBERNETES) or self.type.count(":") != 2:
@@ -86,17 +86,17 @@ class Resource:
         """The labels of a Kubernetes object."""
         return self.node.at("metadata", "labels")
 
-    @property
+    @cached_property
     def namespace(self) -> Node:
         """The namespace of a Kubernetes object; nothing stated means the provider's or kubectl's."""
         return self.node.at("metadata", "namespace")
 
-    @property
+    @cached_property
     def object_name(self) -> Node:
         """``metadata.name``; nothing stated means that it is made up when the object is created."""
         return self.node.at("metadata", "name")
 
-    @property
+    @cached_property
     def ours(self) -> bool:
         """Whether our components wrote it: the rules about what they always do hold for it."""
         return self.labels[PART_OF].text() == OURS
@@ -127,12 +127,12 @@ class Pod:
     template: Node
     serving: tuple[Workload, ...]
 
-    @property
+    @cached_property
     def spec(self) -> Node:
         """The pod's specification."""
         return self.template["spec"]
 
-    @property
+    @cached_property
     def labels(self) -> Node:
         """The labels of the pods."""
         return self.template.at("metadata", "labels")
@@ -147,7 +147,7 @@ class Pod:
         """Those that run before, and sidecars that start before."""
         return _each(self.spec["initContainers"])
 
-    @property
+    @cached_property
     def all_containers(self) -> tuple[Node, ...]:
         """Every container, as rules about security see them."""
         return (*self.containers, *self.init_containers)

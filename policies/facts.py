@@ -27,6 +27,8 @@ _UNKNOWNS = frozenset(
 """What the engine sends for values that a preview does not know: sdk/go/common/resource/plugin/rpc.go of Pulumi."""
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a marker, no secret
+_EXACT = 2**53
+"""Up to here a float holds every whole number."""
 _OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 """Keys that mark an object as something else: sdk/go/common/resource/sig/sig.go of Pulumi."""
 
@@ -67,11 +69,16 @@ def _value(value: struct_pb2.Value) -> Any:
         case "list_value":
             return [_value(each) for each in value.list_value.values]
         case "number_value":
-            return value.number_value
+            return _number(value.number_value)
         case "bool_value":
             return value.bool_value
         case _:
             return None
+
+
+def _number(value: float) -> int | float:
+    """A whole number as one: the protocol knows only floats, and manifests write 2 where it says 2.0."""
+    return int(value) if value.is_integer() and abs(value) < _EXACT else value
 
 
 def _object(struct: struct_pb2.Struct) -> Any:

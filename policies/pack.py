@@ -20,7 +20,6 @@ from modelberth.policyfile import DEFAULT_PROFILE, EVERY_RULE, SETTINGS, PolicyF
 from modelberth.resources import Resource
 from modelberth.rules import ALL, Rule
 from modelberth.rules.base import Enforcement, Profile, Severity, Threshold
-from modelberth.stackfiles import lock_path_of, read_lock
 from modelberth.verdicts import Verdict, judge, judge_together, let_through, unused
 
 NAME = "modelberth"
@@ -217,6 +216,11 @@ def _locks(stack: str, project: str) -> Mapping[str, Decision]:
     file = PROJECT / "Pulumi.yaml"
     if not stack or not file.is_file() or mapping(file.read_text(encoding="utf-8"), file.name).get("name") != project:
         return {}
+    from modelberth.stackfiles import (
+        lock_path_of,
+        read_lock,
+    )  # the planner with it: other projects need not wait for it
+
     return read_lock(lock_path_of(stack, PROJECT / "stacks"))
 
 

@@ -121,6 +121,16 @@ def test_what_the_engine_sends_becomes_plain_data_with_markers() -> None:
     }
 
 
+def test_whole_numbers_are_whole_and_others_are_as_they_are() -> None:
+    found = facts.plain(request({"a": 2.0, "b": 2.5, "c": 2.0**60, "d": -1.0}).properties)
+    assert [(name, type(value)) for name, value in sorted(found.items())] == [
+        ("a", int),
+        ("b", float),
+        ("c", float),
+        ("d", int),
+    ]
+
+
 # --- secrets
 
 
