@@ -157,10 +157,11 @@ def _of_container(root: Node, kind: str, pod: Node, container: Node) -> Workload
     arguments = container["args"] if container["args"].value is not None else container["command"]
     group_size, replica_gpus, more = _group(root, kind, gpus)
     labels, unknown_labels = _labels(pod)
+    cut, doubt = _partition(pod, labels) if gpus == 1 else (None, [])
     gpu = gpu_from_labels(labels) or _recorded_gpu(record, gpus)
     machine = machine_from_labels(labels)
     limit = container["resources"]["limits"]["memory"]
-    undecided += more
+    undecided += more + doubt
     undecided += [_unread(fact, why, arguments.path) for fact, why in dict.fromkeys(seen.undecided if seen else ())]
     if gpus and gpu is None and unknown_labels:
         undecided.append(Undecided(unknown_labels[0].path, "GPU", f"it {LATER}"))
@@ -182,7 +183,7 @@ def _of_container(root: Node, kind: str, pod: Node, container: Node) -> Workload
         gpus=gpus,
         replica_gpus=replica_gpus,
         gpu=gpu,
-        mig_profile=profile or (partition_from_labels(labels) if gpus == 1 else None),
+        mig_profile=profile or cut,
         shared_by=sharing_from_labels(labels),
         machine=machine.id if machine else None,
         memory_limit_bytes=limit.whole(),
@@ -311,6 +312,18 @@ def _slice(container: Node) -> str | None:
         if len(asked) == 1 and asked[0][1] == 1 and not source[GPU_RESOURCE].stated:
             return asked[0][0]
     return None
+
+
+def _partition(pod: Node, labels: Mapping[str, str]) -> tuple[str | None, list[Undecided]]:
+    """(size of the slices that nodes with these labels cut their GPUs into, what is undecided about it)."""
+    size, selector = partition_from_labels(labels), pod["nodeSelector"]
+    unknown = [selector[key] for key in selector.names() if selector[key].unknown and partition_from_labels({key: key})]
+    if unknown:
+        return None, [Undecided(unknown[0].path, "GPU", f"it {LATER}")]
+    if size is None or any(size in gpu.mig_profiles for gpu in catalog().gpus()):
+        return size, []
+    why = "it is cut into slices of a size that the catalog does not know"
+    return None, [Undecided(selector.path, "GPU", why, "whole GPUs, or slices of a size that it knows")]
 
 
 def _group(root: Node, kind: str, gpus: int | None) -> tuple[int, int | None, list[Undecided]]:

@@ -13,10 +13,10 @@ from modelberth.engines import ENGINES
 from modelberth.engines.flags import Parsed, Word
 from modelberth.findings import Finding, Level
 from modelberth.manifests import Workload
-from modelberth.node import fields_of
+from modelberth.node import Node, fields_of
 from modelberth.observed import UNKNOWN, Observed
 from modelberth.resources import Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
 
 _NAMED_BY = {"sglang": "lora_paths", "vllm": "lora_modules"}
 _SLOTS = {"sglang": ("max_loras_per_batch", 8, "max_loaded_loras"), "vllm": ("max_loras", 1, "max_cpu_loras")}
@@ -40,6 +40,8 @@ def _named(workload: Workload, observed: Observed, parsed: Parsed) -> Iterator[F
     flag = _NAMED_BY[observed.engine]
     words, path = parsed.lists.get(flag, []), workload.arguments_path
     names = Counter(name for word in words if (name := _name(word)))
+    if len(words) > 1 and UNKNOWN in words:
+        yield undecided("SZ-23", RULES[0].question, Node(UNKNOWN, path))
     twice = sum(1 for count in names.values() if count > 1)
     shown = f"--{flag.replace('_', '-')}"
     if twice:
@@ -75,6 +77,8 @@ def _slots(workload: Workload, observed: Observed, parsed: Parsed) -> Iterator[F
         engine = f"{catalog().engine(observed.engine).name} {observed.engine_version}"
         message = f"does not start: --max-lora-rank is none of the ranks that {engine} has slots for"
         yield Finding("SZ-23", path, message, f"--max-lora-rank {_next(rank, known.names)}")
+    if parsed.values.get(kept_flag) is UNKNOWN:
+        yield undecided("SZ-23", RULES[0].question, Node(UNKNOWN, path))
     slots, kept = _count(parsed.values.get(slots_flag), default), _count(parsed.values.get(kept_flag), None)
     shown, keeps = f"--{slots_flag.replace('_', '-')}", f"--{kept_flag.replace('_', '-')}"
     if slots is None:

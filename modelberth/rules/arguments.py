@@ -19,7 +19,7 @@ from modelberth.manifests import Workload
 from modelberth.node import Node, fields_of
 from modelberth.observed import UNKNOWN, Observed
 from modelberth.resources import Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?")
 _REFUSES_REPEATED = frozenset({"tgi"})
@@ -65,6 +65,8 @@ def _of(container: Node, workload: Workload, observed: Observed, level: Level) -
         if observed.engine in _REFUSES_REPEATED:
             message = f"does not start: {spelled} is given twice, which its parser refuses"
             yield Finding("SZ-22", workload.arguments_path, message, f"state {spelled} once")
+        elif level is Level.ERROR and UNKNOWN in before and _managed(engine, table, name):
+            yield undecided("SZ-22", RULES[0].question, Node(UNKNOWN, workload.arguments_path))
         elif _managed(engine, table, name) and _differ([*before, parsed.values[name]]):
             times = f"{spelled} is given {len(before) + 1} times with different values"
             message = f"{times}: the last{_shown(parsed, name)} holds"

@@ -8,9 +8,10 @@ from modelberth.engines import ENGINES
 from modelberth.engines.flags import Parsed, Word, environment
 from modelberth.findings import Finding
 from modelberth.manifests import Workload
-from modelberth.node import fields_of
-from modelberth.observed import Observed
+from modelberth.node import Node, fields_of
+from modelberth.observed import UNKNOWN, Observed
 from modelberth.resources import Pod
+from modelberth.rules.base import undecided
 from modelberth.rules.evaluation import Evaluation, evaluate
 
 _PLAIN_TYPES = ("f32", "f16", "bf16")
@@ -28,6 +29,8 @@ def refused(pod: Pod, workload: Workload) -> Iterator[Finding]:
         said = [*_batches(observed, parsed, found), *_companions(parsed, found)]
     elif observed.engine == "llamacpp":
         said = list(_cache_types(parsed, environment(container)))
+        if _attention(parsed, environment(container)) is UNKNOWN and _quantized_values(parsed, environment(container)):
+            yield undecided("SZ-01", "whether the engine starts", Node(UNKNOWN, workload.arguments_path))
     for message, remedy in said:
         yield Finding("SZ-01", workload.arguments_path, f"does not start: {message}", remedy)
 
@@ -58,7 +61,14 @@ def _companions(parsed: Parsed, found: Evaluation) -> Iterator[tuple[str, str]]:
 
 def _cache_types(parsed: Parsed, env: Mapping[str, Word]) -> Iterator[tuple[str, str]]:
     """llama.cpp reads quantized values with flash attention only (src/llama-context.cpp, llama_init_from_model)."""
-    attention = parsed.values.get("flash_attn", env.get("LLAMA_ARG_FLASH_ATTN"))
-    kind = parsed.values.get("cache_type_v", env.get("LLAMA_ARG_CACHE_TYPE_V"))
-    if attention in ("off", "0", "false", "disabled") and isinstance(kind, str) and kind not in _PLAIN_TYPES:
+    if _attention(parsed, env) in ("off", "0", "false", "disabled") and _quantized_values(parsed, env):
         yield "a quantized V cache requires flash attention, which is turned off", "--flash-attn on"
+
+
+def _attention(parsed: Parsed, env: Mapping[str, Word]) -> Word | None:
+    return parsed.values.get("flash_attn", env.get("LLAMA_ARG_FLASH_ATTN"))
+
+
+def _quantized_values(parsed: Parsed, env: Mapping[str, Word]) -> bool:
+    kind = parsed.values.get("cache_type_v", env.get("LLAMA_ARG_CACHE_TYPE_V"))
+    return isinstance(kind, str) and kind not in _PLAIN_TYPES

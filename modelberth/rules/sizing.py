@@ -7,6 +7,7 @@ from itertools import groupby
 
 from modelberth.catalog import Model, catalog
 from modelberth.catalog.schema import Link
+from modelberth.decision import SIZING_ANNOTATION
 from modelberth.engines import ENGINES, Engine
 from modelberth.engines.flags import environment
 from modelberth.findings import Finding, Level, Nature
@@ -40,6 +41,9 @@ OTHER_RULES = frozenset({"adapters", "engine", "kv-dtype", "quantization", "util
 
 
 def _starts(resource: Resource, settings: Settings) -> Iterator[Finding]:
+    record = resource.node.at("metadata", "annotations")[SIZING_ANNOTATION]
+    if resource.workloads and record.unknown and SIZING_ANNOTATION in record.path:
+        yield undecided("SZ-01", "whether what the sizing record states is held", record)
     for pod in resource.pods:
         for workload in pod.serving:
             yield from list(refused(pod, workload)) or _fits(workload)
