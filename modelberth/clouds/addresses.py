@@ -72,4 +72,4 @@ def is_internal(annotations: Mapping[str, str], load_balancer_class: str) -> boo
     return said or load_balancer_class in INTERNAL_BY_DEFAULT | INTERNAL_CLASSES
 
 
-__all__ = ["CERTIFICATES", "CHECKS", "RANGES", "is_internal"]
+__all__ = ["CERTIFICATES", "CHECKS", "PUBLIC", "RANGES", "is_internal"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from modelberth.catalog import catalog
 from modelberth.engines import ENGINES, flags, serving
+from modelberth.engines.shells import SERVERS
 from modelberth.manifests import Workload
 from modelberth.node import Node
 
@@ -19,11 +20,16 @@ def arguments(workload: Workload, container: Node) -> flags.Parsed | None:
     table = serving.table_of(facts, observed.engine_version)
     process = flags.started(container.value)
     short = getattr(ENGINES[observed.engine], "abbreviates", False)
-    parsed = flags.parse(process.words, table, abbreviations=short)
+    parsed = flags.parse(_behind_the_program(process.words), table, abbreviations=short)
     for name, value in process.env.items():
         if name in table.env:
             parsed.values.setdefault(table.env[name], value)
     return parsed
+
+
+def _behind_the_program(words: Sequence[flags.Word]) -> Sequence[flags.Word]:
+    at = next((i for i, word in enumerate(words) if isinstance(word, str) and word.rsplit("/", 1)[-1] in SERVERS), -1)
+    return words[at + 1 :]
 
 
 def unknown_words(container: Node) -> Iterator[Node]:

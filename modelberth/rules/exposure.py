@@ -12,7 +12,7 @@ from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
-from modelberth.rules.relations import cause, chosen, is_called, same_namespace, softened
+from modelberth.rules.relations import cause, chosen, means, same_namespace, softened
 
 Told = Iterator[tuple[Resource, Finding]]
 _ROUTES = ("HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute")
@@ -63,6 +63,10 @@ def _balancer(service: Resource) -> Iterator[Finding]:
     spec, notes = service.node["spec"], service.node.at("metadata", "annotations")
     ranges, address = spec["loadBalancerSourceRanges"], spec["loadBalancerIP"]
     open_ended = cause(notes) or cause(spec["loadBalancerClass"]) or cause(ranges) or cause(address)
+    turned = next((notes[key] for key in addresses.PUBLIC if notes[key].unknown), None)
+    if turned:
+        yield undecided("WH-13", GUARDED.question, turned)
+        return
     if addresses.is_internal(_texts(notes), spec["loadBalancerClass"].text()) or _is_private(address):
         return
     if open_ended:
@@ -112,7 +116,7 @@ def _behind(name: Node, door: Resource, services: dict[Resource, list[Pod]]) -> 
     """The serving pods behind the Service that a door names."""
     if not name.stated:
         return []
-    named = [each for each in services if same_namespace(door, each) is not False and is_called(each, name)]
+    named = [each for each in services if same_namespace(door, each) is not False and means(door, each, name)]
     return [pod for each in named for pod in services[each]]
 
 
@@ -159,15 +163,16 @@ def _gateways(inventory: Inventory, services: dict[Resource, list[Pod]]) -> Told
         yield from ((route, f) for f in softened(route, _key(route, behind, route.node.at("spec", "parentRefs").path)))
         for parent in route.node.at("spec", "parentRefs").elements():
             for gateway in inventory.of_kind("Gateway"):
-                if is_called(gateway, parent["name"]):
+                if same_namespace(route, gateway) is not False and means(route, gateway, parent["name"]):
                     yield from ((gateway, finding) for finding in softened(gateway, _listeners(gateway, parent)))
 
 
 def _listeners(gateway: Resource, parent: Node) -> Iterator[Finding]:
     """A listener without TLS is right only to send callers on, which a route to a server does not."""
-    section = parent["sectionName"].text()
-    for listener in gateway.node.at("spec", "listeners").elements():
-        if section and listener["name"].text() != section:
+    section, listeners = parent["sectionName"].text(), gateway.node.at("spec", "listeners")
+    for listener in [listeners] if listeners.unknown else listeners.elements():
+        name = listener["name"]
+        if section and not name.unknown and name.text() != section:
             continue
         protocol = listener["protocol"]
         if protocol.unknown:

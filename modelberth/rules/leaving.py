@@ -10,10 +10,11 @@ from modelberth.engines.lifecycle import EXIT_S, LEAVE_ENDPOINTS_S
 from modelberth.findings import Finding
 from modelberth.manifests import Workload
 from modelberth.node import Node
+from modelberth.observed import UNKNOWN
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, IN_PROD, Rule, Settings, Severity, Threshold, undecided
-from modelberth.rules.commands import arguments
-from modelberth.rules.relations import SERVES_ON
+from modelberth.rules.commands import arguments, unknown_words
+from modelberth.rules.relations import SERVES_ON, cause
 
 DEFAULT_GRACE_S = 30
 """terminationGracePeriodSeconds where nothing is stated (Kubernetes, Pod Lifecycle)."""
@@ -37,6 +38,8 @@ def _orderly(resource: Resource, settings: Settings) -> Iterator[Finding]:
 def _rollout(resource: Resource) -> Iterator[Finding]:
     replicas, strategy = resource.node.at("spec", "replicas"), resource.node.at("spec", "strategy", "type")
     count = replicas.whole() if replicas.stated else 1
+    if strategy.unknown and count != 1:
+        yield undecided("WH-10", "whether an update leaves replicas", strategy)
     if strategy.text() == "Recreate" and count != 1:
         message = f"an update stops all {count or ''} replicas before it starts new ones".replace("  ", " ")
         yield Finding("WH-10", strategy.path, message, "type: RollingUpdate")
@@ -46,6 +49,8 @@ def _rollout(resource: Resource) -> Iterator[Finding]:
     away = resource.node.at(*steps)["maxUnavailable"]
     if away.unknown:
         yield undecided("WH-10", "whether an update leaves replicas", away)
+    elif replicas.unknown and away.stated and away.whole() != 0:
+        yield undecided("WH-10", "whether an update leaves replicas", replicas)
     elif away.stated and count is not None and count > 1:
         taken = _of(away, count)
         if taken is not None and taken >= count:
@@ -77,7 +82,10 @@ def _leaves(pod: Pod, workload: Workload, drain_s: int) -> Iterator[Finding]:
             f"it stops at once, while requests still arrive for about {LEAVE_ENDPOINTS_S} s, "
             f"and is killed after {DEFAULT_GRACE_S} s"
         )
-        remedy = f"a preStop sleep of {LEAVE_ENDPOINTS_S} s and terminationGracePeriodSeconds: {needed}"
+        finishes = workload.engine in (*_FINISH, "vllm", None)
+        sleep_s = LEAVE_ENDPOINTS_S if finishes else LEAVE_ENDPOINTS_S + drain_s
+        told = f", and --shutdown-timeout {drain_s}" if workload.engine == "vllm" else ""
+        remedy = f"a preStop sleep of {sleep_s} s and terminationGracePeriodSeconds: {needed}{told}"
         yield Finding("WH-10", hook.path, message, remedy)
         return
     if before < LEAVE_ENDPOINTS_S:
@@ -106,6 +114,9 @@ def _finishes(workload: Workload, container: Node, hook: Node, before: int, drai
     parsed = arguments(workload, container)
     if workload.engine == "vllm" and parsed is not None:
         stated = parsed.values.get("shutdown_timeout")
+        node = next(unknown_words(container), None) if stated is UNKNOWN else None
+        if node:
+            yield undecided("WH-10", ORDERLY.question, node)
         given = Node(stated, "").whole() if isinstance(stated, str) else None
         if parsed.opaque or (given is not None and given >= drain_s) or (stated is not None and given is None):
             return
@@ -122,13 +133,14 @@ def _finishes(workload: Workload, container: Node, hook: Node, before: int, drai
 
 def _sleep(hook: Node) -> int | Node | None:
     """Seconds that a pod sleeps before the signal; the value that is not known, None for a hook that does else."""
-    if hook.unknown:
-        return hook
+    open_ended = cause(hook)
+    if open_ended:
+        return open_ended
     if not hook.value:
         return 0
     seconds, command = hook.at("sleep", "seconds"), hook.at("exec", "command")
-    if hook["sleep"].value or hook["sleep"].unknown:
-        return seconds if seconds.unknown else (seconds.whole() or 0)
+    if hook["sleep"].value:
+        return seconds.whole() or 0
     words = " ".join(word.text() for word in command.elements()).split()
     if len(words) >= 2 and words[-2].rsplit("/", 1)[-1] == "sleep":
         return Node(words[-1].removesuffix("s"), "").whole()

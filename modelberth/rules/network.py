@@ -10,7 +10,17 @@ from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Resource
 from modelberth.rules.base import ADVICE, ALWAYS, IN_PROD, Rule, Settings, Severity, undecided
-from modelberth.rules.relations import advice, cause, chosen, leading_pod, same_namespace, serving, softened
+from modelberth.rules.relations import (
+    advice,
+    cause,
+    chosen,
+    depends_on,
+    leading_pod,
+    means,
+    same_namespace,
+    serving,
+    softened,
+)
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 METADATA = ip_address("169.254.169.254")
@@ -47,6 +57,9 @@ def _own(resource: Resource, settings: Settings) -> Iterator[Finding]:
 
 def _restricted(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
     servers = list(serving(inventory))
+    for server in servers:
+        if server.ours and server.namespace.unknown and not depends_on(server):
+            yield server, undecided("WH-11", OWN.question, server.namespace)
     for space in inventory.of_kind("Namespace"):
         inside = [each for each in servers if _is_in(each, space)]
         if not inside:
@@ -64,7 +77,7 @@ def _restricted(inventory: Inventory, settings: Settings) -> Iterator[tuple[Reso
 
 
 def _is_in(resource: Resource, space: Resource) -> bool:
-    return bool(resource.namespace.text()) and resource.namespace.text() == space.object_name.text()
+    return resource.namespace.stated and means(resource, space, resource.namespace)
 
 
 def _isolated(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:

@@ -36,7 +36,7 @@ def _fixed(resource: Resource, settings: Settings) -> Iterator[Finding]:
             parsed = arguments(workload, container)
             if parsed is not None:
                 yield from _revision(workload, container, parsed)
-                yield from _format(workload, parsed)
+                yield from _format(workload, container, parsed)
         yield from _downloads(pod)
 
 
@@ -74,8 +74,12 @@ def _from_hub(workload: Workload, parsed: flags.Parsed) -> bool:
     return observed.model is not None and observed.model in [*named, *parsed.positional]
 
 
-def _format(workload: Workload, parsed: flags.Parsed) -> Iterator[Finding]:
+def _format(workload: Workload, container: Node, parsed: flags.Parsed) -> Iterator[Finding]:
     stated = parsed.values.get("load_format")
+    if stated is UNKNOWN and workload.engine in _PICKLED:
+        node = next(unknown_words(container), None)
+        if node:
+            yield undecided("CS-19", "whether the weights are pickled", node)
     if (
         workload.engine
         and isinstance(stated, str)

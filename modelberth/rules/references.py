@@ -124,8 +124,11 @@ def _ports(service: Resource, meant: list[Pod]) -> Iterator[Finding]:
         return
     declared = [port for pod in serving_pods for each in pod.all_containers for port in _each(each["ports"])]
     names = {port["name"].text() for port in declared}
-    for port in service.node.at("spec", "ports").elements():
+    ports = service.node.at("spec", "ports")
+    for port in [ports] if ports.unknown else ports.elements():
         target = port["targetPort"]
+        if not target.stated and port["port"].unknown:
+            target = port["port"]
         if target.unknown:
             yield undecided("WH-14", "whether a container has the port that a Service leads to", target)
         elif target.text() and not target.text().isdecimal() and target.text() not in names:
@@ -195,7 +198,12 @@ def _scalers(inventory: Inventory, servers: list[Resource]) -> Told:
         if not target["name"].text():
             message = f"the {scaler.kind} names nothing to scale: it is refused"
             yield scaler, Finding("WH-14", f"{target.path}.name", message, "the name of the workload")
-        elif near and not any(is_called(each, target["name"]) is not False for each in there):
+        elif near and not any(is_called(each, target["name"]) for each in there):
+            later = [each for each in there if is_called(each, target["name"]) is None]
+            if later:
+                question = "whether the workload that it scales is there"
+                yield later[0], undecided("WH-14", question, later[0].object_name)
+                continue
             message = f"the stack has no {kind} of this name in this namespace: nothing is scaled"
             finding = Finding("WH-14", target["name"].path, message, f"the name of the {kind} that is meant")
             meant = scaler.ours or not all(_scaled_otherwise(inventory, each, scaler) for each in near)

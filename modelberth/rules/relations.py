@@ -116,15 +116,23 @@ def scaled_by(inventory: Inventory, resource: Resource) -> Iterator[Resource]:
         kind = target["kind"].text() or "Deployment"
         if kind != resource.kind or same_namespace(scaler, resource) is False:
             continue
-        named = is_called(resource, target["name"])
-        if named or (named is None and _depends(scaler, resource)):
+        if means(scaler, resource, target["name"]):
             yield scaler
 
 
-def _depends(scaler: Resource, resource: Resource) -> bool:
-    """Whether a name that is not known yet may come from this resource."""
-    known = {urn for urns in scaler.property_dependencies.values() for urn in urns}.union(scaler.dependencies)
-    return not known or resource.urn in known
+def means(one: Resource, other: Resource, name: Node) -> bool:
+    """Whether an object that states this name means another, as far as is known: a name that another resource makes up
+    comes from one that it depends on.
+    """
+    called = is_called(other, name)
+    known = depends_on(one)
+    return bool(called) or (called is None and (not known or other.urn in known))
+
+
+def depends_on(resource: Resource) -> frozenset[str]:
+    """URNs of what an object takes values from; empty where nobody told."""
+    by_property = (urn for urns in resource.property_dependencies.values() for urn in urns)
+    return frozenset([*by_property, *resource.dependencies])
 
 
 class Replicas(NamedTuple):
@@ -160,8 +168,10 @@ __all__ = [
     "advice",
     "cause",
     "chosen",
+    "depends_on",
     "is_called",
     "leading_pod",
+    "means",
     "pod_labels",
     "replicas",
     "same_namespace",

@@ -51,8 +51,11 @@ def _tolerates(pod: Pod, device: Node) -> Iterator[Finding]:
     if tolerations.unknown:
         yield undecided("WH-16", LANDS.question, tolerations)
         return
-    own = [each for each in tolerations.elements() if not each["key"].text().startswith("node.kubernetes.io/")]
-    if not own:
+    others = [each for each in tolerations.elements() if not each["key"].text().startswith("node.kubernetes.io/")]
+    own = [each for each in others if not each["key"].unknown]
+    if others and not own:
+        yield undecided("WH-16", LANDS.question, others[0]["key"])
+    elif not own:
         message = "it tolerates no taint of GPU nodes: it stays pending where they are kept for pods that use GPUs"
         remedy = f"tolerations: [{{key: {_taint(device)}, operator: Exists, effect: NoSchedule}}]"
         yield Finding("WH-16", tolerations.path, message, remedy)

@@ -54,7 +54,7 @@ def _same_source(selector: Node, labels: Node) -> bool:
     wanted = selector["matchLabels"]
     if wanted.unknown or labels.unknown:
         return wanted.unknown and labels.unknown
-    if cause(selector["matchExpressions"]):
+    if selector["matchExpressions"].stated:
         return False
     return all(wanted[name].unknown is labels[name].unknown for name in wanted.names())
 

@@ -66,7 +66,7 @@ CASES = (
         "not on the list",
         thresholds={"registries": ("registry.example.com",)},
     ),
-    Case("WH-06", "a Job of somebody else's is not asked", (server(vllm(), kind="Job"),), MOVES, advice=True),
+    Case("WH-06", "a Job that computes with a model is asked", (server(vllm(), kind="Job"),), MOVES, advice=True),
     Case("CS-21", "the version with the last critical hole closed passes", _at("0.22.0"), boundary=True),
     Case("CS-21", "the version before it does not", _at("0.21.1"), "CVE-2026-48746, critical", boundary=True),
     Case("CS-21", "a hole is also told in profile dev", _at("0.21.1"), "vLLM 0.22.0 or later", profile=Profile.DEV),

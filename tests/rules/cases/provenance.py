@@ -51,6 +51,13 @@ CASES = (
     Case("CS-19", "llama-server with a file passes", (server(llamacpp()),)),
     Case("CS-19", "a StatefulSet is asked too", (_vllm(kind="StatefulSet"),), HOLDS),
     Case("CS-19", "pickled weights run code", (_vllm("--revision", COMMIT, "--load-format", "pt"),), "pickled"),
+    Case(
+        "CS-19",
+        "an unknown format is open",
+        (_vllm("--revision", COMMIT, "--load-format", UNKNOWN),),
+        "pickled",
+        undecided=True,
+    ),
     Case("CS-19", "safetensors do not", (_vllm("--revision", COMMIT, "--load-format", "safetensors"),)),
     Case("CS-19", "a download names a commit", (_job(*_HF, "--revision", COMMIT),)),
     Case("CS-19", "a download without one is whatever is there", (_job(*_HF),), "no commit is named"),

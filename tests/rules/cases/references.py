@@ -140,6 +140,13 @@ CASES = (
         (server(), budget({"matchLabels": {"app": "chats"}})),
         f"this PodDisruptionBudget {NOTHING}",
     ),
+    Case(
+        "WH-14",
+        "a workload whose name comes later is open",
+        (server(name=UNKNOWN), autoscaler("chat")),
+        "whether",
+        undecided=True,
+    ),
     Case("WH-14", "a budget for all pods of the namespace passes", (server(), budget({}))),
     Case(
         "WH-14",

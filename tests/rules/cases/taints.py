@@ -76,6 +76,13 @@ CASES = (
         "whether",
         undecided=True,
     ),
+    Case(
+        "WH-16",
+        "one toleration that will be is open",
+        (server(tolerations=[{"key": UNKNOWN, "operator": "Exists"}]),),
+        "whether",
+        undecided=True,
+    ),
     Case("WH-16", "another workload stays off GPU nodes", (server(), _web(tolerations=[GPU_TAINT])), TAKES),
     Case("WH-16", "tolerating everything is tolerating GPUs", (server(), _web(tolerations=[_EVERYTHING])), TAKES),
     Case("WH-16", "other tolerations pass", (server(), _web(tolerations=[_UNREACHABLE]))),

@@ -54,6 +54,18 @@ CASES = (
     Case("WH-21", "one value used twice is not", (server(labels={"app": UNKNOWN}),)),
     Case("WH-21", "all of both may be one value", (server(spec_selector=UNKNOWN, labels=UNKNOWN),)),
     Case("WH-21", "a selector that will be is not", (_selecting(UNKNOWN),), "whether", undecided=True),
+    Case(
+        "WH-21",
+        "an expression about an unknown label is open",
+        (
+            server(
+                labels={"app": UNKNOWN},
+                spec_selector={"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["chat"]}]},
+            ),
+        ),
+        "whether",
+        undecided=True,
+    ),
     Case("WH-21", "two values of one variable are refused", (_env("/a", "/b"),), "HF_HOME is set 2 times"),
     Case("WH-21", "the same value twice is advised against", (_env("/a", "/a"),), "HF_HOME", advice=True),
     Case("WH-21", "one value passes", (_env("/a"),)),
