@@ -104,7 +104,7 @@ def _command_line(words: Node) -> Iterator[Finding]:
     told: set[str] = set()
     for flag, value in pairwise(each):
         called = flag_named(flag.text())
-        if called is Naming.NO or "=" in flag.text():
+        if called is Naming.NO:
             continue
         if value.unknown and called is Naming.SURELY:
             yield undecided(_ID, "whether the command line holds a credential in plain sight", value, _REMEDY)

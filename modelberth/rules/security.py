@@ -111,7 +111,10 @@ def _admitted(inventory: Inventory, _: Settings) -> Iterator[tuple[Resource, Fin
         if standard not in ("baseline", "restricted") or not applies(pod):
             continue
         for breach in _all_breaches(pod):
-            if breach.unknown or not (breach.baseline or standard == "restricted"):
+            if not (breach.baseline or standard == "restricted"):
+                continue
+            if breach.unknown:
+                yield pod.resource, undecided(_ID, "whether the namespace lets its pods in", breach.field)
                 continue
             message = f"its namespace enforces {standard}, and {breach.what}: its pods are refused"
             remedy = breach.should_be or "leave it out, or use a namespace of its own"

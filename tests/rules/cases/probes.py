@@ -221,6 +221,11 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "WH-01",
+        "Triton listens on a port for gRPC too",
+        (bare(TRITON | probes(8000, "/v2/health/ready") | {"livenessProbe": {"tcpSocket": {"port": 8001}}}),),
+    ),
+    Case(
+        "WH-01",
         "liveness must be more patient than readiness",
         (bare(vllm() | probes() | {"livenessProbe": probe(), "readinessProbe": probe(failureThreshold=3)}),),
         "a server that is only busy is restarted",

@@ -177,6 +177,21 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "WH-03",
+        "a pod that serves nothing enters a baseline namespace without a context",
+        (namespace("baseline"), inside(workload({"name": "web", "image": "nginx:1.29"}, securityContext={}))),
+    ),
+    Case(
+        "WH-03",
+        "an unknown context in a restricted namespace is a doubt",
+        (
+            namespace("restricted"),
+            inside(workload({"name": "web", "image": "nginx:1.29", "securityContext": UNKNOWN})),
+        ),
+        "cannot decide whether the namespace lets its pods in",
+        undecided=True,
+    ),
+    Case(
+        "WH-03",
         "a pod with a folder of its node does not enter a baseline namespace",
         (namespace("baseline"), inside(workload(volumes=[{"name": "tmp", "hostPath": {"path": "/data"}}]))),
         "its namespace enforces baseline, and a folder of the node is mounted",
