@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from modelberth.manifests import Workload
-from modelberth.node import Node
+from modelberth.node import Node, fields_of
 from modelberth.resources import Pod, Resource
+
+_STRUCTURED = frozenset({"matchLabels", "matchExpressions"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +60,9 @@ def selects(selector: Node, labels: Node) -> bool | None:
     """
     if selector.unknown or labels.unknown:
         return None
-    structured = {"matchLabels", "matchExpressions"}.intersection(selector.names())
+    if _differs(fields_of(selector.value), fields_of(labels.value)):
+        return False
+    structured = _STRUCTURED.intersection(selector.names())
     plain = selector["matchLabels"] if structured else selector
     answers: list[bool | None] = [None] if plain.unknown else [_has(labels, key, v) for key, v in plain.items()]
     if structured:
@@ -65,6 +70,16 @@ def selects(selector: Node, labels: Node) -> bool | None:
         each = [expressions] if expressions.unknown else expressions.elements()
         answers.extend(_meets(labels, expression) for expression in each)
     return _all(answers)
+
+
+def _differs(selector: Mapping[Any, Any], labels: Mapping[Any, Any]) -> bool:
+    """The common answer first: a text that is wanted and not there."""
+    wanted = fields_of(selector["matchLabels"]) if "matchLabels" in selector else selector
+    for key, value in wanted.items():
+        there = labels.get(key)
+        if isinstance(value, str) and (there is None or (isinstance(there, str) and there != value)):
+            return isinstance(key, str) and key not in _STRUCTURED
+    return False
 
 
 def _has(labels: Node, key: str, wanted: Node) -> bool | None:

@@ -26,6 +26,8 @@ _NUMBERS = {
         r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
     ),
 }
+_SCALAR, _OPEN = (1, 1), (0, 0)
+"""(values, levels) of a scalar, and of what is being counted."""
 _Base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -203,25 +205,27 @@ def _measure(text: str) -> None:
 
 def _refuse_bombs(root: yaml.Node) -> None:
     """Counts values with aliases written out, and compares keys as written, before ``<<`` merges others in."""
-    known: dict[int, tuple[int, int]] = {}
-    waiting = [(root, False)]
+    known: dict[yaml.Node, tuple[int, int]] = {}
+    waiting: list[tuple[yaml.Node, list[yaml.Node] | None]] = [(root, None)]
     while waiting:
-        node, counted = waiting.pop()
-        inside = [each for pair in _pairs(node) for each in pair] or elements(node)
-        if counted:
-            sizes = [known[id(each)] for each in inside]
-            size, depth = 1 + sum(each[0] for each in sizes), 1 + max((each[1] for each in sizes), default=0)
+        node, inside = waiting.pop()
+        if inside is not None:
+            size, depth = 1, 1
+            for each in inside:
+                inner, below = known.get(each, _SCALAR)
+                size, depth = size + inner, max(depth, below + 1)
             if size > MOST_VALUES:
                 raise Illegible(f"more than {MOST_VALUES:,} values when its aliases are written out", _spot(node))
             if depth > DEEPEST:
                 raise Illegible(f"nested deeper than {DEEPEST} levels", _spot(node))
-            known[id(node)] = size, depth
-        elif id(node) not in known:
-            known[id(node)] = (0, 0)
+            known[node] = size, depth
+        elif node not in known:
+            known[node] = _OPEN
             _refuse_repeated_keys(node)
-            waiting.append((node, True))
-            waiting.extend((each, False) for each in inside)
-        elif known[id(node)] == (0, 0):
+            inside = [each for pair in _pairs(node) for each in pair] or elements(node)
+            waiting.append((node, inside))
+            waiting.extend((each, None) for each in inside if not isinstance(each, yaml.ScalarNode))
+        elif known[node] == _OPEN:
             raise Illegible("a value that contains itself", _spot(node))
 
 

@@ -78,6 +78,11 @@ class Source:
         self.problems.append(Problem(self.place, why, spot, remedy, template))
 
     @cached_property
+    def templated(self) -> bool:
+        """Whether it has words that only Helm's templates have."""
+        return bool(_HELM.search(self.text))
+
+    @cached_property
     def _json(self) -> yaml.Node:
         return marks.of_json(self.text)
 
@@ -154,7 +159,7 @@ def _read_json(source: Source) -> None:
 
 def _read_document(source: Source, root: yaml.Node, loader: Any) -> None:
     if not _ours(root):
-        if marks.entry(root, "kind") and _HELM.search(source.text):
+        if marks.entry(root, "kind") and source.templated:
             source.refuse(TEMPLATE, marks.spot_of(root, "kind"), RENDERED, template=True)
         else:
             source.other += bool(root.value)
@@ -162,7 +167,7 @@ def _read_document(source: Source, root: yaml.Node, loader: Any) -> None:
     try:
         document = marks.value_of(root, loader)
     except Illegible as error:
-        if _HELM.search(source.text):
+        if source.templated:
             source.refuse(TEMPLATE, error.spot, RENDERED, template=True)
         else:
             source.refuse(error.why, error.spot)
@@ -200,7 +205,7 @@ def _take(source: Source, document: Any, root: yaml.Node | None, prefix: str) ->
         source.other += 1
     elif not isinstance(content.get("apiVersion"), str):
         _refuse_versionless(source, kind, root, prefix)
-    elif kind in KINDS and _HELM.search(source.text) and _is_template(document):
+    elif kind in KINDS and source.templated and _is_template(document):
         source.refuse(TEMPLATE, _spot(source, root, prefix), RENDERED, template=True)
     else:
         source.add(_object(cast("Mapping[str, Any]", content), source.place), root, prefix)

@@ -88,7 +88,8 @@ def explained(rule: Rule) -> str:
         levels = ", ".join(f"{profile.value} {rule.foreign.of(profile)}" for profile in Profile)
         lines.append(f"  of others    {levels} (for resources that our components did not write)")
     for threshold in rule.thresholds:
-        lines.append(f"  {threshold.name}: {threshold.default}")
+        default = list(threshold.default) if isinstance(threshold.default, tuple) else threshold.default
+        lines.append(f"  {threshold.name}: {default}")
         lines.append(f"               {threshold.description}")
     return "\n".join([*lines, f"  source       {rule.source}"])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from modelberth.findings import Finding, Level
@@ -48,11 +49,11 @@ def same_namespace(one: Resource, other: Resource) -> bool | None:
     first, second = one.namespace, other.namespace
     if first.unknown or second.unknown:
         return None
-    if first.text() == second.text():
-        return True
-    return None if not (first.text() and second.text()) else False
+    names = first.text(), second.text()
+    return True if names[0] == names[1] else None if "" in names else False
 
 
+@lru_cache(maxsize=4096)
 def pod_labels(pod: Pod) -> Node:
     """The labels that the pods of a template will have, those that the controller makes up unknown."""
     labels = pod.labels

@@ -229,11 +229,20 @@ def test_one_file_takes_less_than_a_second() -> None:
     assert min(cpu_s(GUIDE) for _ in range(3)) < 1
 
 
+def service(name: str) -> list[dict[str, object]]:
+    """Ten objects as one service of a cluster has them."""
+    about = {"metadata": {"name": name, "namespace": "models"}}
+    server = {"apiVersion": "apps/v1", **deployment(vllm(image="vllm/vllm-openai:latest"))}
+    server = json.loads(json.dumps(server).replace('"app": "server"', f'"app": "{name}"')) | about
+    server["spec"]["template"]["metadata"] = {"labels": {"app": name}}
+    ports = {"selector": {"app": name}, "ports": [{"port": 8000}]}
+    others = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"{name}-{n}"}} for n in range(8)]
+    return [server, {"apiVersion": "v1", "kind": "Service", "spec": ports} | about, *others]
+
+
 @pytest.mark.parametrize("form", ["yaml", "json"])
 def test_a_thousand_objects_take_less_than_three_seconds(tmp_path: Path, form: str) -> None:
-    serving = {"apiVersion": "apps/v1", **deployment(vllm(image="vllm/vllm-openai:latest"))}
-    service = {"apiVersion": "v1", "kind": "Service", "spec": {"selector": {"app": "server"}, "ports": [{"port": 80}]}}
-    objects = [each | {"metadata": {"name": f"n{index}"}} for index in range(500) for each in (serving, service)]
+    objects = [each for index in range(100) for each in service(f"n{index}")]
     path = tmp_path / f"all.{form}"
     if form == "json":
         path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}, indent=1))
