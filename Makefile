@@ -85,7 +85,7 @@ generate: setup ## files that follow from the schema
 
 lock: setup ## resolve requirements.lock anew, and what the engines of tests need
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip compile --quiet pyproject.toml --group dev --extra policy --generate-hashes --universal \
+	@$(BIN)/uv pip compile --quiet pyproject.toml --group dev --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
 	@cd toolchain; for lock in parser-sources "parsers --override parsers-overrides.txt" \
 	  "vllm-server --override vllm-server-overrides.txt"; do set -- $$lock; \
