@@ -9,7 +9,11 @@ STACK ?= local
 TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
 
+<<<<<<< HEAD
 .PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-engine test-engines accuracy mutants bench generate lock clean
+=======
+.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-engine test-engines accuracy bench generate pack lock clean
+>>>>>>> w-pack
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -86,9 +90,12 @@ bench: setup ## timings
 generate: setup ## files that follow from the schema
 	@$(BIN)/python scripts/generate
 
+pack: setup ## the policy pack as a folder of its own, for pulumi policy publish
+	@$(BIN)/python scripts/published_pack.py
+
 lock: setup ## resolve requirements.lock anew, and what the engines of tests need
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip compile --quiet pyproject.toml --group dev --extra policy --generate-hashes --universal \
+	@$(BIN)/uv pip compile --quiet pyproject.toml --group dev --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
 	@cd toolchain; for lock in parser-sources "parsers --override parsers-overrides.txt" \
 	  "vllm-server --override vllm-server-overrides.txt"; do set -- $$lock; \
@@ -97,4 +104,4 @@ lock: setup ## resolve requirements.lock anew, and what the engines of tests nee
 	  --no-emit-find-links -o $$1.lock; done
 
 clean: down ## the virtual environment and everything this clone made
-	@rm -rf $(VENV) .modelberth *.egg-info build dist
+	@rm -rf $(VENV) .modelberth *.egg-info build dist policies-dist

@@ -125,14 +125,42 @@ def test_a_missing_environment_is_named_with_the_way_to_make_it(project: Project
 
 
 PACK = """
-import pulumi
-from pulumi_policy import EnforcementLevel, PolicyPack, StackValidationPolicy
+from concurrent import futures
 
-def judge(stack, report):
-    report(f"{pulumi.get_project()}/{pulumi.get_stack()} says {pulumi.Config('tiny').require('greeting')}")
+import grpc
+import pulumi
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
+
+GREETING = f"{pulumi.get_project()}/{pulumi.get_stack()} says {pulumi.Config('tiny').require('greeting')}"
+
+
+class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
+    def GetPluginInfo(self, request, context):
+        return plugin_pb2.PluginInfo(version="0.0.1")
+
+    def GetAnalyzerInfo(self, request, context):
+        return analyzer_pb2.AnalyzerInfo(name="pack")
+
+    def Analyze(self, request, context):
+        return analyzer_pb2.AnalyzeResponse()
+
+    def Remediate(self, request, context):
+        return analyzer_pb2.RemediateResponse()
+
+    def AnalyzeStack(self, request, context):
+        said = analyzer_pb2.AnalyzeDiagnostic(
+            policyName="p", policyPackName="pack", message=GREETING, enforcementLevel=analyzer_pb2.MANDATORY
+        )
+        return analyzer_pb2.AnalyzeResponse(diagnostics=[said])
+
 
 print("pack starts in stack", pulumi.get_stack())
-PolicyPack("pack", [StackValidationPolicy("p", "d", judge, EnforcementLevel.MANDATORY)])
+server = grpc.server(futures.ThreadPoolExecutor(4))
+analyzer_pb2_grpc.add_AnalyzerServicer_to_server(Analyzer(), server)
+port = server.add_insecure_port("127.0.0.1:0")
+server.start()
+print(port, flush=True)
+server.wait_for_termination()
 """
 
 
