@@ -9,11 +9,7 @@ STACK ?= local
 TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
 
-<<<<<<< HEAD
-.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-engine test-engines accuracy mutants bench generate lock clean
-=======
-.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-engine test-engines accuracy bench generate pack lock clean
->>>>>>> w-pack
+.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-engine test-engines accuracy mutants bench generate pack lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
