@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from tests.engine.conftest import POLICIES, ROOT
-from tests.rules.samples import LLAMA_8B, deployment, guide, vllm
+from tests.rules.samples import LLAMA_8B, deployment, guide, rule, vllm
 from toolchain import engine
 
 pytestmark = pytest.mark.engine
 
 PROGRAMS = Path(__file__).parent / "programs"
 LEVELS = ("advisory", "mandatory", "remediate", "disabled")
-CHOSEN = {"SZ-01": "sz-01-model-fits", "WH-06": "wh-06-image-pinned", "WH-21": "wh-21-selector-present"}
+CHOSEN = {name: rule(name).policy_name for name in ("SZ-01", "WH-06", "WH-21")}
 """A rule that always stops, one that only advises, and one about the object itself: the guide's manifest breaks all."""
 CANARY = "hf_CanaryThatNobodyMayEverSee0123456789"
 SECTION = re.compile(r"^    \S+ modelberth@v(?P<version>\S+) .*\n(?P<lines>(?:^     .*\n)*)", re.MULTILINE)
@@ -224,7 +224,7 @@ def test_profile_thresholds_and_exemptions_come_from_the_configuration(program: 
     strict = (program.pack("0.0.2"), {"settings": {"profile": "strict"}, "SZ-01": "advisory"})
     soft = (
         program.pack("0.0.3"),
-        {"settings": {"profile": "dev"}, "all": "disabled", "wh-06-image-pinned": "advisory"},
+        {"settings": {"profile": "dev"}, "all": "disabled", CHOSEN["WH-06"]: "advisory"},
     )
     run = program.run("preview", packs=[exempt, strict, soft])
     assert run.code != 0

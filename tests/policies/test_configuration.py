@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from modelberth.resources import Resource
 from modelberth.rules import ALL
 from modelberth.rules.base import ADVICE, IN_PROD, Enforcement, Levels, Profile, Rule, Severity, Threshold
 from modelberth.verdicts import judge
-from tests.policies.servicer import Refused, analyze, analyzer, configuration, names, stack, verdicts
-from tests.rules.samples import deployment, guide, vllm
+from tests.policies import servicer
+from tests.policies.servicer import BROKEN_BY_GUIDE, Refused, analyzer, configuration, names, stack, verdicts
+from tests.rules.samples import deployment, guide, rule, vllm
 
-FITS, PINNED = "sz-01-model-fits", "wh-06-image-pinned"
+FITS, PINNED = rule("SZ-01").policy_name, rule("WH-06").policy_name
+analyze = partial(servicer.analyze, rules=BROKEN_BY_GUIDE)
 LEVELS = ("advisory", "mandatory", "remediate", "disabled")
 
 
@@ -120,7 +123,7 @@ def test_thresholds_have_the_type_of_their_default_whatever_they_come_as(limited
         ("share", float("nan"), "must be a number"),
         ("share", True, "must be a number"),
         ("share", "0.1", "must be a number"),
-        ("count", 2.5, "must be a whole number"),
+        ("count", 0.5, "must be at least 1"),
         ("on", 1, "must be true or false"),
         ("names", "a", "must be a list of texts"),
         ("names", [1], "must be a list of texts"),

@@ -7,30 +7,30 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
 from modelberth.rules import ALL
-from tests.policies.servicer import names, request, verdicts
+from tests.policies.servicer import BROKEN_BY_GUIDE, WRITTEN_FOR, names, of, request, verdicts
 from tests.process.conftest import PACK
-from tests.rules.samples import deployment, guide, vllm
+from tests.rules.samples import deployment, guide, rule, vllm
 
 
 def test_it_presents_every_rule(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:
     info = pack.GetAnalyzerInfo(empty_pb2.Empty())
     assert info.name == "modelberth"
-    assert [policy.name for policy in info.policies] == ["settings", *(rule.policy_name for rule in ALL)]
+    assert [policy.name for policy in info.policies] == ["settings", *(each.policy_name for each in ALL)]
 
 
 def test_it_lets_a_manifest_pass_that_fits(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:
     response = pack.Analyze(request(deployment(vllm())))
-    assert verdicts(response) == []
+    assert of(WRITTEN_FOR, response) == []
 
 
 def test_it_stops_the_guides_manifest(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:
-    found = verdicts(pack.Analyze(request(guide())))
+    found = of(BROKEN_BY_GUIDE, pack.Analyze(request(guide())))
     assert names(found) == [("MANDATORY", "SZ-01"), ("MANDATORY", "WH-21"), ("ADVISORY", "WH-06")]
     assert "the largest context that fits is 30,864 tokens" in found[0][2]
 
 
 def test_it_takes_levels_from_the_engine(pack: analyzer_pb2_grpc.AnalyzerStub) -> None:
-    name = "wh-21-unambiguous"
+    name = rule("WH-21").policy_name
     off = analyzer_pb2.PolicyConfig(enforcementLevel=analyzer_pb2.DISABLED)
     pack.Configure(analyzer_pb2.ConfigureAnalyzerRequest(policyConfig={name: off}))
     try:
