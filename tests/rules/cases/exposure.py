@@ -99,7 +99,8 @@ CASES = (
         _balancer({"service.beta.kubernetes.io/azure-load-balancer-internal": "false"}),
         OPEN,
     ),
-    Case("WH-13", "a private address is inside", _balancer(loadBalancerIP="10.0.0.7")),
+    Case("WH-13", "the last private address is inside", _balancer(loadBalancerIP="172.31.255.255"), boundary=True),
+    Case("WH-13", "the next one is outside", _balancer(loadBalancerIP="172.32.0.0"), OPEN, boundary=True),
     Case(
         "WH-13",
         "ranges may be an annotation",

@@ -201,7 +201,7 @@ CASES: tuple[Case, ...] = (
         pool(nodeLocations=ZONES[:1]),
         red="L4",
         advice=True,
-        thresholds={"scarce": ["nvidia-l4"]},
+        thresholds={"scarce": ("nvidia-l4",)},
     ),
     case("CS-13", "other GPUs may be in one zone", pool(nodeLocations=ZONES[:1])),
     case(
