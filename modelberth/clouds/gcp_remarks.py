@@ -260,10 +260,9 @@ def _cluster(root: Node) -> Iterator[Remark]:
         message = "nodes do not prove to the control plane what they are"
         yield Remark(About.SHIELD, shielded, message, "enableShieldedNodes: true")
     scaling = root["clusterAutoscaling"]
-    if scaling["enabled"].unknown and not scaling.unknown and not scaling["resourceLimits"].value:
-        yield Remark(About.BOUNDS, scaling["enabled"], "", "")
-    if scaling["enabled"].flag() and not scaling["resourceLimits"].value:
+    enabled, limits = scaling["enabled"], scaling["resourceLimits"]
+    if (enabled.unknown or enabled.flag()) and (limits.unknown or (enabled.unknown and not limits.value)):
+        yield Remark(About.BOUNDS, enabled if enabled.unknown else limits, "", "")
+    elif enabled.flag() and not limits.value:
         message = "the cluster makes pools of its own without any bound"
-        yield Remark(
-            About.BOUNDS, scaling["resourceLimits"], message, "resourceLimits: a maximum of cpu, memory, each GPU"
-        )
+        yield Remark(About.BOUNDS, limits, message, "resourceLimits: a maximum of cpu, memory, each GPU")

@@ -37,7 +37,8 @@ def _guarded_together(inventory: Inventory, settings: Settings) -> Iterator[tupl
         yield from _about(bucket, "CS-07", _guarded_topics(settings))
         closed = bucket.settled(CLOSED)
         if not (bucket.closed_elsewhere or (closed and closed[1].holds)):
-            yield from _doubts(bucket.parts)
+            own = Part(bucket.resource.node, storage.opened(bucket.resource.type, bucket.resource.node))
+            yield from _doubts([(bucket.resource, own), *bucket.parts])
     inside = {by for bucket in there for by, _ in bucket.parts}
     parts = ((each, storage.part(each.type, each.node)) for each in inventory.resources if each not in inside)
     outside = [(each, part) for each, part in parts if part]
