@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,9 +46,35 @@ class _Elements(list[Any]):
         return super().__iter__()
 
 
+class _Name(str):
+    """The name of a variable, which remembers that somebody asked for the variable of this name."""
+
+    __slots__ = ("_asked",)
+    _asked: Callable[[], None]
+
+    def __eq__(self, other: object) -> bool:
+        same = super().__eq__(other)
+        if same is True and other is not self:
+            self._asked()
+        return bool(same)
+
+    __hash__ = str.__hash__
+
+
+class _Variable(dict[str, Any]):
+    """An entry of ``env``. All entries are copied into an environment; one counts as read when it is asked for."""
+
+    def __init__(self, content: dict[str, Any], way: Way, seen: set[Way]) -> None:
+        super().__init__(_Fields(content, way, seen))
+        name = content.get("name")
+        if isinstance(name, str):
+            self["name"] = named = _Name(name)
+            named._asked = lambda: seen.update(_scalars(content, way))
+
+
 def _traced(value: Any, way: Way, seen: set[Way]) -> Any:
     if isinstance(value, dict):
-        return _Fields(value, way, seen)
+        return _Variable(value, way, seen) if way[-2:-1] == ("env",) else _Fields(value, way, seen)
     return _Elements(value, way, seen) if isinstance(value, list) else value
 
 
@@ -58,18 +84,12 @@ class Mutant:
 
     stack: str
     index: int
-    kind: str
+    field: str
     way: Way
     how: str
 
     def __str__(self) -> str:
-        return f"{self.stack} {self.field} {self.how}"
-
-    @property
-    def field(self) -> str:
-        """The field as people write it, without indices: what it is called everywhere."""
-        steps = (str(step) for step in self.way if isinstance(step, str))
-        return f"{self.kind}.{'.'.join(steps)}"
+        return f"{self.stack}: {self.said}"
 
     @property
     def said(self) -> str:
@@ -102,12 +122,47 @@ def _other(value: Any) -> Any:
     return "0" if re.fullmatch(r"\d+", value) else f"{value}x"
 
 
+def field_of(resource: Resource, way: Way) -> str:
+    """A field as people say it, the same in every stack: elements by their names, words by the flag before them."""
+    said, value = resource.kind, resource.properties
+    for step in way:
+        inner = value[step]
+        if isinstance(step, str):
+            said += f".{step}"
+        elif way[-2:-1] in (("args",), ("command",)):
+            said += f"[{_word(value, step)}]"
+        elif isinstance(inner, dict):
+            label = inner.get("name", inner.get("key", inner.get("topologyKey", "")))
+            said += f"[{label}]" if isinstance(label, str) and label and not _OF_A_SERVICE.match(label) else ""
+        value = inner
+    for long, short in _SHORTER:
+        said = said.replace(long, short)
+    return said
+
+
+_OF_A_SERVICE = re.compile(r"(weights|adapters|target|shared)-")
+_SHORTER = (
+    (".spec.template.spec", " pod"),
+    (".spec.leaderWorkerTemplate.leaderTemplate.spec", " leader"),
+    (".spec.leaderWorkerTemplate.workerTemplate.spec", " worker"),
+    (".requiredDuringSchedulingIgnoredDuringExecution", ".required"),
+)
+
+
+def _word(words: list[Any], index: int) -> str:
+    """The flag that a word of a command line is, or whose value it is."""
+    if str(words[index]).startswith("--"):
+        return str(words[index]).partition("=")[0]
+    before = [str(word) for word in words[:index] if str(word).startswith("--")]
+    return f"{before[-1]} ..." if before else "..."
+
+
 def mutants(name: str) -> Iterator[Mutant]:
     """Each scalar of a stack that rules read, dropped and changed."""
     for index, (resource, ways) in enumerate(zip(stack(name), _read_fields(name), strict=True)):
         for way in sorted(ways, key=str):
             for how in ("dropped", "changed"):
-                yield Mutant(name, index, resource.kind, way, how)
+                yield Mutant(name, index, field_of(resource, way), way, how)
 
 
 def _read_fields(name: str) -> list[set[Way]]:

@@ -1,4 +1,4 @@
-"""Every generated mutant, judged: what was silent before stays silent, so only what a change touches is judged again."""
+"""Every generated mutant, judged: all was silent before, so only what a change touches is judged again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def fate(mutant: Mutant) -> Fate:
     key = json.dumps(content, default=str)
     if key not in _ALONE:
         _ALONE[key] = _alone(new, mutant.stack)
-    return Fate(mutant, _ALONE[key] or _together([*whole[: mutant.index], new, *whole[mutant.index + 1 :]], mutant.stack))
+    return Fate(
+        mutant, _ALONE[key] or _together([*whole[: mutant.index], new, *whole[mutant.index + 1 :]], mutant.stack)
+    )
 
 
 def _alone(resource: Resource, name: str) -> str:
