@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from modelberth.manifests import GPU_RESOURCE
 from modelberth.node import Node
@@ -24,6 +25,7 @@ class Need:
     unknown: Node | None = None
 
 
+@lru_cache(maxsize=1024)
 def need_of(pod: Pod, resource: str) -> Need:
     """What the scheduler counts: containers and sidecars together, or the largest init container with the sidecars
     started before it, whichever is more; a request that is absent is its limit; overhead comes on top.
@@ -116,6 +118,7 @@ class Condition:
         return any(int(value) > bound if self.operator == "Gt" else int(value) < bound for value in values)
 
 
+@lru_cache(maxsize=1024)
 def selected(pod: Pod) -> tuple[tuple[Condition, ...], ...]:
     """The ways to a node, one of which must do: every condition of the selector, with those of one affinity term."""
     selector = pod.spec["nodeSelector"]

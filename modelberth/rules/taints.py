@@ -15,6 +15,8 @@ from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, unde
 _DEVICES = re.compile(
     r"(nvidia|amd|intel)\.com/(gpu.*|mig-.+)|gpu\.intel\.com/.+|google\.com/tpu|aws\.amazon\.com/neuron.*|habana\.ai/gaudi"
 )
+_MANAGED = ("cloud.google.com/", "eks.amazonaws.com/", "karpenter.k8s.aws/")
+"""Labels of nodes of managed clusters: their API servers add the toleration of a device to pods that request it."""
 _PER_NODE = frozenset({"DaemonSet"})
 """Kinds that work for a node itself: drivers, device plugins, exporters."""
 
@@ -55,10 +57,15 @@ def _tolerates(pod: Pod, device: Node) -> Iterator[Finding]:
     own = [each for each in others if not each["key"].unknown]
     if others and not own:
         yield undecided("WH-16", LANDS.question, others[0]["key"])
-    elif not own:
+    elif not own and (pod.resource.ours or not _on_managed_nodes(pod)):
         message = "it tolerates no taint of GPU nodes: it stays pending where they are kept for pods that use GPUs"
         remedy = f"tolerations: [{{key: {_taint(device)}, operator: Exists, effect: NoSchedule}}]"
         yield Finding("WH-16", tolerations.path, message, remedy)
+
+
+def _on_managed_nodes(pod: Pod) -> bool:
+    """Whether ExtendedResourceToleration (kubernetes:plugin/pkg/admission/extendedresourcetoleration) surely runs."""
+    return any(label.startswith(_MANAGED) for label in pod.spec["nodeSelector"].names())
 
 
 def _taint(device: Node) -> str:

@@ -1,4 +1,4 @@
-"""Pods belong to exactly one controller, and containers say nothing twice."""
+"""Pods belong to exactly one controller, containers say nothing twice, and the API server takes what they say."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from modelberth.observed import UNKNOWN
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
 from modelberth.rules.relations import advice, cause, same_namespace, softened
+from modelberth.rules.validity import refused
 
 _SELECTING = ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 def _sound(resource: Resource, settings: Settings) -> Iterator[Finding]:
+    if resource.is_kubernetes:
+        yield from refused("WH-21", resource)
     if not resource.workloads:
         return
     if resource.kind in _SELECTING:
@@ -116,10 +119,12 @@ def _meet(one: Resource, other: Resource) -> bool:
 SOUND = Rule(
     id="WH-21",
     name="unambiguous",
-    title="Pods belong to one controller, and nothing is said twice",
+    title="Pods belong to one controller, and the API server takes what is said",
     question="whether the workload selects its own pods",
-    why="The API server refuses a selector that misses its own pods, half-way through; a shared one mixes pods.",
-    remediation="Give every workload a selector of its own, as its template has it, and every variable one entry.",
+    why="The API server refuses a selector that misses its own pods, a field that is missing or a word that it does not "
+    "know, half-way through a deployment; a shared selector mixes pods.",
+    remediation="Give every workload a selector of its own, as its template has it, every variable one entry, and every "
+    "field what modelberth/catalog/required_fields.yaml says.",
     severity=Severity.HIGH,
     levels=ALWAYS,
     source="validation of apps/v1 by the API server; duplicate-env-var (kube-linter); prevent-bare-pods (Kyverno); "

@@ -1,10 +1,9 @@
-"""Stacks, changes of one field, and which fields rules read."""
+"""Stacks that are silent, and the changes of one field that the table lists."""
 
 from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -145,119 +144,13 @@ def steps(path: str) -> list[str | int]:
     return [int(number) if number else name or quoted for name, number, quoted in _STEP.findall(path)]
 
 
+@cache
+def policy_of(name: str) -> PolicyFile:
+    """The configuration under which a stack is silent: its own profile, and what its file states beside it."""
+    thresholds = {} if name not in CLOUD else _read(HERE / "stacks" / f"{name}.yaml").get("thresholds", {})
+    return PolicyFile(Profile.PROD if name in _IN_PRODUCTION else Profile.DEV, thresholds=thresholds)
+
+
 def judged(name: str, resources: list[Resource]) -> list[Verdict]:
-    """What the pack says about a stack, or a changed one, in its own profile."""
-    return judge_all(resources, PolicyFile(Profile.PROD if name in _IN_PRODUCTION else Profile.DEV))
-
-
-# --- fields that rules read, and what may be wrong with them
-
-
-Way = tuple[str | int, ...]
-
-
-class _Fields(dict[str, Any]):
-    """A mapping that remembers which of its values were read."""
-
-    def __init__(self, content: dict[str, Any], way: Way, seen: set[Way]) -> None:
-        super().__init__({key: _traced(value, (*way, key), seen) for key, value in content.items()})
-        self._way, self._seen = way, seen
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        if key in self:
-            self._seen.add((*self._way, key))
-        return super().get(key, default)
-
-    def __getitem__(self, key: Any) -> Any:
-        self._seen.add((*self._way, key))
-        return super().__getitem__(key)
-
-
-class _Elements(list[Any]):
-    """A list that remembers that it was read."""
-
-    def __init__(self, content: list[Any], way: Way, seen: set[Way]) -> None:
-        super().__init__(_traced(value, (*way, index), seen) for index, value in enumerate(content))
-        self._way, self._seen = way, seen
-
-    def __iter__(self) -> Iterator[Any]:
-        self._seen.update((*self._way, index) for index in range(len(self)))
-        return super().__iter__()
-
-
-def _traced(value: Any, way: Way, seen: set[Way]) -> Any:
-    if isinstance(value, dict):
-        return _Fields(value, way, seen)
-    return _Elements(value, way, seen) if isinstance(value, list) else value
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A stack with one scalar that rules read dropped or changed."""
-
-    stack: str
-    resource: str
-    way: Way
-    how: str
-
-    def __str__(self) -> str:
-        return f"{self.stack} {self.resource} {spelled(self.way)} {self.how}"
-
-    def applied(self) -> list[Resource]:
-        """The stack with this change."""
-        resources = stack(self.stack)
-        (about,) = [each for each in resources if each.urn == self.resource]
-        place: Any = about.properties
-        for step in self.way[:-1]:
-            place = place[step]
-        last = self.way[-1]
-        if self.how == "dropped":
-            del place[last]
-        else:
-            place[last] = _other(place[last])
-        return resources
-
-
-def spelled(way: Way) -> str:
-    """A way as people write it, without indices: what the same field is called everywhere."""
-    return ".".join(str(step) for step in way if isinstance(step, str))
-
-
-def read_fields(name: str) -> dict[str, set[Way]]:
-    """The scalars of a stack that rules read, by URN."""
-    seen: dict[str, set[Way]] = {}
-    resources = []
-    for each in stack(name):
-        ways = seen.setdefault(each.urn, set())
-        resources.append(replace(each, properties=_traced(each.properties, (), ways)))
-    judged(name, resources)
-    scalars = {each.urn: set(_scalars(each.properties, ())) for each in stack(name)}
-    return {urn: ways & scalars[urn] for urn, ways in seen.items()}
-
-
-def _scalars(value: Any, way: Way) -> Iterator[Way]:
-    if isinstance(value, dict):
-        for key, each in value.items():
-            yield from _scalars(each, (*way, key))
-    elif isinstance(value, list):
-        for index, each in enumerate(value):
-            yield from _scalars(each, (*way, index))
-    elif value is not None:
-        yield way
-
-
-def mutants(name: str) -> Iterator[Mutant]:
-    """Each scalar that rules read, dropped and changed."""
-    for urn, ways in read_fields(name).items():
-        for way in sorted(ways, key=str):
-            yield Mutant(name, urn, way, "dropped")
-            yield Mutant(name, urn, way, "changed")
-
-
-def _other(value: Any) -> Any:
-    """Another value of the same type: a boolean turned, a number brought to nothing, a text misspelt."""
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int | float):
-        return 0
-    return "0" if re.fullmatch(r"\d+", value) else f"{value}x"
+    """What the pack says about a stack, or a changed one."""
+    return judge_all(resources, policy_of(name))

@@ -1,0 +1,147 @@
+"""What the API server takes: fields that must be there, words and figures that it knows, mounts of volumes that are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from ipaddress import ip_network
+from typing import Literal
+
+from modelberth.catalog.loader import read_rows
+from modelberth.catalog.schema import Row, Text
+from modelberth.findings import Finding
+from modelberth.node import Node
+from modelberth.resources import Pod, Resource
+
+_LARGEST_PORT = 65535
+_PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_OF_A_POD = re.compile(
+    r"metadata\.(name|namespace|uid|labels(\['[^']+'\])?|annotations(\['[^']+'\])?)"
+    r"|spec\.(nodeName|serviceAccountName)|status\.(podIP|podIPs|hostIP|hostIPs)"
+)
+
+
+class FieldRule(Row):
+    """What holds of one field of a kind: whether it is needed, and what it may say."""
+
+    kind: Text
+    path: Text
+    needed: bool = False
+    words: tuple[str, ...] = ()
+    form: Literal["", "amount", "count", "field_of_pod", "port", "range"] = ""
+
+
+@cache
+def field_rules() -> dict[str, tuple[FieldRule, ...]]:
+    """Every row, by kind."""
+    found: dict[str, list[FieldRule]] = {}
+    for row in read_rows(files("modelberth.catalog") / "required_fields.yaml", FieldRule):
+        found.setdefault(row.kind, []).append(row)
+    return {kind: tuple(rows) for kind, rows in found.items()}
+
+
+def refused(rule_id: str, resource: Resource) -> Iterator[Finding]:
+    """What is wrong with an object. Fields are only missed in one that serves or is ours: a patch of others lacks many."""
+    whole = bool(resource.workloads) or resource.ours
+    for row in field_rules().get(resource.kind, ()):
+        yield from _held(rule_id, row, resource.node, whole=whole)
+    if not whole:
+        return
+    for pod in resource.pods:
+        for row in field_rules()["Pod"]:
+            yield from _held(rule_id, row, pod.spec, whole=True)
+        yield from _mounts(rule_id, pod)
+
+
+def _held(rule_id: str, row: FieldRule, root: Node, *, whole: bool) -> Iterator[Finding]:
+    for node in _at(root, row.path):
+        if node.unknown:
+            continue
+        if not node.stated or node.value in ("", [], ()):
+            if row.needed and whole:
+                message = f"{_last(row.path)} is needed here: the API server refuses the object"
+                yield Finding(rule_id, node.path, message, f"state {_last(row.path)}")
+        elif row.words and node.value not in row.words:
+            known = ", ".join(word for word in row.words if word)
+            yield Finding(rule_id, node.path, "is none of the words that Kubernetes takes here", f"one of {known}")
+        elif row.form and not _IS[row.form](node):
+            yield Finding(rule_id, node.path, f"is no {_SAID[row.form]}: the API server refuses it", _WANTED[row.form])
+
+
+def _last(path: str) -> str:
+    return path.removesuffix("[]").rpartition(".")[2]
+
+
+def _at(root: Node, path: str) -> list[Node]:
+    """The nodes of a path whose parents are stated; a star before ``containers`` means those of both lists."""
+    if path.startswith("*"):
+        _, _, rest = path.partition("containers")
+        return [node for name in ("containers", "initContainers") for node in _at(root, name + rest)]
+    found = [root]
+    for step in path.split("."):
+        name, every = step.removesuffix("[]"), step.endswith("[]")
+        below = [node[name] for node in found if node.stated and not node.unknown]
+        found = [element for node in below for element in node.elements()] if every else below
+    return found
+
+
+def _mounts(rule_id: str, pod: Pod) -> Iterator[Finding]:
+    """Every mount is of a volume that the pod, or the claims of a StatefulSet, have."""
+    volumes = [*pod.spec["volumes"].elements(), *pod.resource.node.at("spec", "volumeClaimTemplates").elements()]
+    names = [volume["name"] if volume["name"].stated else volume.at("metadata", "name") for volume in volumes]
+    if pod.spec["volumes"].unknown or any(name.unknown for name in names):
+        return
+    known = [name.text() for name in names]
+    for container in pod.all_containers:
+        for mount in container["volumeMounts"].elements():
+            if mount["name"].text() and mount["name"].text() not in known:
+                message = "the pod has no volume of this name: the API server refuses it"
+                yield Finding(rule_id, mount["name"].path, message, "the name of an entry of volumes")
+    for name in names:
+        if name.text() and known.count(name.text()) > 1:
+            yield Finding(rule_id, name.path, "two volumes have this name: the API server refuses it", "one of its own")
+            return
+
+
+def _is_count(node: Node) -> bool:
+    return (node.whole() or 0) >= 1
+
+
+def _is_port(node: Node) -> bool:
+    number = None if isinstance(node.value, str) else node.whole()
+    if number is None:
+        return bool(_PORT_NAME.fullmatch(node.text())) and len(node.text()) <= 15
+    return 0 < number <= _LARGEST_PORT
+
+
+def _is_range(node: Node) -> bool:
+    try:
+        ip_network(node.text(), strict=False)
+    except ValueError:
+        return False
+    return "/" in node.text()
+
+
+_IS = {
+    "amount": lambda node: node.amount() is not None,
+    "count": _is_count,
+    "field_of_pod": lambda node: _OF_A_POD.fullmatch(node.text()) is not None,
+    "port": _is_port,
+    "range": _is_range,
+}
+_SAID = {
+    "amount": "amount of bytes",
+    "count": "whole number above 0",
+    "field_of_pod": "field that a variable may hold",
+    "port": "port",
+    "range": "range of addresses",
+}
+_WANTED = {
+    "amount": "a number with Mi, Gi or Ti behind it",
+    "count": "1 or more",
+    "field_of_pod": "metadata.name, metadata.namespace, status.podIP or another that the downward API has",
+    "port": f"1 to {_LARGEST_PORT}, or the name of a port",
+    "range": "a range in CIDR notation, such as 10.0.0.0/8",
+}
