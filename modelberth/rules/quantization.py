@@ -112,7 +112,8 @@ def _without_bfloat16(workload: Workload, observed: Observed, loads: _Loads, gpu
         return
     model = evaluate(workload).model
     stored = model.native_dtype if model else None
-    falls_back = loads.quantization == "fp16" and stored in (None, "bfloat16")
+    doubtful = {fact for fact, _ in observed.undecided}
+    falls_back = loads.quantization == "fp16" and stored in (None, "bfloat16") and "dtype" not in doubtful
     if falls_back and served_as_float16(observed, gpu) and observed.dtype not in ("half", "float16"):
         message = f"bfloat16 weights are served as float16 on {gpu.name}, whose range is smaller"
         remedy = "state --dtype half to say that this is meant, or use a GPU of compute capability 8.0 or newer"

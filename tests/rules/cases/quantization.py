@@ -42,6 +42,11 @@ CASES = (
         stock(vllm("--model", AWQ, "--dtype", "bfloat16", "--max-model-len", "2048"), pod=T4),
         red="bfloat16 needs compute capability 8.0, NVIDIA T4 has 7.5",
     ),
+    Case(
+        "SZ-09",
+        "a type that is only known after apply is another rule's doubt",
+        stock(qwen("--dtype", UNKNOWN), pod=T4),
+    ),
     Case("SZ-09", "float16 is served on a T4", stock(qwen("--dtype", "half"), pod=T4)),
     Case(
         "SZ-09",
