@@ -10,6 +10,7 @@ from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, IN_PROD, Rule, Settings, Severity, undecided
+from modelberth.rules.nodes import no_such_label
 from modelberth.rules.relations import (
     LWS,
     SERVES_ON,
@@ -157,7 +158,7 @@ def _of_server(server: Resource, pod: Pod, count: Replicas) -> Iterator[Finding]
 def _apart(constraints: Node, anti: Node) -> Iterator[tuple[str, Node]]:
     """Topology keys that pods are kept apart by, each with what it counts; without a selector nothing is counted."""
     for each in constraints.elements():
-        if each["labelSelector"].stated:
+        if each["labelSelector"].stated and not no_such_label(each["topologyKey"].text()):
             yield each["topologyKey"].text(), each["labelSelector"]
     terms = list(anti["requiredDuringSchedulingIgnoredDuringExecution"].elements())
     terms += [each["podAffinityTerm"] for each in anti["preferredDuringSchedulingIgnoredDuringExecution"].elements()]

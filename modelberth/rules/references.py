@@ -12,6 +12,7 @@ from modelberth.manifests import COMPUTES_AND_ENDS
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
+from modelberth.rules.neighbours import misspelt, strays
 from modelberth.rules.relations import (
     SCALERS,
     SERVES_ON,
@@ -36,6 +37,8 @@ def _resolved(inventory: Inventory, settings: Settings) -> Told:
         yield from _budgets(inventory, servers)
         yield from _scalers(inventory, servers)
         yield from _peers(inventory, servers)
+        yield from misspelt("WH-14", inventory)
+        yield from strays("WH-14", inventory)
 
 
 def _near(resource: Resource, others: Iterable[Resource]) -> list[Resource]:
@@ -96,6 +99,9 @@ def _one_answer(service: Resource, selector: Node, meant: list[Pod]) -> Iterator
     if service.node.at("spec", "clusterIP").text() == "None":
         return
     models = {_model(pod) for pod in meant if pod.serving}
+    if service.ours and models and any(pod.resource.kind in COMPUTES_AND_ENDS for pod in meant):
+        message = "it selects pods of a Job too, which count as ready while they run: requests reach them"
+        yield Finding("WH-14", selector.path, message, "a label that only the serving pods have")
     if len(models) > 1 and None not in models:
         message = f"it selects the pods of {len(models)} models: a request for one of them may reach another"
         remedy = "a Service for each, with a label that only its pods have"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -42,6 +43,11 @@ def advice(finding: Finding) -> Finding:
 def softened(resource: Resource, findings: Iterable[Finding]) -> Iterator[Finding]:
     """Findings about an object of ours as they are, about anyone else's as advice."""
     return (finding if resource.ours else advice(finding) for finding in findings)
+
+
+def resembles(one: str, other: str) -> bool:
+    """Whether one of two different texts is the other, misspelt: at most two letters more, less or other."""
+    return one != other and bool(get_close_matches(one, [other], n=1, cutoff=1 - 2.5 / max(1, len(one) + len(other))))
 
 
 def same_namespace(one: Resource, other: Resource) -> bool | None:
@@ -175,6 +181,7 @@ __all__ = [
     "means",
     "pod_labels",
     "replicas",
+    "resembles",
     "same_namespace",
     "scaled_by",
     "serving",

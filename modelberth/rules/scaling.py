@@ -17,16 +17,19 @@ from modelberth.rules.autoscalers import (
     LONGEST_WINDOW_S,
     WINDOW_S,
     Autoscaler,
+    Signal,
     autoscaler,
     autoscalers,
     engine_prefix,
     governing,
     known_as,
+    legible_query,
     open_target,
     target_of,
 )
 from modelberth.rules.base import ADVICE, ALWAYS, PROD_ONLY, Rule, Settings, Severity, Threshold, undecided
 from modelberth.rules.capacity import gpu_capacity, room_for
+from modelberth.rules.relations import resembles
 from modelberth.rules.startup import RATES, Loading, loading
 from modelberth.units import duration
 
@@ -189,10 +192,24 @@ def _followed(scaler: Autoscaler, workload: Workload) -> Iterator[Finding]:
         message = "replicas follow how busy the hardware is, which tells nothing of requests that wait"
         yield Finding("SZ-16", signals[0].node.path, message, f"follow {instead}", Level.WARNING)
     for signal in signals:
+        yield from _query(signal)
         for name in signal.of_engine:
             problem = _not_told(name, engine, version)
             if problem:
                 yield Finding("SZ-16", signal.node.path, problem, f"follow {instead}", Level.WARNING)
+
+
+def _query(signal: Signal) -> Iterator[Finding]:
+    """A trigger without a query is refused by KEDA, an illegible one answers nothing."""
+    if signal.node["type"].text() != "prometheus":
+        return
+    query = signal.node.at("metadata", "query")
+    if not query.text():
+        message = "a trigger of Prometheus without a query: KEDA refuses it"
+        yield Finding("SZ-16", query.path, message, "metadata.query")
+    elif not legible_query(query.text()):
+        message = "Prometheus does not take this query: replicas never change"
+        yield Finding("SZ-16", query.path, message, "balanced brackets, and operators between its parts", Level.WARNING)
 
 
 def _not_told(name: str, engine: str, version: str) -> str:
@@ -203,6 +220,9 @@ def _not_told(name: str, engine: str, version: str) -> str:
         return f"the metric is one of {catalog().engine(owner).name}, the pods run {facts.name}: it is never told"
     rows = [row for row in known_as(name) if row.engine == engine]
     held = {row.name for row in metrics_of(engine, version).values()}
+    near = next((each for each in sorted(held) if resembles(name, each) and not rows), None)
+    if near and not near.startswith(name):
+        return f"{facts.name} {version} is not known to tell this metric, and one that is called almost so: {near}"
     if not rows or any(row.name in held for row in rows):
         return ""
     ends = next((row.until for row in rows if row.until), None)

@@ -121,10 +121,10 @@ SOUND = Rule(
     name="unambiguous",
     title="Pods belong to one controller, and the API server takes what is said",
     question="whether the workload selects its own pods",
-    why="The API server refuses a selector that misses its own pods, a field that is missing or a word that it does not "
-    "know, half-way through a deployment; a shared selector mixes pods.",
-    remediation="Give every workload a selector of its own, as its template has it, every variable one entry, and every "
-    "field what modelberth/catalog/required_fields.yaml says.",
+    why="The API server refuses a selector that misses its own pods, a field that is missing or a word that it does "
+    "not know, half-way through a deployment; a shared selector mixes pods.",
+    remediation="Give every workload a selector of its own, as its template has it, every variable one entry, and "
+    "every field what modelberth/catalog/required_fields.yaml says.",
     severity=Severity.HIGH,
     levels=ALWAYS,
     source="validation of apps/v1 by the API server; duplicate-env-var (kube-linter); prevent-bare-pods (Kyverno); "

@@ -43,7 +43,7 @@ def field_rules() -> dict[str, tuple[FieldRule, ...]]:
 
 
 def refused(rule_id: str, resource: Resource) -> Iterator[Finding]:
-    """What is wrong with an object. Fields are only missed in one that serves or is ours: a patch of others lacks many."""
+    """What is wrong with an object. Only in one that serves or is ours are fields missed: a patch lacks many."""
     whole = bool(resource.workloads) or resource.ours
     for row in field_rules().get(resource.kind, ()):
         yield from _held(rule_id, row, resource.node, whole=whole)
