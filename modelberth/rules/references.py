@@ -76,9 +76,14 @@ def _cause(selector: Node, answers: Mapping[Pod, bool | None]) -> Node | None:
 
 
 def _left_out(one: Resource, near: list[Resource], others: list[Resource], path: tuple[str, ...]) -> bool:
-    """Whether an object that selects nothing was surely meant for the servers: ours, or none other selects one."""
+    """Whether an object that selects nothing was surely meant for the servers: ours, or none other selects one.
+
+    One that states a namespace where the servers state none, or the reverse, may belong to something else.
+    """
     if one.ours:
         return True
+    if all(one.namespace.stated is not server.namespace.stated for server in near):
+        return False
     rest = [other for other in others if other is not one]
     return not any(
         chosen(other.node.at(*path), leading_pod(server)) is not False
