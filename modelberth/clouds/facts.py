@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 
@@ -73,14 +73,9 @@ def opposite(answer: bool | None) -> bool | None:
     return None if answer is None else not answer
 
 
-def each_of(node: Node) -> Iterator[Node]:
-    """The elements of a list; the node itself where it is unknown as a whole."""
-    yield from [node] if node.unknown else node.elements()
-
-
 def holds(node: Node, *wanted: str) -> bool | None:
     """Whether a list of texts has all of these, whatever else it has."""
-    elements = list(each_of(node))
+    elements = list(node.each())
     missing = set(wanted) - {each.text() for each in elements}
     if not missing:
         return True
@@ -100,4 +95,4 @@ def open_to_all(block: Node) -> bool | None:
 
 def narrow(blocks: Node) -> bool | None:
     """Whether no block of a list is open to all."""
-    return both(*(opposite(open_to_all(each)) for each in each_of(blocks)))
+    return both(*(opposite(open_to_all(each)) for each in blocks.each()))

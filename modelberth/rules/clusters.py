@@ -11,8 +11,8 @@ from modelberth.clouds.links import target_of
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.resources import Resource
-from modelberth.rules.base import ALWAYS, IN_PROD, Rule, Settings, Severity, undecided
-from modelberth.rules.facts import softened, told
+from modelberth.rules.base import ALWAYS, IN_PROD, Rule, Settings, Severity, advice, undecided
+from modelberth.rules.facts import told
 
 _CREDENTIAL = re.compile(
     r"(?<![A-Za-z0-9])(AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])|(?<![A-Za-z0-9_])hf_[A-Za-z0-9]{16,}|"
@@ -54,7 +54,7 @@ def _machines(resource: Resource, settings: Settings) -> Iterator[Finding]:
     yield from told("CS-06", machines.hardened(resource.type, resource.node))
     for stated, text in machines.start_scripts(resource.type, resource.node):
         if stated.unknown:
-            yield softened(undecided("CS-06", _PLAIN_SCRIPT, stated))
+            yield advice(undecided("CS-06", _PLAIN_SCRIPT, stated))
         elif _CREDENTIAL.search(text):
             message = "what machines run when they start holds a credential that everyone who may list them can read"
             yield Finding("CS-06", stated.path, message, "fetch it at start with the machine's identity")

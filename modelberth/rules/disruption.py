@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil, floor
+from math import ceil
 
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
-from modelberth.rules.base import ADVICE, IN_PROD, Rule, Settings, Severity, undecided
+from modelberth.rules.base import ADVICE, IN_PROD, Rule, Settings, Severity, advice, undecided
 from modelberth.rules.relations import (
     LWS,
     SERVES_ON,
     Replicas,
-    advice,
     cause,
     chosen,
     leading_pod,
@@ -83,7 +82,7 @@ def _allows(budget: Resource, server: Resource, count: Replicas) -> Iterator[Fin
 def _evictable(server: Resource, count: Replicas, most: Node, least: Node) -> Iterator[Finding]:
     """A share is rounded up in both (Kubernetes, Specifying a Disruption Budget for your Application)."""
     if most.stated:
-        if _of(most, 100) == 0:
+        if most.share(100) == 0:
             yield Finding("WH-08", most.path, "it allows no disruption: no node with these pods can be drained", "1")
         return
     if not least.stated:
@@ -97,23 +96,14 @@ def _evictable(server: Resource, count: Replicas, most: Node, least: Node) -> It
         yield undecided("WH-08", "whether the budget lets a node be drained", count.least_at)
     elif count.least is not None:
         running = max(1, count.least)
-        needed = _of(least, running)
-        if needed is not None and needed >= running:
+        needed = ceil(least.share(running) or 0)
+        if needed >= running:
             yield _blocked(least, f"{needed} of the pods", f"{running}")
 
 
 def _blocked(least: Node, needed: str, running: str) -> Finding:
     message = f"it keeps {needed} available and {running} may be all there are: no node with one of them can be drained"
     return Finding("WH-08", least.path, message, "maxUnavailable: 1 instead")
-
-
-def _of(node: Node, total: int, *, up: bool = True) -> int | None:
-    """A number, or a share of ``total``."""
-    text = node.text().strip()
-    if text.endswith("%"):
-        share = Node(text.removesuffix("%"), node.path).whole()
-        return None if share is None else (ceil if up else floor)(share * total / 100)
-    return node.whole()
 
 
 def _spread(inventory: Inventory, settings: Settings) -> Told:

@@ -11,8 +11,8 @@ from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
-from modelberth.rules.relations import cause, chosen, means, same_namespace, softened
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, softened, undecided
+from modelberth.rules.relations import cause, chosen, means, same_namespace
 
 Told = Iterator[tuple[Resource, Finding]]
 _ROUTES = ("HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute")
@@ -169,8 +169,8 @@ def _gateways(inventory: Inventory, services: dict[Resource, list[Pod]]) -> Told
 
 def _listeners(gateway: Resource, parent: Node) -> Iterator[Finding]:
     """A listener without TLS is right only to send callers on, which a route to a server does not."""
-    section, listeners = parent["sectionName"].text(), gateway.node.at("spec", "listeners")
-    for listener in [listeners] if listeners.unknown else listeners.elements():
+    section = parent["sectionName"].text()
+    for listener in gateway.node.at("spec", "listeners").each():
         name = listener["name"]
         if section and not name.unknown and name.text() != section:
             continue

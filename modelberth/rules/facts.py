@@ -30,10 +30,5 @@ def as_advice(fact: Fact) -> Fact:
     return replace(fact, minor=True)
 
 
-def softened(finding: Finding) -> Finding:
-    """The same, printed and no more."""
-    return replace(finding, level=Level.WARNING)
-
-
 def _path(fact: Fact) -> str:
     return fact.node.path

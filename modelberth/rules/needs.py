@@ -13,7 +13,6 @@ from modelberth.resources import Pod
 
 CPU, MEMORY, DISK = "cpu", "memory", "ephemeral-storage"
 _PLAIN = frozenset({CPU, MEMORY, DISK, "pods", "storage"})
-ARCHITECTURE = "kubernetes.io/arch"
 
 
 @dataclass(frozen=True)
@@ -125,8 +124,7 @@ def selected(pod: Pod) -> tuple[tuple[Condition, ...], ...]:
     always = tuple(_chosen(selector))
     required = pod.spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     terms = required["nodeSelectorTerms"]
-    listed = [terms] if terms.unknown else list(terms.elements())
-    return tuple((*always, *_expressed(term)) for term in listed) or (always,)
+    return tuple((*always, *_expressed(term)) for term in terms.each()) or (always,)
 
 
 def _chosen(selector: Node) -> Iterator[Condition]:
@@ -137,8 +135,7 @@ def _chosen(selector: Node) -> Iterator[Condition]:
 
 
 def _expressed(term: Node) -> Iterator[Condition]:
-    expressions = term["matchExpressions"]
-    for each in [expressions] if expressions.unknown else expressions.elements():
+    for each in term["matchExpressions"].each():
         values = list(each["values"].elements())
         hidden = _unknown([each, each["key"], each["operator"], each["values"], *values])
         key, operator = each["key"].text(), each["operator"].text()
@@ -161,9 +158,7 @@ def tolerated(pod: Pod, key: str, value: str | None, effect: str, gpus: bool) ->
     """
     if gpus and key == GPU_RESOURCE and effect == "NoSchedule":
         return True
-    tolerations = pod.spec["tolerations"]
-    listed = [tolerations] if tolerations.unknown else list(tolerations.elements())
-    answers = [_tolerates(each, key, value, effect) for each in listed]
+    answers = [_tolerates(each, key, value, effect) for each in pod.spec["tolerations"].each()]
     return True if True in answers else None if None in answers else False
 
 

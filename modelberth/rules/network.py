@@ -9,18 +9,8 @@ from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Resource
-from modelberth.rules.base import ADVICE, ALWAYS, IN_PROD, Rule, Settings, Severity, undecided
-from modelberth.rules.relations import (
-    advice,
-    cause,
-    chosen,
-    depends_on,
-    leading_pod,
-    means,
-    same_namespace,
-    serving,
-    softened,
-)
+from modelberth.rules.base import ADVICE, ALWAYS, IN_PROD, Rule, Settings, Severity, advice, softened, undecided
+from modelberth.rules.relations import cause, chosen, depends_on, leading_pod, means, same_namespace, serving
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
 METADATA = ip_address("169.254.169.254")
