@@ -83,14 +83,17 @@ def holds(node: Node, *wanted: str) -> bool | None:
 
 
 def open_to_all(block: Node) -> bool | None:
-    """Whether an address block is (nearly) the whole internet: fewer than 8 bits of an IPv4 network, 16 of IPv6."""
+    """Whether an address block is (nearly) the whole internet: fewer than 8 bits of an IPv4 network, 16 of IPv6.
+
+    Blocks that are never routed there are not, however large (fc00::/7).
+    """
     if block.unknown:
         return None
     try:
         network = ip_network(block.text(), strict=False)
     except ValueError:
         return False
-    return network.prefixlen <= _NARROWEST_OPEN[network.version]
+    return not network.is_private and network.prefixlen <= _NARROWEST_OPEN[network.version]
 
 
 def narrow(blocks: Node) -> bool | None:

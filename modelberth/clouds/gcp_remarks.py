@@ -260,7 +260,7 @@ def _cluster(root: Node) -> Iterator[Remark]:
         message = "nodes do not prove to the control plane what they are"
         yield Remark(About.SHIELD, shielded, message, "enableShieldedNodes: true")
     scaling = root["clusterAutoscaling"]
-    if scaling["enabled"].unknown and not scaling.unknown and not scaling["resourceLimits"].value:
+    if scaling["enabled"].unknown and (scaling.unknown or not scaling["resourceLimits"].value):
         yield Remark(About.BOUNDS, scaling["enabled"], "", "")
     if scaling["enabled"].flag() and not scaling["resourceLimits"].value:
         message = "the cluster makes pools of its own without any bound"

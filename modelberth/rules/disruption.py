@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
+from modelberth.clouds.base import HOSTNAME
+from modelberth.clouds.pool_facts import ZONE
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, IN_PROD, Rule, Settings, Severity, advice, undecided
+from modelberth.rules.needs import ZONES, in_one_zone
 from modelberth.rules.relations import (
     LWS,
     SERVES_ON,
@@ -23,8 +26,6 @@ from modelberth.rules.relations import (
 )
 
 Told = Iterator[tuple[Resource, Finding]]
-HOST = "kubernetes.io/hostname"
-ZONES = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 
 
 def _budgeted(inventory: Inventory, settings: Settings) -> Told:
@@ -125,8 +126,8 @@ def _of_server(server: Resource, pod: Pod, count: Replicas) -> Iterator[Finding]
     if exclusive.text():
         apart.add(exclusive.text())
     by_zone = bool(apart.intersection(ZONES))
-    by_node = bool(apart - set(ZONES))
-    if by_node and (by_zone or _in_one_zone(pod)):
+    by_node = bool(apart - ZONES)
+    if by_node and (by_zone or in_one_zone(pod)):
         return
     if open_ended:
         yield undecided("WH-09", SPREAD.question, open_ended)
@@ -136,10 +137,10 @@ def _of_server(server: Resource, pod: Pod, count: Replicas) -> Iterator[Finding]
         message = f"nothing keeps its {count.most or ''} replicas apart: one node may hold all of them".replace(
             "  ", " "
         )
-        remedy = f"topologySpreadConstraints on {HOST} and {ZONES[0]}, with the labels of its pods"
+        remedy = f"topologySpreadConstraints on {HOSTNAME} and {ZONE}, with the labels of its pods"
         yield Finding("WH-09", constraints.path, message, remedy)
     else:
-        what, key = ("node", HOST) if by_zone else ("zone", ZONES[0])
+        what, key = ("node", HOSTNAME) if by_zone else ("zone", ZONE)
         message = f"nothing spreads its replicas by {what}: one may hold all of them"
         yield advice(Finding("WH-09", constraints.path, message, f"a topologySpreadConstraint on {key}"))
 
@@ -154,18 +155,6 @@ def _apart(constraints: Node, anti: Node) -> Iterator[tuple[str, Node]]:
     for each in terms:
         if each["labelSelector"].stated:
             yield each["topologyKey"].text(), each["labelSelector"]
-
-
-def _in_one_zone(pod: Pod) -> bool:
-    """Whether its nodes are all in one zone: then no rule could spread it further."""
-    if any(pod.spec["nodeSelector"][key].stated for key in ZONES):
-        return True
-    required = pod.spec.at("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
-    for term in required["nodeSelectorTerms"].elements():
-        for each in term["matchExpressions"].elements():
-            if each["key"].text() in ZONES and len(list(each["values"].elements())) == 1:
-                return True
-    return False
 
 
 BUDGETED = Rule(
@@ -188,7 +177,7 @@ SPREAD = Rule(
     title="Replicas run on different nodes and zones",
     question="whether replicas are kept apart",
     why="The scheduler may put all replicas on one node, and its loss then takes the whole service.",
-    remediation=f"topologySpreadConstraints on {HOST} and {ZONES[0]}, or pod anti-affinity.",
+    remediation=f"topologySpreadConstraints on {HOSTNAME} and {ZONE}, or pod anti-affinity.",
     severity=Severity.MEDIUM,
     levels=IN_PROD,
     foreign=ADVICE,

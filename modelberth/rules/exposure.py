@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 from modelberth.catalog import catalog
 from modelberth.clouds import addresses
+from modelberth.clouds.facts import open_to_all
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
@@ -74,7 +75,7 @@ def _balancer(service: Resource) -> Iterator[Finding]:
         return
     said = any(notes[key].text() for key in addresses.RANGES)
     path = spec["type"].path
-    if any(_is_everything(each) for each in ranges.elements()) or not (ranges.value or said):
+    if any(open_to_all(each) for each in ranges.elements()) or not (ranges.value or said):
         told = "from every address" if ranges.value else "and no source ranges are stated"
         message = f"a load balancer leads from outside the cluster to a model server, {told}"
         remedy = (
@@ -89,13 +90,6 @@ def _balancer(service: Resource) -> Iterator[Finding]:
 def _is_private(address: Node) -> bool:
     try:
         return ip_address(address.text()).is_private
-    except ValueError:
-        return False
-
-
-def _is_everything(cidr: Node) -> bool:
-    try:
-        return ip_network(cidr.text(), strict=False).prefixlen == 0
     except ValueError:
         return False
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from modelberth.clouds.facts import Fact
+from modelberth.clouds.remarks import Remark
 from modelberth.findings import Finding, Level
 from modelberth.rules.base import undecided
 
@@ -23,6 +24,14 @@ def told(rule_id: str, facts: Iterable[Fact]) -> Iterator[Finding]:
         asked = list(group)
         topics = list(dict.fromkeys(fact.topic for fact in asked))
         yield undecided(rule_id, f"whether {' and '.join(topics)}", asked[0].node)
+
+
+def remarked(rule_id: str, question: str, remark: Remark) -> Finding:
+    """A remark about a cloud's own field as a finding; about an unknown value as a doubt."""
+    if remark.node.unknown:
+        return undecided(rule_id, question, remark.node)
+    level = Level.WARNING if remark.advice else Level.ERROR
+    return Finding(rule_id, remark.node.path, remark.message, remark.remedy, level)
 
 
 def as_advice(fact: Fact) -> Fact:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
+from modelberth.clouds.pool_facts import ZONE
 from modelberth.manifests import GPU_RESOURCE
 from modelberth.node import Node
 from modelberth.resources import Pod
 
+ZONES = frozenset({ZONE, "failure-domain.beta.kubernetes.io/zone"})
+"""Labels that tell a node's zone: the present one, and the one before Kubernetes 1.17."""
 CPU, MEMORY, DISK = "cpu", "memory", "ephemeral-storage"
 _PLAIN = frozenset({CPU, MEMORY, DISK, "pods", "storage"})
 
@@ -125,6 +128,12 @@ def selected(pod: Pod) -> tuple[tuple[Condition, ...], ...]:
     required = pod.spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     terms = required["nodeSelectorTerms"]
     return tuple((*always, *_expressed(term)) for term in terms.each()) or (always,)
+
+
+def in_one_zone(pod: Pod) -> bool:
+    """Whether a pod runs in one zone, whatever nodes there are."""
+    ways = selected(pod)
+    return all(any(c.key in ZONES and c.operator == "In" and len(c.wanted) == 1 for c in way) for way in ways)
 
 
 def _chosen(selector: Node) -> Iterator[Condition]:
