@@ -20,7 +20,7 @@ from modelberth.manifests import Workload
 from modelberth.node import Node, fields_of
 from modelberth.observed import UNKNOWN, Observed
 from modelberth.resources import Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, planned, undecided
 from modelberth.rules.lines import alike, stray
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?")
@@ -48,7 +48,7 @@ def _variables() -> tuple[Variable, ...]:
 
 def _say_it_once(resource: Resource, settings: Settings) -> Iterator[Finding]:
     """What ours contradicts stops; in a manifest of someone else's the last mention runs, and is only told."""
-    level = Level.ERROR if resource.ours else Level.WARNING
+    level = planned(resource)
     yield from alike("SZ-22", resource)
     for pod in resource.pods:
         for workload in pod.serving:

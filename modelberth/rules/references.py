@@ -11,12 +11,11 @@ from modelberth.inventory import Inventory
 from modelberth.manifests import COMPUTES_AND_ENDS
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, advice, undecided
 from modelberth.rules.neighbours import misspelt, strays
 from modelberth.rules.relations import (
     SCALERS,
     SERVES_ON,
-    advice,
     cause,
     chosen,
     is_called,
@@ -133,10 +132,9 @@ def _ports(service: Resource, meant: list[Pod]) -> Iterator[Finding]:
     serving_pods = [pod for pod in meant if pod.serving]
     if not serving_pods:
         return
-    declared = [port for pod in serving_pods for each in pod.all_containers for port in _each(each["ports"])]
+    declared = [port for pod in serving_pods for each in pod.all_containers for port in each["ports"].each()]
     names = {port["name"].text() for port in declared}
-    ports = service.node.at("spec", "ports")
-    for port in [ports] if ports.unknown else ports.elements():
+    for port in service.node.at("spec", "ports").each():
         target = port["targetPort"]
         if not target.stated and port["port"].unknown:
             target = port["port"]
@@ -172,10 +170,6 @@ def _listens(pod: Pod, number: int | None) -> int | None:
 
 def _text(value: object) -> str:
     return json.dumps(value, default=repr)
-
-
-def _each(ports: Node) -> Iterator[Node]:
-    yield from [ports] if ports.unknown else ports.elements()
 
 
 def _budgets(inventory: Inventory, servers: list[Resource]) -> Told:
