@@ -33,6 +33,8 @@ class Listening:
     api_key: bool | None
     routed: bool | None
     alone: bool
+    host: str = ""
+    """The address that it is told to listen at, empty where none is said or known."""
 
 
 def listening(container: Mapping[str, Any], observed: Observed) -> Listening | None:
@@ -85,6 +87,7 @@ def _by_flags(
         api_key=None if key is None and open_ended else bool(key),
         routed=None if read.set("api_prefix") is None else bool(read.set("api_prefix") or read.set("middleware")),
         alone=alone and not read.set("uds"),
+        host=read.text("host") or "",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,10 @@ _NAMED_BY = {"sglang": "lora_paths", "vllm": "lora_modules"}
 _SLOTS = {"sglang": ("max_loras_per_batch", 8, "max_loaded_loras"), "vllm": ("max_loras", 1, "max_cpu_loras")}
 """Engine -> (slots used at once, how many when nothing is said, adapters kept in all): vLLM 0.33.0, config/lora.py;
 SGLang 0.5.23, srt/arg_groups/fields/lora.py and lora_hook.py."""
+
+_DEFAULT_RANK = {"vllm": 16}
+"""Where none is said: vLLM 0.33.0, config/lora.py. SGLang takes the largest of the adapters."""
+_RANK = re.compile(r"/rank-([1-9]\d{0,3})\b")
 
 
 def _adapters(resource: Resource, settings: Settings) -> Iterator[Finding]:
@@ -77,6 +82,7 @@ def _slots(workload: Workload, observed: Observed, parsed: Parsed) -> Iterator[F
         engine = f"{catalog().engine(observed.engine).name} {observed.engine_version}"
         message = f"does not start: --max-lora-rank is none of the ranks that {engine} has slots for"
         yield Finding("SZ-23", path, message, f"--max-lora-rank {_next(rank, known.names)}")
+    yield from _ranks(workload, observed, parsed)
     if parsed.values.get(kept_flag) is UNKNOWN:
         yield undecided("SZ-23", RULES[0].question, Node(UNKNOWN, path))
     slots, kept = _count(parsed.values.get(slots_flag), default), _count(parsed.values.get(kept_flag), None)
@@ -92,6 +98,16 @@ def _slots(workload: Workload, observed: Observed, parsed: Parsed) -> Iterator[F
     elif many > slots and parsed.values.get("enable_lora") is not False:
         message = f"{many} adapters share {shown} {slots}: requests for others wait until one is exchanged"
         yield Finding("SZ-23", path, message, f"{shown} {many}", Level.WARNING)
+
+
+def _ranks(workload: Workload, observed: Observed, parsed: Parsed) -> Iterator[Finding]:
+    """Adapters lie in folders that say their rank where our components download them."""
+    words = parsed.lists.get(_NAMED_BY[observed.engine], [])
+    ranks = [int(found[1]) for word in words if isinstance(word, str) and (found := _RANK.search(word))]
+    most = _count(parsed.values.get("max_lora_rank"), _DEFAULT_RANK.get(observed.engine))
+    if ranks and most is not None and max(ranks) > most:
+        message = f"does not load: an adapter of rank {max(ranks)} is above --max-lora-rank {most}"
+        yield Finding("SZ-23", workload.arguments_path, message, f"--max-lora-rank {max(ranks)}, or the next on offer")
 
 
 def _count(value: Word | None, default: int | None) -> int | None:

@@ -20,7 +20,8 @@ from modelberth.manifests import Workload
 from modelberth.node import Node, fields_of
 from modelberth.observed import UNKNOWN, Observed
 from modelberth.resources import Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, planned, undecided
+from modelberth.rules.lines import alike, stray
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?")
 _REFUSES_REPEATED = frozenset({"tgi"})
@@ -47,7 +48,8 @@ def _variables() -> tuple[Variable, ...]:
 
 def _say_it_once(resource: Resource, settings: Settings) -> Iterator[Finding]:
     """What ours contradicts stops; in a manifest of someone else's the last mention runs, and is only told."""
-    level = Level.ERROR if resource.ours else Level.WARNING
+    level = planned(resource)
+    yield from alike("SZ-22", resource)
     for pod in resource.pods:
         for workload in pod.serving:
             if workload.observed is not None:
@@ -60,6 +62,7 @@ def _of(container: Node, workload: Workload, observed: Observed, level: Level) -
     yield from _insisting(observed, env, parsed, container, level)
     if parsed is None:
         return
+    yield from stray("SZ-22", workload, parsed)
     table = table_of(catalog().engine(observed.engine), observed.engine_version)
     for name, before in parsed.overridden.items():
         spelled = _spelled(table, name)
@@ -135,9 +138,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="SZ-22",
         name="arguments-said-once",
-        title="What sizing depends on is said once",
+        title="What sizing depends on is said once, and the same in every pod of a group",
         question="whether what sizing depends on is said once",
-        why="Of two mentions one is silently ignored: what was reviewed is not what runs.",
+        why="Of two mentions one is silently ignored: what was reviewed is not what runs. A word that belongs to no "
+        "flag stops the engine, and pods of a group that are started differently never find together.",
         remediation="State every argument once, either as a flag or as a variable.",
         severity=Severity.MEDIUM,
         levels=ALWAYS,

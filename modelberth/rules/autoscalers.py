@@ -24,6 +24,9 @@ _OF_GPUS = re.compile(r"(?i)dcgm_.+|.*(gpu_?util|gpu_duty_cycle|duty_cycle|nvidi
 _GROUPING = re.compile(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)")
 _NAMED = re.compile(r"__name__\s*=~?\s*\"([\w:|]+)\"")
 _IDENTIFIER = re.compile(r"(?<![\w:.])[A-Za-z_:][\w:]*(?!\s*\(|[\w:])")
+_WORD_BEHIND = re.compile(
+    r"[)\]}]\s*(?!(?:and|or|unless|offset|bool|by|without|on|ignoring|group_left|group_right|atan2)\b)[A-Za-z_0-9]"
+)
 _WORDS = frozenset({"and", "or", "unless", "offset", "bool", "by", "without", "on", "inf", "nan", "atan2"})
 
 
@@ -159,6 +162,18 @@ def metrics_in(query: str) -> tuple[str, ...]:
     plain = re.sub(r"\{[^{}]*\}|\[[^\[\]]*\]|\"[^\"]*\"|'[^']*'", " ", query)
     words = _IDENTIFIER.findall(_GROUPING.sub(" ", plain))
     return tuple(dict.fromkeys([*named, *(word for word in words if word.lower() not in _WORDS)]))
+
+
+def legible_query(query: str) -> bool:
+    """Whether a PromQL query may be one: brackets close, and no word follows one that closes but a keyword."""
+    plain = re.sub(r"\"(\\.|[^\"\\])*\"|'(\\.|[^'\\])*'", '""', query)
+    open_ones: list[str] = []
+    for sign in plain:
+        if sign in "([{":
+            open_ones.append(sign)
+        elif sign in ")]}" and (not open_ones or f"{open_ones.pop()}{sign}" not in ("()", "[]", "{}")):
+            return False
+    return not open_ones and not _WORD_BEHIND.search(plain)
 
 
 def engine_prefix(name: str) -> str:

@@ -81,7 +81,7 @@ def _together(pod: Pod) -> Iterator[Finding]:
 def _devices(container: Node) -> Iterator[Node]:
     """What says that a container uses GPUs which others may use too: claims, or all that the node has."""
     claims = container.at("resources", "claims")
-    yield from ([claims] if claims.unknown else (claim["name"] for claim in claims.elements()))
+    yield from (claim["name"] for claim in claims.each())
     for variable in container["env"].elements():
         if variable["name"].text() == _VISIBLE and variable["value"].text() not in ("", "none", "void"):
             yield variable["value"]
@@ -98,8 +98,12 @@ def _taken(observed: Observed) -> float | None:
 
 
 def _no_larger_than_needed(resource: Resource, settings: Settings) -> Iterator[Finding]:
-    """Silent on what our plans decided: they take the least that holds a service unless its spec states more."""
-    for workload in () if resource.ours else resource.workloads:
+    """Silent on what our plans decided: they take the least that holds a service unless its spec states more. A GPU
+    that the record does not name is none of theirs.
+    """
+    for workload in resource.workloads:
+        if resource.ours and _planned(workload):
+            continue
         found = evaluate(workload)
         engine, sizing = found.engine, found.sizing
         if engine is None or sizing is None or found.answer is None or found.answer.memory is None:
@@ -117,6 +121,11 @@ def _no_larger_than_needed(resource: Resource, settings: Settings) -> Iterator[F
             yield Finding(
                 "SZ-19", workload.path, message, "take it, unless more requests or speed are wanted", Level.WARNING
             )
+
+
+def _planned(workload: Workload) -> bool:
+    record = legible_record(workload.sizing_record or "") or {}
+    return record.get("accelerator") in (None, workload.gpu)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from modelberth.manifests import COMPUTES_AND_ENDS, Workload
 from modelberth.node import Node, fields_of
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, undecided
+from modelberth.rules.relations import resembles
 
 _PRIORITY, _LABELS, _JOBS, _LINKS = "WH-17", "WH-18", "WH-20", "WH-22"
 _OF_THE_SYSTEM = frozenset({"system-cluster-critical", "system-node-critical"})
@@ -53,6 +54,25 @@ def _labelled(resource: Resource, _: Settings) -> Iterator[Finding]:
             yield Finding(_LABELS, f"{pod.template.at('metadata').path}.labels", message, remedy, Level.WARNING)
         for workload in pod.serving:
             yield from _names_its_model(workload)
+            yield from _as_labelled(pod, workload)
+
+
+def _as_labelled(pod: Pod, workload: Workload) -> Iterator[Finding]:
+    """Labels that say another engine or version than runs, where the image says it and the label is of this form."""
+    seen = workload.observed
+    if seen is None or seen.helper or seen.version_assumed:
+        return
+    name, version = (pod.labels[f"app.kubernetes.io/{what}"] for what in ("name", "version"))
+    for label, runs in ((name, seen.engine), (version, seen.engine_version)):
+        said = label.text()
+        if (
+            said
+            and said != runs
+            and (label is name or resembles(said, runs))
+            and (label is version or pod.resource.ours)
+        ):
+            message = "the label says something else than what the image runs: who looks for pods by it misses this one"
+            yield Finding(_LABELS, label.path, message, f"{runs}", Level.WARNING)
 
 
 def _names_its_model(workload: Workload) -> Iterator[Finding]:
@@ -72,6 +92,9 @@ def _ends(resource: Resource, _: Settings) -> Iterator[Finding]:
         message = "a download without a deadline that hangs does so for ever, and what waits for its weights with it"
         remedy = "activeDeadlineSeconds: the bytes over the slowest bandwidth, and an hour"
         yield Finding(_JOBS, f"{spec.path}.activeDeadlineSeconds", message, remedy, Level.WARNING)
+    if spec["backoffLimit"].whole() == 0:
+        message = "a download that fails once is given up: the hub answers 5xx now and then"
+        yield Finding(_JOBS, f"{spec.path}.backoffLimit", message, "backoffLimit: 4", Level.WARNING)
     if not spec["backoffLimit"].stated:
         message = "how often a download that fails is begun again is left to the default (6 times)"
         yield Finding(_JOBS, f"{spec.path}.backoffLimit", message, "backoffLimit: 4", Level.WARNING)

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
+from modelberth.clouds.pool_facts import ZONE
 from modelberth.manifests import GPU_RESOURCE
 from modelberth.node import Node
 from modelberth.resources import Pod
 
+ZONES = frozenset({ZONE, "failure-domain.beta.kubernetes.io/zone"})
+"""Labels that tell a node's zone: the present one, and the one before Kubernetes 1.17."""
 CPU, MEMORY, DISK = "cpu", "memory", "ephemeral-storage"
 _PLAIN = frozenset({CPU, MEMORY, DISK, "pods", "storage"})
-ARCHITECTURE = "kubernetes.io/arch"
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,13 @@ def selected(pod: Pod) -> tuple[tuple[Condition, ...], ...]:
     always = tuple(_chosen(selector))
     required = pod.spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     terms = required["nodeSelectorTerms"]
-    listed = [terms] if terms.unknown else list(terms.elements())
-    return tuple((*always, *_expressed(term)) for term in listed) or (always,)
+    return tuple((*always, *_expressed(term)) for term in terms.each()) or (always,)
+
+
+def in_one_zone(pod: Pod) -> bool:
+    """Whether a pod runs in one zone, whatever nodes there are."""
+    ways = selected(pod)
+    return all(any(c.key in ZONES and c.operator == "In" and len(c.wanted) == 1 for c in way) for way in ways)
 
 
 def _chosen(selector: Node) -> Iterator[Condition]:
@@ -137,8 +144,7 @@ def _chosen(selector: Node) -> Iterator[Condition]:
 
 
 def _expressed(term: Node) -> Iterator[Condition]:
-    expressions = term["matchExpressions"]
-    for each in [expressions] if expressions.unknown else expressions.elements():
+    for each in term["matchExpressions"].each():
         values = list(each["values"].elements())
         hidden = _unknown([each, each["key"], each["operator"], each["values"], *values])
         key, operator = each["key"].text(), each["operator"].text()
@@ -161,9 +167,7 @@ def tolerated(pod: Pod, key: str, value: str | None, effect: str, gpus: bool) ->
     """
     if gpus and key == GPU_RESOURCE and effect == "NoSchedule":
         return True
-    tolerations = pod.spec["tolerations"]
-    listed = [tolerations] if tolerations.unknown else list(tolerations.elements())
-    answers = [_tolerates(each, key, value, effect) for each in listed]
+    answers = [_tolerates(each, key, value, effect) for each in pod.spec["tolerations"].each()]
     return True if True in answers else None if None in answers else False
 
 

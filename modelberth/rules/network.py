@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+from modelberth.clouds.facts import open_to_all
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Resource
-from modelberth.rules.base import ADVICE, ALWAYS, IN_PROD, Rule, Settings, Severity, undecided
-from modelberth.rules.relations import (
-    advice,
-    cause,
-    chosen,
-    depends_on,
-    leading_pod,
-    means,
-    same_namespace,
-    serving,
-    softened,
-)
+from modelberth.rules.base import ADVICE, ALWAYS, IN_PROD, Rule, Settings, Severity, advice, softened, undecided
+from modelberth.rules.relations import cause, chosen, depends_on, leading_pod, means, same_namespace, serving
+from modelberth.rules.standards import ENFORCE
 
-ENFORCE = "pod-security.kubernetes.io/enforce"
 METADATA = ip_address("169.254.169.254")
 """Where clouds answer with the credentials of a node."""
 DNS = 53
@@ -40,10 +31,18 @@ _POLICIES_OF_OTHERS = frozenset(
 """Kinds that may do what a NetworkPolicy does, and are not read here."""
 
 
+_OF_NO_NAMESPACE = frozenset(
+    ["ClusterRole", "ClusterRoleBinding", "GatewayClass", "Namespace", "PersistentVolume", "PriorityClass"]
+).union(["StorageClass"])
+_NOWHERE = "it says no namespace: where it lands hangs on the provider or the context"
+
+
 def _own(resource: Resource, settings: Settings) -> Iterator[Finding]:
-    if not resource.workloads:
-        return
     namespace = resource.namespace
+    if not resource.workloads:
+        if resource.ours and resource.kind not in _OF_NO_NAMESPACE and not namespace.stated:
+            yield Finding("WH-11", namespace.path, _NOWHERE, "metadata.namespace")
+        return
     if namespace.unknown:
         if not resource.ours:
             yield advice(undecided("WH-11", OWN.question, namespace))
@@ -51,8 +50,7 @@ def _own(resource: Resource, settings: Settings) -> Iterator[Finding]:
         message = f"it is in {namespace.text()}: no policy or quota can be set for models alone"
         yield from softened(resource, [Finding("WH-11", namespace.path, message, "a namespace of its own")])
     elif resource.ours and not namespace.text():
-        message = "it says no namespace: where it lands hangs on the provider or the context"
-        yield Finding("WH-11", namespace.path, message, "metadata.namespace")
+        yield Finding("WH-11", namespace.path, _NOWHERE, "metadata.namespace")
 
 
 def _restricted(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
@@ -151,12 +149,17 @@ def _callers(rule: Node) -> Iterator[Finding]:
     if not peers.value:
         yield Finding("WH-12", peers.path, "this rule lets everybody in", "from: the namespaces or pods that may call")
     for peer in peers.elements():
-        spaces, pods, block = peer["namespaceSelector"], peer["podSelector"], _network(peer.at("ipBlock", "cidr"))
-        if block and block.prefixlen == 0:
-            yield Finding("WH-12", peer.at("ipBlock", "cidr").path, "this lets every address in", "the callers' ranges")
-        elif spaces.stated and not spaces.value and not pods.value:
+        spaces, pods, block = peer["namespaceSelector"], peer["podSelector"], peer.at("ipBlock", "cidr")
+        if open_to_all(block):
+            yield Finding("WH-12", block.path, "this lets every address in", "the callers' ranges")
+        elif spaces.stated and not _chooses(spaces) and not _chooses(pods):
             message = "this lets every pod of every namespace in"
             yield Finding("WH-12", spaces.path, message, "matchLabels of the namespaces that may call")
+
+
+def _chooses(selector: Node) -> bool:
+    """Whether a selector leaves anything out; what is only known after apply may."""
+    return selector.unknown or any(selector[name].value for name in ("matchLabels", "matchExpressions"))
 
 
 def _destinations(rule: Node) -> Iterator[Finding]:

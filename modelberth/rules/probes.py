@@ -11,6 +11,7 @@ from modelberth.manifests import COMPUTES_AND_ENDS
 from modelberth.node import Node, fields_of
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, good_practice, undecided
+from modelberth.rules.lines import no_address
 
 _ID = "WH-01"
 _QUESTION = "whether the probes ask where the server answers"
@@ -19,6 +20,7 @@ _HANDLERS = ("exec", "grpc", "httpGet", "tcpSocket")
 _DEFAULTS = {"failureThreshold": 3, "periodSeconds": 10, "timeoutSeconds": 1}
 _LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 _LARGEST_PORT = 65535
+_LEAST_TIMEOUT_S, _LEAST_PATIENCE_S = 2, 60
 
 
 def _check(resource: Resource, settings: Settings) -> Iterator[Finding]:
@@ -40,6 +42,11 @@ def _check(resource: Resource, settings: Settings) -> Iterator[Finding]:
                 yield from _asks(pod, container, kind, server)
             yield from _ready(container, server, level)
             yield from _alike(container, level)
+            if resource.ours:
+                yield from _patient(container, level)
+            if server is not None and server.host and no_address(server.host):
+                message = "does not start: the host that the server is told to listen at is no address"
+                yield Finding(_ID, workload.arguments_path, message, "--host 0.0.0.0")
 
 
 def _refused(container: Node, kind: str) -> Iterator[Finding]:
@@ -217,6 +224,20 @@ def _alike(container: Node, level: Level) -> Iterator[Finding]:
     if readiness.stated and liveness.stated and not readiness.unknown and _essence(readiness) == _essence(liveness):
         message = "asks the same as readinessProbe, as often and as patiently: a server that is only busy is restarted"
         yield Finding(_ID, liveness.path, message, "failureThreshold: 5, periodSeconds: 30, timeoutSeconds: 10", level)
+
+
+def _patient(container: Node, level: Level) -> Iterator[Finding]:
+    """What our components write: a busy server has seconds to answer, and a minute until it is restarted."""
+    liveness = container["livenessProbe"]
+    for probe in (container["readinessProbe"], liveness):
+        if probe["httpGet"].stated and (probe["timeoutSeconds"].whole() or 1) < _LEAST_TIMEOUT_S:
+            path = probe["timeoutSeconds"].path
+            message = "a server that is busy is taken for lost when it takes more than a second to answer"
+            yield Finding(_ID, path, message, f"timeoutSeconds: {_LEAST_TIMEOUT_S} or more", level)
+    figures = [liveness[name].whole() or _DEFAULTS[name] for name in ("periodSeconds", "failureThreshold")]
+    if liveness.stated and not liveness.unknown and figures[0] * figures[1] < _LEAST_PATIENCE_S:
+        message = f"a server that does not answer for {figures[0] * figures[1]} s is restarted, and loads for minutes"
+        yield Finding(_ID, liveness.path, message, "failureThreshold: 5, periodSeconds: 30", level)
 
 
 def _essence(probe: Node) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from modelberth.manifests import Workload, legible_record
 from modelberth.resources import Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
 
+_RECORDED = ("Deployment", "LeaderWorkerSet", "StatefulSet")
 PATH = f'metadata.annotations["{SIZING_ANNOTATION}"]'
 QUESTION = "whether the workload is what was planned"
 
@@ -22,6 +23,10 @@ def _as_recorded(resource: Resource, settings: Settings) -> Iterator[Finding]:
         yield undecided("SZ-20", QUESTION, record)
     for workload in resource.workloads:
         yield from _of(workload, settings)
+        seen = workload.observed
+        if resource.ours and resource.kind in _RECORDED and not record.stated and seen and not seen.helper:
+            message = "the sizing record is gone: nobody can tell whether this is what was planned"
+            yield Finding("SZ-20", PATH, message, "let the components write it")
 
 
 def _of(workload: Workload, settings: Settings) -> list[Finding]:
@@ -45,6 +50,7 @@ def _container(workload: Workload, record: Mapping[str, Any]) -> Iterator[Findin
         "pipeline_parallel": observed.pipeline_parallel,
         "context_tokens": observed.context and observed.context // shared_by,
         "concurrency": observed.max_num_seqs or observed.slots,
+        "accelerator": record.get("accelerator") and workload.gpu,
     }
     recorded = {"pipeline_parallel": 1} | dict(record)
     for name, value in seen.items():

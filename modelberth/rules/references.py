@@ -11,11 +11,11 @@ from modelberth.inventory import Inventory
 from modelberth.manifests import COMPUTES_AND_ENDS
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, advice, undecided
+from modelberth.rules.neighbours import misspelt, strays
 from modelberth.rules.relations import (
     SCALERS,
     SERVES_ON,
-    advice,
     cause,
     chosen,
     is_called,
@@ -36,6 +36,8 @@ def _resolved(inventory: Inventory, settings: Settings) -> Told:
         yield from _budgets(inventory, servers)
         yield from _scalers(inventory, servers)
         yield from _peers(inventory, servers)
+        yield from misspelt("WH-14", inventory)
+        yield from strays("WH-14", inventory)
 
 
 def _near(resource: Resource, others: Iterable[Resource]) -> list[Resource]:
@@ -73,9 +75,14 @@ def _cause(selector: Node, answers: Mapping[Pod, bool | None]) -> Node | None:
 
 
 def _left_out(one: Resource, near: list[Resource], others: list[Resource], path: tuple[str, ...]) -> bool:
-    """Whether an object that selects nothing was surely meant for the servers: ours, or none other selects one."""
+    """Whether an object that selects nothing was surely meant for the servers: ours, or none other selects one.
+
+    One that states a namespace where the servers state none, or the reverse, may belong to something else.
+    """
     if one.ours:
         return True
+    if all(one.namespace.stated is not server.namespace.stated for server in near):
+        return False
     rest = [other for other in others if other is not one]
     return not any(
         chosen(other.node.at(*path), leading_pod(server)) is not False
@@ -96,6 +103,9 @@ def _one_answer(service: Resource, selector: Node, meant: list[Pod]) -> Iterator
     if service.node.at("spec", "clusterIP").text() == "None":
         return
     models = {_model(pod) for pod in meant if pod.serving}
+    if service.ours and models and any(pod.resource.kind in COMPUTES_AND_ENDS for pod in meant):
+        message = "it selects pods of a Job too, which count as ready while they run: requests reach them"
+        yield Finding("WH-14", selector.path, message, "a label that only the serving pods have")
     if len(models) > 1 and None not in models:
         message = f"it selects the pods of {len(models)} models: a request for one of them may reach another"
         remedy = "a Service for each, with a label that only its pods have"
@@ -122,10 +132,9 @@ def _ports(service: Resource, meant: list[Pod]) -> Iterator[Finding]:
     serving_pods = [pod for pod in meant if pod.serving]
     if not serving_pods:
         return
-    declared = [port for pod in serving_pods for each in pod.all_containers for port in _each(each["ports"])]
+    declared = [port for pod in serving_pods for each in pod.all_containers for port in each["ports"].each()]
     names = {port["name"].text() for port in declared}
-    ports = service.node.at("spec", "ports")
-    for port in [ports] if ports.unknown else ports.elements():
+    for port in service.node.at("spec", "ports").each():
         target = port["targetPort"]
         if not target.stated and port["port"].unknown:
             target = port["port"]
@@ -161,10 +170,6 @@ def _listens(pod: Pod, number: int | None) -> int | None:
 
 def _text(value: object) -> str:
     return json.dumps(value, default=repr)
-
-
-def _each(ports: Node) -> Iterator[Node]:
-    yield from [ports] if ports.unknown else ports.elements()
 
 
 def _budgets(inventory: Inventory, servers: list[Resource]) -> Told:

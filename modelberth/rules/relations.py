@@ -5,12 +5,11 @@ A label or a name that a controller makes up is no unknown value: it answers "ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
-from modelberth.findings import Finding, Level
 from modelberth.inventory import Inventory, selects
 from modelberth.manifests import COMPUTES_AND_ENDS
 from modelberth.node import Node
@@ -34,14 +33,9 @@ _MADE_UP = {
 """Labels that a controller adds to its pods."""
 
 
-def advice(finding: Finding) -> Finding:
-    """The same finding, only printed where nobody asked for everything."""
-    return replace(finding, level=Level.WARNING)
-
-
-def softened(resource: Resource, findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Findings about an object of ours as they are, about anyone else's as advice."""
-    return (finding if resource.ours else advice(finding) for finding in findings)
+def resembles(one: str, other: str) -> bool:
+    """Whether one of two different texts is the other, misspelt: at most two letters more, less or other."""
+    return one != other and bool(get_close_matches(one, [other], n=1, cutoff=1 - 2.5 / max(1, len(one) + len(other))))
 
 
 def same_namespace(one: Resource, other: Resource) -> bool | None:
@@ -166,7 +160,6 @@ __all__ = [
     "SCALERS",
     "SERVES_ON",
     "Replicas",
-    "advice",
     "cause",
     "chosen",
     "depends_on",
@@ -175,8 +168,8 @@ __all__ = [
     "means",
     "pod_labels",
     "replicas",
+    "resembles",
     "same_namespace",
     "scaled_by",
     "serving",
-    "softened",
 ]

@@ -109,6 +109,10 @@ def _unstated(pod: Pod, container: Node, level: Level) -> Iterator[Finding]:
         return
     missing: list[str] = []
     for name in _STATED:
+        asked = _of(pod, container, "requests", name)
+        if asked.stated and asked.amount() == 0 and _of(pod, container, "limits", name).amount() != 0:
+            message = f"nothing of {name} is kept for it: any node counts as having enough"
+            yield Finding(_ID, asked.path, message, "what it needs, or no request where there is a limit", level)
         if not _of(pod, container, "limits", name).stated:
             requested = _of(pod, container, "requests", name).stated
             missing.append(f"{name} limit" if requested else f"{name} request and limit")

@@ -17,22 +17,24 @@ from modelberth.rules.autoscalers import (
     LONGEST_WINDOW_S,
     WINDOW_S,
     Autoscaler,
+    Signal,
     autoscaler,
     autoscalers,
     engine_prefix,
     governing,
     known_as,
+    legible_query,
     open_target,
     target_of,
 )
-from modelberth.rules.base import ADVICE, ALWAYS, PROD_ONLY, Rule, Settings, Severity, Threshold, undecided
+from modelberth.rules.base import ADVICE, ALWAYS, PROD_ONLY, Rule, Settings, Severity, Threshold, planned, undecided
 from modelberth.rules.capacity import gpu_capacity, room_for
+from modelberth.rules.relations import SERVES_ON, cause, resembles
 from modelberth.rules.startup import RATES, Loading, loading
 from modelberth.units import duration
 
 _BOUNDS = "whether the bounds of the replicas can be met"
 _TWO = "whether two replicas serve"
-_SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "LeaderWorkerSet")
 _ENOUGH = 2
 
 
@@ -78,8 +80,7 @@ def _never_wakes(scaler: Autoscaler) -> Iterator[Finding]:
     signals = scaler.signals()
     if signals is None:
         triggers = scaler.spec["triggers"]
-        cause = triggers if triggers.unknown else next(_unknown_in(triggers), triggers)
-        yield undecided("SZ-15", "whether anything wakes the service from 0 replicas", cause)
+        yield undecided("SZ-15", "whether anything wakes the service from 0 replicas", cause(triggers) or triggers)
         return
     if not signals or not all(signal.sleeps_with_pods for signal in signals):
         return
@@ -90,15 +91,6 @@ def _never_wakes(scaler: Autoscaler) -> Iterator[Finding]:
     message = f"with {name} 0{default} nothing wakes it: every trigger reads what only running pods tell"
     remedy = "minReplicaCount: 1 without idleReplicaCount, or a trigger on the requests that wait at the gateway"
     yield Finding("SZ-15", bound.path, message, remedy)
-
-
-def _unknown_in(node: Node) -> Iterator[Node]:
-    if node.unknown:
-        yield node
-        return
-    below = (each for _, each in node.items()) if node.names() else node.elements()
-    for each in below:
-        yield from _unknown_in(each)
 
 
 def _windows(scaler: Autoscaler) -> Iterator[Finding]:
@@ -166,8 +158,7 @@ def _cooldown(scaler: Autoscaler, found: Loading) -> Iterator[Finding]:
             f"replicas are stopped after {given_s} s of low load{default}, a new one is ready after about "
             f"{duration(ready_s)}: it may be stopped while it loads"
         )
-        level = Level.ERROR if scaler.resource.ours else Level.WARNING
-        yield Finding("SZ-15", calm.path, message, f"at least {needed_s} s", level)
+        yield Finding("SZ-15", calm.path, message, f"at least {needed_s} s", planned(scaler.resource))
 
 
 def _signal(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
@@ -189,10 +180,24 @@ def _followed(scaler: Autoscaler, workload: Workload) -> Iterator[Finding]:
         message = "replicas follow how busy the hardware is, which tells nothing of requests that wait"
         yield Finding("SZ-16", signals[0].node.path, message, f"follow {instead}", Level.WARNING)
     for signal in signals:
+        yield from _query(signal)
         for name in signal.of_engine:
             problem = _not_told(name, engine, version)
             if problem:
                 yield Finding("SZ-16", signal.node.path, problem, f"follow {instead}", Level.WARNING)
+
+
+def _query(signal: Signal) -> Iterator[Finding]:
+    """A trigger without a query is refused by KEDA, an illegible one answers nothing."""
+    if signal.node["type"].text() != "prometheus":
+        return
+    query = signal.node.at("metadata", "query")
+    if not query.text():
+        message = "a trigger of Prometheus without a query: KEDA refuses it"
+        yield Finding("SZ-16", query.path, message, "metadata.query")
+    elif not legible_query(query.text()):
+        message = "Prometheus does not take this query: replicas never change"
+        yield Finding("SZ-16", query.path, message, "balanced brackets, and operators between its parts", Level.WARNING)
 
 
 def _not_told(name: str, engine: str, version: str) -> str:
@@ -203,6 +208,9 @@ def _not_told(name: str, engine: str, version: str) -> str:
         return f"the metric is one of {catalog().engine(owner).name}, the pods run {facts.name}: it is never told"
     rows = [row for row in known_as(name) if row.engine == engine]
     held = {row.name for row in metrics_of(engine, version).values()}
+    near = next((each for each in sorted(held) if resembles(name, each) and not rows), None)
+    if near and not near.startswith(name):
+        return f"{facts.name} {version} is not known to tell this metric, and one that is called almost so: {near}"
     if not rows or any(row.name in held for row in rows):
         return ""
     ends = next((row.until for row in rows if row.until), None)
@@ -212,7 +220,7 @@ def _not_told(name: str, engine: str, version: str) -> str:
 
 def _replicated(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
     """Replicas as stated; where an autoscaler governs them, its minimum."""
-    for resource in inventory.of_kind(*_SCALED):
+    for resource in inventory.of_kind(*SERVES_ON):
         if not resource.workloads:
             continue
         scaler = governing(resource, inventory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from modelberth.catalog import Gpu
+from modelberth.catalog import Gpu, catalog
 from modelberth.documents import DocumentError, mapping
 from modelberth.engines import Accelerator, Engine, Sizing
 from modelberth.findings import Finding, Level
@@ -31,6 +31,7 @@ _NO_ISOLATION = {
 def _in_slices(resource: Resource, settings: Settings) -> Iterator[Finding]:
     for workload in resource.workloads:
         if workload.mig_profile:
+            yield from _is_cut(workload, workload.mig_profile)
             yield from _holds(workload, workload.mig_profile)
         if workload.shared_by:
             message = f"{_NO_ISOLATION[workload.shared_by]}, and the model is sized for the whole card"
@@ -38,6 +39,16 @@ def _in_slices(resource: Resource, settings: Settings) -> Iterator[Finding]:
             yield Finding("SZ-24", workload.path, message, remedy, Level.WARNING)
     if resource.kind == "ConfigMap" and resource.is_kubernetes:
         yield from _plugin(resource.node["data"])
+
+
+def _is_cut(workload: Workload, profile: str) -> Iterator[Finding]:
+    """A GPU that is not cut into slices of this size: no node ever has one."""
+    gpu = catalog().gpu(workload.gpu) if workload.gpu else None
+    if gpu is None or profile in gpu.mig_profiles:
+        return
+    sizes = ", ".join(sorted(gpu.mig_profiles)) or "none at all"
+    message = f"{gpu.name} has no slices {profile}: the pod stays pending"
+    yield Finding("SZ-24", workload.path, message, f"slices that it has ({sizes}), or another GPU")
 
 
 def _holds(workload: Workload, profile: str) -> Iterator[Finding]:

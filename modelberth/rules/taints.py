@@ -11,6 +11,8 @@ from modelberth.manifests import COMPUTES_AND_ENDS
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, undecided
+from modelberth.rules.nodes import known_labels, names_nodes
+from modelberth.rules.relations import resembles
 
 _DEVICES = re.compile(
     r"(nvidia|amd|intel)\.com/(gpu.*|mig-.+)|gpu\.intel\.com/.+|google\.com/tpu|aws\.amazon\.com/neuron.*|habana\.ai/gaudi"
@@ -41,7 +43,8 @@ def _placed(pod: Pod) -> Iterator[Finding]:
         if node.unknown:
             yield undecided("WH-16", LANDS.question, node)
             return
-    if not (spec["nodeSelector"].value or required.value or spec["nodeName"].value):
+    yield from known_labels("WH-16", pod)
+    if not (spec["nodeName"].value or names_nodes(pod)):
         message = "no node selector names the accelerator: the pod may land on any GPU that is free"
         yield Finding(
             "WH-16", spec["nodeSelector"].path, message, "nodeSelector with the accelerator label of its nodes"
@@ -57,6 +60,10 @@ def _tolerates(pod: Pod, device: Node) -> Iterator[Finding]:
     own = [each for each in others if not each["key"].unknown]
     if others and not own:
         yield undecided("WH-16", LANDS.question, others[0]["key"])
+    elif others and not any(_meets_taints(each, device) for each in others):
+        message = "no toleration meets the taint of GPU nodes: the key is misspelt, or Equal is asked with no value"
+        remedy = f"tolerations: [{{key: {_taint(device)}, operator: Exists, effect: NoSchedule}}]"
+        yield Finding("WH-16", tolerations.path, message, remedy)
     elif not own and (pod.resource.ours or not _on_managed_nodes(pod)):
         message = "it tolerates no taint of GPU nodes: it stays pending where they are kept for pods that use GPUs"
         remedy = f"tolerations: [{{key: {_taint(device)}, operator: Exists, effect: NoSchedule}}]"
@@ -66,6 +73,18 @@ def _tolerates(pod: Pod, device: Node) -> Iterator[Finding]:
 def _on_managed_nodes(pod: Pod) -> bool:
     """Whether ExtendedResourceToleration (kubernetes:plugin/pkg/admission/extendedresourcetoleration) surely runs."""
     return any(label.startswith(_MANAGED) for label in pod.spec["nodeSelector"].names())
+
+
+def _meets_taints(toleration: Node, device: Node) -> bool:
+    """Whether a toleration may meet the taint of nodes with a device. A taint of one's own may be called anything."""
+    key, operator = toleration["key"].text(), toleration["operator"]
+    if any(part.unknown for part in (toleration, toleration["key"], operator, toleration["value"])):
+        return True
+    maker, _, what = key.partition("/")
+    usual = _taint(device)
+    if maker == usual.partition("/")[0] and what not in ("gpu", "mig", usual.partition("/")[2]):
+        return resembles(key, usual) is False
+    return key != usual or operator.text() == "Exists" or bool(toleration["value"].text())
 
 
 def _taint(device: Node) -> str:

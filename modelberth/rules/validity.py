@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from ipaddress import ip_network
@@ -43,7 +43,7 @@ def field_rules() -> dict[str, tuple[FieldRule, ...]]:
 
 
 def refused(rule_id: str, resource: Resource) -> Iterator[Finding]:
-    """What is wrong with an object. Fields are missed in what serves or is ours: a patch of others lacks many."""
+    """What is wrong with an object. Only in one that serves or is ours are fields missed: a patch lacks many."""
     whole = bool(resource.workloads) or resource.ours
     for row in field_rules().get(resource.kind, ()):
         yield from _held(rule_id, row, resource.node, whole=whole)
@@ -124,7 +124,7 @@ def _is_range(node: Node) -> bool:
     return "/" in node.text()
 
 
-_IS = {
+_IS: Mapping[str, Callable[[Node], bool]] = {
     "amount": lambda node: node.amount() is not None,
     "count": _is_count,
     "field_of_pod": lambda node: _OF_A_POD.fullmatch(node.text()) is not None,

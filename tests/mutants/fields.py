@@ -149,6 +149,12 @@ _SHORTER = (
 )
 
 
+def _value(properties: Any, way: Way) -> Any:
+    for step in way:
+        properties = properties[step]
+    return properties
+
+
 def _word(words: list[Any], index: int) -> str:
     """The flag that a word of a command line is, or whose value it is."""
     if str(words[index]).startswith("--"):
@@ -161,7 +167,8 @@ def mutants(name: str) -> Iterator[Mutant]:
     """Each scalar of a stack that rules read, dropped and changed."""
     for index, (resource, ways) in enumerate(zip(stack(name), _read_fields(name), strict=True)):
         for way in sorted(ways, key=str):
-            for how in ("dropped", "changed"):
+            value = _value(resource.properties, way)
+            for how in ("dropped", *(["changed"] if _other(value) != value else [])):
                 yield Mutant(name, index, field_of(resource, way), way, how)
 
 

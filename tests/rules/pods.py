@@ -26,8 +26,8 @@ def probe(port: Any = 8000, path: Any = "/health", **more: Any) -> dict[str, Any
 def probes(port: Any = 8000, path: Any = "/health") -> dict[str, Any]:
     return {
         "startupProbe": probe(port, path, periodSeconds=10, failureThreshold=120),
-        "readinessProbe": probe(port, path, periodSeconds=5, failureThreshold=2),
-        "livenessProbe": probe(port, path, periodSeconds=30, failureThreshold=5),
+        "readinessProbe": probe(port, path, periodSeconds=5, failureThreshold=2, timeoutSeconds=5),
+        "livenessProbe": probe(port, path, periodSeconds=30, failureThreshold=5, timeoutSeconds=10),
     }
 
 

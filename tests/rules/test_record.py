@@ -34,9 +34,16 @@ def test_what_the_components_render_from_the_lock_passes(service: str) -> None:
     assert findings(ours(service), LOCK) == []
 
 
-def test_a_container_without_a_record_is_not_ours_to_compare() -> None:
+def test_a_record_that_was_taken_away_is_noticed() -> None:
     manifest = ours("chat")
     del manifest["metadata"]["annotations"]
+    assert any("the sizing record is gone" in text for text in findings(manifest, LOCK))
+
+
+def test_a_container_of_someone_else_has_no_record_to_compare() -> None:
+    manifest = ours("chat")
+    del manifest["metadata"]["annotations"]
+    del manifest["metadata"]["labels"]
     assert findings(manifest, LOCK) == []
 
 

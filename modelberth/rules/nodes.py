@@ -1,0 +1,86 @@
+"""Labels of nodes that a pod asks for: those that tell accelerators apart, and those that no node has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from modelberth.catalog import catalog
+from modelberth.clouds import aws, gcp, generic
+from modelberth.clouds.base import ARCH, INSTANCE_TYPE, OS, accelerator_names
+from modelberth.findings import Finding, Level
+from modelberth.node import Node
+from modelberth.resources import Pod
+from modelberth.rules.relations import resembles
+
+_PLACES = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+_OF_KUBERNETES = frozenset([*_PLACES, "kubernetes.io/hostname", INSTANCE_TYPE, ARCH, OS]).union(
+    f"failure-domain.beta.kubernetes.io/{what}" for what in ("zone", "region")
+)
+"""Labels that Kubernetes itself puts on nodes: kubernetes.io/docs/reference/labels-annotations-taints."""
+_TELL_NOTHING = frozenset({*_PLACES, ARCH, OS, "beta.kubernetes.io/arch", "beta.kubernetes.io/os"})
+"""Labels that nodes with and without GPUs have alike."""
+_ZONES = {
+    gcp.ACCELERATOR: re.compile(r"[a-z]+-[a-z]+\d+-[a-z]"),
+    aws.GPU_NAME: re.compile(r"[a-z]{2}(-[a-z]+)+-\d[a-z]|[a-z]{2}(-[a-z]+)+-\d-[a-z]+-\d[a-z]"),
+}
+"""How zones are called where nodes have such a label."""
+
+
+def _terms(pod: Pod) -> Iterator[Node]:
+    required = pod.spec.at("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+    for term in required["nodeSelectorTerms"].elements():
+        yield from term["matchExpressions"].elements()
+
+
+def names_nodes(pod: Pod) -> bool:
+    """Whether a pod asks for nodes by a label that tells those with its accelerator from others."""
+    asked = [*pod.spec["nodeSelector"].names(), *(each["key"].text() for each in _terms(pod))]
+    return any(key not in _TELL_NOTHING for key in asked if key)
+
+
+def known_labels(rule_id: str, pod: Pod) -> Iterator[Finding]:
+    """Labels and values that no node has, as far as a name tells that it is misspelt."""
+    selector = pod.spec["nodeSelector"]
+    for key, value in selector.items():
+        yield from _value(rule_id, key, value, selector)
+    for each in _terms(pod):
+        key = each["key"]
+        if no_such_label(key.text()):
+            message = "no node has a label of this name, which only Kubernetes may set"
+            yield Finding(rule_id, key.path, message, "the label as Kubernetes spells it")
+        for value in each["values"].elements():
+            yield from _value(rule_id, key.text(), value, selector)
+
+
+def no_such_label(key: str) -> bool:
+    """Whether a label is almost called like one that Kubernetes sets, in its own domain."""
+    own = key.partition("/")[0] in ("kubernetes.io", "topology.kubernetes.io", "node.kubernetes.io")
+    return own and key not in _OF_KUBERNETES and any(resembles(key, known) for known in _OF_KUBERNETES)
+
+
+def _value(rule_id: str, key: str, value: Node, selector: Node) -> Iterator[Finding]:
+    text = value.text()
+    if key in _PLACES[:1]:
+        pattern = next((zones for label, zones in _ZONES.items() if selector[label].stated), None)
+        if text and pattern is not None and not pattern.fullmatch(text):
+            message = "is no zone as the cloud of these nodes calls them"
+            yield Finding(rule_id, value.path, message, "a zone, such as us-central1-a or eu-central-1a", Level.WARNING)
+        return
+    known = _known_values().get(key, frozenset())
+    near = next((each for each in sorted(known) if resembles(text, each)), None) if text not in known else None
+    if text and near:
+        message = "is no value that nodes are known to have for this label"
+        yield Finding(rule_id, value.path, message, f"{near}, if that is meant", Level.WARNING)
+
+
+@cache
+def _known_values() -> dict[str, frozenset[str]]:
+    rows = accelerator_names().values()
+    return {
+        gcp.ACCELERATOR: frozenset(name for row in rows for name in (*row.gke, *row.gke_machines.values())),
+        aws.GPU_NAME: frozenset(row.karpenter for row in rows if row.karpenter),
+        generic.PRODUCT: frozenset(name for row in rows for name in row.products),
+        INSTANCE_TYPE: frozenset(machine.id for machine in catalog().machines()),
+    }
