@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ def disabled(case: Case) -> bool:
 
 CASES = tuple(case for case in every() if case.options.retain_on_delete is None)
 """All but those about an option that the engine does not tell a pack."""
+BY_NAME = {str(case): case for case in CASES}
 RED = tuple(case for case in CASES if case.red is not None and not case.undecided and not disabled(case))
 TODAY = datetime.now(tz=UTC).date()
 MOST_TEXTS = 12
@@ -71,19 +73,24 @@ class Pack:
     def __init__(self, stub: analyzer_pb2_grpc.AnalyzerStub) -> None:
         self._stub = stub
         self._configured: dict[str, Any] | None = None
+        self._said: dict[str, list[Told]] = {}
 
-    def configure(self, case: Case) -> None:
+    def says_of(self, case: Case) -> list[Told]:
+        """What it says about a case as it is."""
+        if str(case) not in self._said:
+            self._said[str(case)] = self.says(case, case.resources)
+        return self._said[str(case)]
+
+    def says(self, case: Case, resources: Iterable[Resource]) -> list[Told]:
+        """What it says before each is registered, then about all of them, in the settings of a case."""
+        known = tuple(resources)
         thresholds = {name: list(each) if isinstance(each, tuple) else each for name, each in case.thresholds.items()}
         document = {"settings": {"profile": case.profile.value}, rule(case.rule).policy_name: thresholds}
         if document != self._configured:
             self._stub.Configure(configuration(document))
             self._configured = document
-
-    def says(self, resources: Iterable[Resource]) -> list[Told]:
-        """What it says before each is registered, then about all of them."""
-        known = tuple(resources)
-        responses = [self._stub.Analyze(asked(each)) for each in known]
-        responses.append(self._stub.AnalyzeStack(asked_together(known)))
+        waiting = [self._stub.Analyze.future(asked(each)) for each in known]
+        responses = [each.result() for each in waiting] + [self._stub.AnalyzeStack(asked_together(known))]
         return [
             Told(each.policyName, analyzer_pb2.EnforcementLevel.Name(each.enforcementLevel), each.message, each.urn)
             for response in responses
@@ -96,15 +103,12 @@ def process(pack: analyzer_pb2_grpc.AnalyzerStub) -> Pack:
     return Pack(pack)
 
 
-_PURE: dict[str, list[Verdict]] = {}
-
-
-def pure(case: Case) -> list[Verdict]:
-    """What the rules themselves say."""
-    if str(case) not in _PURE:
-        policy = PolicyFile(case.profile, thresholds={case.rule: case.thresholds}, today=TODAY)
-        _PURE[str(case)] = judge_all(case.resources, policy)
-    return _PURE[str(case)]
+@cache
+def pure(case: str) -> list[Verdict]:
+    """What the rule of a case itself says."""
+    known = BY_NAME[case]
+    policy = PolicyFile(known.profile, thresholds={known.rule: known.thresholds}, today=TODAY)
+    return judge_all(known.resources, policy, (rule(known.rule),))
 
 
 def about(case: Case, told: Iterable[Told]) -> list[Told]:
@@ -114,10 +118,7 @@ def about(case: Case, told: Iterable[Told]) -> list[Told]:
 
 def red(case: Case) -> Verdict:
     """The finding that a red case is about."""
-    found = [
-        verdict for verdict in pure(case) if verdict.rule.id == case.rule and (case.red or "") in str(verdict.finding)
-    ]
-    return found[0]
+    return next(verdict for verdict in pure(str(case)) if (case.red or "") in str(verdict.finding))
 
 
 def place(case: Case) -> tuple[int, tuple[str | int, ...]]:
@@ -142,57 +143,90 @@ def unknown_for(value: Any) -> str:
     return UNKNOWN_OBJECT if isinstance(value, Mapping) else kinds.get(type(value), UNKNOWN_STRING)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_process_says_the_same_as_the_rule(process: Pack, case: Case) -> None:
-    process.configure(case)
-    expected = [
-        Told(
-            verdict.rule.policy_name,
-            verdict.enforcement.name,
-            f"{verdict.rule.id} {verdict.rule.title}.\n{verdict.finding}",
-            verdict.resource.urn,
-        )
-        for verdict in pure(case)
-        if verdict.rule.id == case.rule and verdict.resource
-    ]
-    assert about(case, process.says(case.resources)) == expected
-    assert disabled(case) or (case.red is None) is (expected == [])
+Differences = list[tuple[str, Any, Any]]
+"""(case, what it should be or where, what it is)."""
 
 
-@pytest.mark.parametrize("case", [case for case in RED if case.profile is Profile.PROD], ids=str)
-def test_a_rule_that_stops_is_not_turned_quiet_by_an_unknown_value(process: Pack, case: Case) -> None:
-    if not red(case).stops or {case.rule, str(case)} & SILENT_WHEN_UNKNOWN.keys():
-        pytest.skip("it only advises, or is a known exception")
-    process.configure(case)
-    index, path = place(case)
-    if not path:
-        pytest.skip("the finding is about the whole object")
-    value = at(case.resources[index].properties, path)
-    told = process.says(with_there(case, unknown_for(value)))
-    spoken = [each for each in told if each.level == "MANDATORY"]
-    assert {each.rule for each in spoken} & {rule(case.rule).policy_name, rule("SZ-21").policy_name}, told
+def listed(differences: Differences) -> str:
+    """All of them, in full: pytest shortens what it compares."""
+    return "\n".join(f"\n{case}\n  {expected}\n  {found}" for case, expected, found in differences)
 
 
-@pytest.mark.parametrize("case", RED, ids=str)
-def test_a_secret_value_is_judged_like_any_other(process: Pack, case: Case) -> None:
-    process.configure(case)
-    index, path = place(case)
-    if not path:
-        pytest.skip("the finding is about the whole object")
-    value = at(case.resources[index].properties, path)
-    assert about(case, process.says(with_there(case, secret(value)))) == about(case, process.says(case.resources))
+def by_rule(cases: Iterable[Case]) -> pytest.MarkDecorator:
+    """One test for each rule, about all of these cases of it: a test for each would cost more than what it asks."""
+    found: dict[str, list[Case]] = {}
+    for case in cases:
+        found.setdefault(case.rule, []).append(case)
+    return pytest.mark.parametrize("cases", found.values(), ids=found.keys())
 
 
-@pytest.mark.parametrize("case", RED, ids=str)
-def test_no_message_of_any_rule_holds_a_secret(process: Pack, case: Case) -> None:
-    process.configure(case)
-    index, path = place(case)
-    properties = case.resources[index].properties
-    for inside in list(texts(at(properties, path)))[:MOST_TEXTS]:
-        word = at(properties, (*path, *inside))
-        flag = f"{word.partition('=')[0]}=" if word.startswith("-") and "=" in word else ""
-        told = process.says(with_there(case, secret(flag + CANARY), (*path, *inside)))
-        assert CANARY not in str(told)
+@by_rule(CASES)
+def test_the_process_says_the_same_as_the_rule(process: Pack, cases: list[Case]) -> None:
+    differences: Differences = []
+    for case in cases:
+        expected = [
+            Told(
+                verdict.rule.policy_name,
+                verdict.enforcement.name,
+                f"{verdict.rule.id} {verdict.rule.title}.\n{verdict.finding}",
+                verdict.resource.urn,
+            )
+            for verdict in pure(str(case))
+            if verdict.resource
+        ]
+        told = about(case, process.says_of(case))
+        if told != expected:
+            differences.append((str(case), expected, told))
+        if not disabled(case) and (case.red is None) is bool(expected):
+            differences.append((str(case), case.red, expected))
+    assert not differences, listed(differences)
+
+
+STOPS = tuple(
+    case
+    for case in RED
+    if case.profile is Profile.PROD and not {case.rule, str(case)} & SILENT_WHEN_UNKNOWN.keys() and red(case).stops
+)
+
+
+@by_rule(case for case in STOPS if place(case)[1])
+def test_a_rule_that_stops_is_not_turned_quiet_by_an_unknown_value(process: Pack, cases: list[Case]) -> None:
+    quiet: Differences = []
+    for case in cases:
+        index, path = place(case)
+        value = at(case.resources[index].properties, path)
+        told = process.says(case, with_there(case, unknown_for(value)))
+        spoken = {each.rule for each in told if each.level == "MANDATORY"}
+        if not spoken & {rule(case.rule).policy_name, rule("SZ-21").policy_name}:
+            quiet.append((str(case), path, told))
+    assert not quiet, listed(quiet)
+
+
+@by_rule(case for case in RED if place(case)[1])
+def test_a_secret_value_is_judged_like_any_other(process: Pack, cases: list[Case]) -> None:
+    differences: Differences = []
+    for case in cases:
+        index, path = place(case)
+        value = at(case.resources[index].properties, path)
+        told = about(case, process.says(case, with_there(case, secret(value))))
+        plain = about(case, process.says_of(case))
+        if told != plain:
+            differences.append((str(case), plain, told))
+    assert not differences, listed(differences)
+
+
+@by_rule(RED)
+def test_no_message_of_any_rule_holds_a_secret(process: Pack, cases: list[Case]) -> None:
+    leaks: Differences = []
+    for case in cases:
+        index, path = place(case)
+        properties = case.resources[index].properties
+        for inside in list(texts(at(properties, path)))[:MOST_TEXTS]:
+            word = at(properties, (*path, *inside))
+            flag = f"{word.partition('=')[0]}=" if word.startswith("-") and "=" in word else ""
+            told = process.says(case, with_there(case, secret(flag + CANARY), (*path, *inside)))
+            leaks.extend((str(case), inside, each) for each in told if CANARY in str(each))
+    assert not leaks, listed(leaks)
 
 
 def test_the_places_of_findings_are_read_as_they_are_written() -> None:
