@@ -33,30 +33,31 @@ class Verdict:
         return self.exemption is None and self.enforcement is Enforcement.MANDATORY
 
 
-def judge(resource: Resource, policy: PolicyFile) -> list[Verdict]:
+def judge(resource: Resource, policy: PolicyFile, rules: Iterable[Rule] = ALL) -> list[Verdict]:
     """What the rules about single resources say about one."""
     return [
         _verdict(rule, resource, finding, policy)
-        for rule in _enabled(policy, resource)
+        for rule in _enabled(rules, policy, resource)
         for finding in rule.about(resource, policy.settings(rule))
     ]
 
 
-def judge_together(resources: Iterable[Resource], policy: PolicyFile) -> list[Verdict]:
+def judge_together(resources: Iterable[Resource], policy: PolicyFile, rules: Iterable[Rule] = ALL) -> list[Verdict]:
     """What the rules across resources say about a whole stack."""
     inventory = Inventory(tuple(resources))
     return [
         _verdict(rule, resource, finding, policy)
-        for rule in _enabled(policy)
+        for rule in _enabled(rules, policy)
         for resource, finding in rule.over(inventory, policy.settings(rule))
         if policy.level(rule, resource) is not Enforcement.DISABLED
     ]
 
 
-def judge_all(resources: Iterable[Resource], policy: PolicyFile) -> list[Verdict]:
+def judge_all(resources: Iterable[Resource], policy: PolicyFile, rules: Iterable[Rule] = ALL) -> list[Verdict]:
     """Both."""
-    known = tuple(resources)
-    return [verdict for resource in known for verdict in judge(resource, policy)] + judge_together(known, policy)
+    known, asked = tuple(resources), tuple(rules)
+    alone = [verdict for resource in known for verdict in judge(resource, policy, asked)]
+    return alone + judge_together(known, policy, asked)
 
 
 def let_through(verdicts: Iterable[Verdict]) -> Iterator[str]:
@@ -78,8 +79,8 @@ def unused(verdicts: Iterable[Verdict], policy: PolicyFile) -> Iterator[str]:
             yield f"the exemption ({exemption}) was not needed{ended}: {exemption.reason}"
 
 
-def _enabled(policy: PolicyFile, resource: Resource | None = None) -> Iterator[Rule]:
-    return (rule for rule in ALL if policy.level(rule, resource) is not Enforcement.DISABLED)
+def _enabled(rules: Iterable[Rule], policy: PolicyFile, resource: Resource | None = None) -> Iterator[Rule]:
+    return (rule for rule in rules if policy.level(rule, resource) is not Enforcement.DISABLED)
 
 
 def _verdict(rule: Rule, resource: Resource | None, finding: Finding, policy: PolicyFile) -> Verdict:

@@ -152,7 +152,7 @@ def _whole(content: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 def _said(rule: Rule, case: Case) -> str:
     policy = PolicyFile(case.profile, thresholds={rule.id: case.thresholds})
-    verdicts = [verdict for verdict in judge_all(case.resources, policy) if verdict.rule.id == rule.id]
+    verdicts = judge_all(case.resources, policy, (rule,))
     return "\n".join(f"[{verdict.enforcement}] {rule.id} {verdict.finding}" for verdict in verdicts)
 
 

@@ -259,10 +259,16 @@ def _cluster(root: Node) -> Iterator[Remark]:
     if shielded.unknown or shielded.flag() is False:
         message = "nodes do not prove to the control plane what they are"
         yield Remark(About.SHIELD, shielded, message, "enableShieldedNodes: true")
-    scaling = root["clusterAutoscaling"]
+    yield from _own_pools(root["clusterAutoscaling"])
+
+
+def _own_pools(scaling: Node) -> Iterator[Remark]:
+    """Pools that the cluster makes by itself, within limits of the whole cluster."""
     enabled, limits = scaling["enabled"], scaling["resourceLimits"]
-    if (enabled.unknown or enabled.flag()) and (limits.unknown or (enabled.unknown and not limits.value)):
-        yield Remark(About.BOUNDS, enabled if enabled.unknown else limits, "", "")
-    elif enabled.flag() and not limits.value:
+    if enabled.flag() is False or not enabled.stated:
+        return
+    if limits.unknown or (enabled.unknown and not limits.value):
+        yield Remark(About.BOUNDS, limits if enabled.flag() else enabled, "", "")
+    elif not limits.value:
         message = "the cluster makes pools of its own without any bound"
         yield Remark(About.BOUNDS, limits, message, "resourceLimits: a maximum of cpu, memory, each GPU")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -200,8 +200,7 @@ def unknown_for(value: Any) -> str:
     return UNKNOWN_OBJECT if isinstance(value, Mapping) else kinds.get(type(value), UNKNOWN_STRING)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_process_says_the_same_as_the_rule(process: Pack, case: Case) -> None:
+def says_the_same(process: Pack, case: Case) -> None:
     process.configure(case)
     expected = [
         Told(
@@ -217,13 +216,10 @@ def test_the_process_says_the_same_as_the_rule(process: Pack, case: Case) -> Non
     assert disabled(case) or (case.red is None) is (expected == [])
 
 
-@pytest.mark.parametrize("case", [case for case in RED if case.profile is Profile.PROD], ids=str)
-def test_a_rule_that_stops_is_not_turned_quiet_by_an_unknown_value(process: Pack, case: Case) -> None:
-    if not red(case).stops:
-        pytest.skip("it only advises")
-    changed = list(made_unknown(case))
-    if not changed:
-        pytest.skip("the finding is about no value of the object")
+def still_speaks(process: Pack, case: Case) -> None:
+    changed = list(made_unknown(case)) if red(case).stops else []
+    if not changed:  # it only advises, or is about no value of the object
+        return
     process.configure(case)
     told = [process.says(resources) for resources in changed]
     names = {str(case), case.rule}
@@ -237,18 +233,16 @@ def test_a_rule_that_stops_is_not_turned_quiet_by_an_unknown_value(process: Pack
         assert all("MANDATORY" in levels for levels in spoken), told
 
 
-@pytest.mark.parametrize("case", RED, ids=str)
-def test_a_secret_value_is_judged_like_any_other(process: Pack, case: Case) -> None:
+def judges_a_secret_alike(process: Pack, case: Case) -> None:
     process.configure(case)
     index, path = place(case)
-    if not path:
-        pytest.skip("the finding is about the whole object")
+    if not path:  # the finding is about the whole object
+        return
     value = at(case.resources[index].properties, path)
     assert about(case, process.says(with_there(case, secret(value)))) == about(case, process.says_of(case))
 
 
-@pytest.mark.parametrize("case", RED, ids=str)
-def test_no_message_of_any_rule_holds_a_secret(process: Pack, case: Case) -> None:
+def keeps_a_secret(process: Pack, case: Case) -> None:
     process.configure(case)
     index, path = place(case)
     properties = case.resources[index].properties
@@ -257,6 +251,45 @@ def test_no_message_of_any_rule_holds_a_secret(process: Pack, case: Case) -> Non
         flag = f"{word.partition('=')[0]}=" if word.startswith("-") and "=" in word else ""
         told = process.says(with_there(case, secret(flag + CANARY), (*path, *inside)))
         assert CANARY not in str(told)
+
+
+def by_rule(cases: Iterable[Case]) -> pytest.MarkDecorator:
+    """One test for each rule, about all of these cases of it: a test for each would cost more than what it asks."""
+    found: dict[str, list[Case]] = {}
+    for case in cases:
+        found.setdefault(case.rule, []).append(case)
+    return pytest.mark.parametrize("cases", found.values(), ids=found.keys())
+
+
+def hold(check: Callable[[Pack, Case], None], process: Pack, cases: Iterable[Case]) -> None:
+    """Make a check of every case, and tell of all that fail."""
+    failed: list[str] = []
+    for case in cases:
+        try:
+            check(process, case)
+        except AssertionError as error:
+            failed.append(f"{case}\n{error}")
+    assert not failed, "\n\n".join(failed)
+
+
+@by_rule(CASES)
+def test_the_process_says_the_same_as_the_rule(process: Pack, cases: list[Case]) -> None:
+    hold(says_the_same, process, cases)
+
+
+@by_rule(case for case in RED if case.profile is Profile.PROD)
+def test_a_rule_that_stops_is_not_turned_quiet_by_an_unknown_value(process: Pack, cases: list[Case]) -> None:
+    hold(still_speaks, process, cases)
+
+
+@by_rule(RED)
+def test_a_secret_value_is_judged_like_any_other(process: Pack, cases: list[Case]) -> None:
+    hold(judges_a_secret_alike, process, cases)
+
+
+@by_rule(RED)
+def test_no_message_of_any_rule_holds_a_secret(process: Pack, cases: list[Case]) -> None:
+    hold(keeps_a_secret, process, cases)
 
 
 def test_the_places_of_findings_are_read_as_they_are_written() -> None:

@@ -80,8 +80,8 @@ CASES = (
     ),
     Case(
         "WH-13",
-        "half of all addresses is none",
-        _balancer(loadBalancerSourceRanges=["0.0.0.0/1"]),
+        "a network of seven bits is none",
+        _balancer(loadBalancerSourceRanges=["12.0.0.0/7"]),
         "from every address",
     ),
     Case("WH-13", "Google's internal one passes", _balancer({"networking.gke.io/load-balancer-type": "Internal"})),
