@@ -29,7 +29,7 @@ def unwritable(rule_id: str, container: Node, level: Level) -> Iterator[Finding]
     folders = [path.text() for path in paths if path.text()]
     variables = environment(fields_of(container.value))
     for name, value in variables.items():
-        if not _CACHES.fullmatch(name) or not isinstance(value, str) or not value.startswith("/"):
+        if not _CACHES.fullmatch(name) or not isinstance(value, str) or (value and not value.startswith("/")):
             continue
         if not any(lies_in(value, folder) for folder in folders):
             message = f"the root file system is read-only, and {name} is a folder that no volume is mounted at"

@@ -26,6 +26,8 @@ ENFORCE = "pod-security.kubernetes.io/enforce"
 METADATA = ip_address("169.254.169.254")
 """Where clouds answer with the credentials of a node."""
 DNS = 53
+CLIENTS = "modelberth.dev/clients"
+"""The label of namespaces whose pods may call, as our components select it."""
 _SYSTEM = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
 _POLICIES_OF_OTHERS = frozenset(
     [
@@ -110,6 +112,7 @@ def _isolated(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resour
             continue
         yield from ((server, finding) for finding in _directions(server, meant))
         judged.update(dict.fromkeys(meant))
+    judged.update({each: None for each in inventory.of_kind("NetworkPolicy") if each.ours})
     for policy in judged:
         yield from ((policy, finding) for finding in _rules(policy))
 
@@ -143,12 +146,33 @@ def _rules(policy: Resource) -> Iterator[Finding]:
     open_ended = cause(spec["policyTypes"]) or cause(spec["ingress"]) or cause(spec["egress"])
     if open_ended:
         yield undecided("WH-12", ISOLATED.question, open_ended)
+    if policy.ours:
+        yield from _as_written(spec)
     if _limits(policy, "Ingress"):
         for rule in spec["ingress"].elements():
             yield from _callers(rule)
     if _limits(policy, "Egress"):
         for rule in spec["egress"].elements():
             yield from _destinations(rule)
+
+
+def _as_written(spec: Node) -> Iterator[Finding]:
+    """What our components write: both directions, every rule with its ports, callers by a label with one value."""
+    types = {each.text() for each in spec["policyTypes"].elements()}
+    for direction in ("Ingress", "Egress"):
+        if types and not spec["policyTypes"].unknown and direction not in types:
+            message = f"the policy says nothing about {direction}: all of it is allowed"
+            yield Finding("WH-12", spec["policyTypes"].path, message, "policyTypes: [Ingress, Egress]")
+    for rule in (*spec["ingress"].elements(), *spec["egress"].elements()):
+        for port in rule["ports"].elements():
+            if not port["port"].stated:
+                message = "the rule is about every port, where one is meant"
+                yield Finding("WH-12", port.path, message, "port: the one that is meant")
+        for peer in rule["from"].elements():
+            clients = peer.at("namespaceSelector", "matchLabels", CLIENTS)
+            if clients.stated and not clients.unknown and clients.text() != "true":
+                message = f'namespaces of callers have the label {CLIENTS}: "true": this lets none of them in'
+                yield Finding("WH-12", clients.path, message, '"true"')
 
 
 def _callers(rule: Node) -> Iterator[Finding]:
