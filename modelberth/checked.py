@@ -13,6 +13,7 @@ from modelberth.marks import Illegible, Spot
 from modelberth.policyfile import Exemption, PolicyFile, shown_name
 from modelberth.resources import Resource
 from modelberth.sources import Source
+from modelberth.unjudged import unjudged
 from modelberth.verdicts import Verdict, judge_all
 
 _NOWHERE = Spot(1, 1)
@@ -58,6 +59,11 @@ class Report:
     def let_through(self) -> tuple[Told, ...]:
         """Those that one does."""
         return tuple(told for told in self.told if told.verdict.exemption is not None)
+
+    @cached_property
+    def unjudged(self) -> dict[str, int]:
+        """Kinds of objects that make pods which no rule reads, each with how many there are."""
+        return unjudged(self.inputs.resources)
 
     @property
     def expired(self) -> tuple[Exemption, ...]:

@@ -41,6 +41,7 @@ def as_json(report: Report) -> str:
         "expired_exemptions": [_exemption(each) for each in report.expired],
         "problems": [_problem(problem) for problem in inputs.problems],
         "skipped": [as_posix(place) for place in inputs.skipped],
+        "unjudged": report.unjudged,
     }
     return json.dumps(document, indent=1, ensure_ascii=False)
 

@@ -67,8 +67,7 @@ def selects(selector: Node, labels: Node) -> bool | None:
     answers: list[bool | None] = [None] if plain.unknown else [_has(labels, key, v) for key, v in plain.items()]
     if structured:
         expressions = selector["matchExpressions"]
-        each = [expressions] if expressions.unknown else expressions.elements()
-        answers.extend(_meets(labels, expression) for expression in each)
+        answers.extend(_meets(labels, expression) for expression in expressions.each())
     return _all(answers)
 
 

@@ -125,7 +125,7 @@ def workloads(manifest: Any) -> tuple[Workload, ...]:
 
 def _of_pod(root: Node, kind: str, pod: Node) -> Iterator[Workload]:
     containers = pod["containers"]
-    for container in [containers] if containers.unknown else containers.elements():
+    for container in containers.each():
         if container.unknown and kind not in COMPUTES_AND_ENDS:
             yield _illegible(root, kind, container)
         elif isinstance(container.value, Mapping):
@@ -373,7 +373,7 @@ def _affinity_labels(term: Node) -> tuple[dict[str, str], list[Node]]:
     known: dict[str, str] = {}
     unknown = [term] if term.unknown else []
     expressions = term["matchExpressions"]
-    for expression in [expressions] if expressions.unknown else expressions.elements():
+    for expression in expressions.each():
         values = list(expression["values"].elements())
         parts = [expression["key"], expression["operator"], expression["values"], *values]
         unknown.extend(part for part in parts if part.unknown)

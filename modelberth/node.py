@@ -52,6 +52,10 @@ class Node:
         for index, value in enumerate(_list(self.value)):
             yield Node(value, f"{self.path}[{index}]")
 
+    def each(self) -> Iterator[Node]:
+        """The elements of a list; the node itself where it is unknown as a whole."""
+        yield from [self] if self.unknown else self.elements()
+
     def names(self) -> list[str]:
         """The keys of a mapping; none of anything else."""
         return [key for key in fields_of(self.value) if isinstance(key, str)]
@@ -84,6 +88,14 @@ class Node:
         """A whole number that is not negative, whatever it is spelled as (2, 2.0, "2", "2Gi"); None otherwise."""
         amount = self.amount()
         return int(amount) if amount is not None and amount == int(amount) else None
+
+    def share(self, total: int) -> float | None:
+        """A whole number, or a percentage of ``total`` that is not rounded; None for anything else (IntOrString)."""
+        text = self.text().strip()
+        if not text.endswith("%"):
+            return self.whole()
+        percent = Node(text.removesuffix("%"), self.path).whole()
+        return None if percent is None else percent * total / 100
 
 
 @lru_cache(maxsize=4096)

@@ -227,8 +227,7 @@ def _as_default(threshold: Threshold, value: Any) -> Any:
     """A value of the type that the default has: a whole number is a float where it came as JSON through the engine."""
     if isinstance(value, list):
         return tuple(cast("list[str]", value))
-    whole = type(threshold.default) is int and value == int(value)
-    return int(value) if whole else value
+    return int(value) if type(threshold.default) is int else value
 
 
 def _objection(threshold: Threshold, value: Any) -> str:
@@ -239,6 +238,8 @@ def _objection(threshold: Threshold, value: Any) -> str:
         return "" if texts else "must be a list of texts"
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         return "must be a number"
+    if type(threshold.default) is int and value != int(value):
+        return "must be a whole number"
     if threshold.least is not None and value < threshold.least:
         return f"must be at least {threshold.least:g}"
     if threshold.most is not None and value > threshold.most:

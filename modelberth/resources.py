@@ -140,12 +140,12 @@ class Pod:
     @cached_property
     def containers(self) -> tuple[Node, ...]:
         """The containers that run together; one that is unknown as a whole is among them."""
-        return _each(self.spec["containers"])
+        return tuple(self.spec["containers"].each())
 
     @cached_property
     def init_containers(self) -> tuple[Node, ...]:
         """Those that run before, and sidecars that start before."""
-        return _each(self.spec["initContainers"])
+        return tuple(self.spec["initContainers"].each())
 
     @cached_property
     def all_containers(self) -> tuple[Node, ...]:
@@ -164,7 +164,3 @@ class Pod:
 
 def _inside(path: str, spec: str) -> bool:
     return path == spec or path.startswith((f"{spec}.", f"{spec}[")) or spec.startswith(path)
-
-
-def _each(containers: Node) -> tuple[Node, ...]:
-    return (containers,) if containers.unknown else tuple(containers.elements())

@@ -50,6 +50,9 @@ def summary(report: Report) -> str:
     skipped = len(inputs.skipped) - len(inputs.patches)
     notes = [f"{counted(skipped, 'file')} without objects skipped"] if skipped else []
     notes += [f"{counted(len(inputs.patches), 'patch', 'patches')} of kustomizations skipped"] if inputs.patches else []
+    if report.unjudged:
+        kinds = ", ".join(report.unjudged)
+        notes.append(f"{counted(sum(report.unjudged.values()), 'object')} with pods that no rule reads ({kinds})")
     return "; ".join([", ".join(counts), f"profile {report.policy.profile}", *notes])
 
 

@@ -96,7 +96,7 @@ def _levels(rule: Rule) -> Iterator[str]:
 
 
 def _threshold(threshold: Threshold) -> str:
-    kinds = {bool: "boolean", int: "number", float: "number", tuple: "list of texts"}
+    kinds = {bool: "boolean", int: "whole number", float: "number", tuple: "list of texts"}
     bounds = [f"at least {threshold.least:g}"] if threshold.least is not None else []
     bounds += [f"at most {threshold.most:g}"] if threshold.most is not None else []
     default = json.dumps(threshold.schema["default"])

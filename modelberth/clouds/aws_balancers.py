@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from modelberth.clouds.facts import Fact, both, each_of, either, equals, flag, opposite
+from modelberth.clouds.facts import Fact, both, either, equals, flag, opposite
 from modelberth.clouds.links import of_types, refers, target_of
 from modelberth.clouds.pool_facts import AnyResource
 from modelberth.node import Node
@@ -79,7 +79,7 @@ def together(resources: Sequence[AnyResource]) -> Iterator[tuple[AnyResource, Fa
 
 
 def _plain(listener: Node, balancer: Node | None) -> Fact:
-    kinds = [action["type"] for action in each_of(listener["defaultActions"])]
+    kinds = [action["type"] for action in listener["defaultActions"].each()]
     sends_on = both(*(equals(kind, "redirect", "fixed-response") for kind in kinds)) if kinds else False
     plain = equals(listener["protocol"], "HTTP")
     return Fact(

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from modelberth.catalog.loader import index, read_rows
 from modelberth.catalog.schema import Row, Text
-from modelberth.clouds.facts import Fact, both, each_of, either, flag, holds, narrow, opposite
+from modelberth.clouds.facts import Fact, both, either, flag, holds, narrow, opposite
 from modelberth.node import Node
 
 CLUSTERS = frozenset({"aws:eks/cluster:Cluster"})
@@ -45,7 +45,7 @@ def _endpoint(vpc: Node) -> Iterator[Fact]:
     public = flag(vpc["endpointPublicAccess"], default=True)
     private = flag(vpc["endpointPrivateAccess"], default=False)
     blocks = vpc["publicAccessCidrs"]
-    named = both(True if blocks.unknown else any(each_of(blocks)), narrow(blocks))
+    named = both(True if blocks.unknown else any(blocks.each()), narrow(blocks))
     yield Fact(
         "only named networks reach the control plane",
         either(opposite(public), named),
@@ -64,7 +64,7 @@ def _endpoint(vpc: Node) -> Iterator[Fact]:
 
 
 def _logs(types: Node) -> Fact:
-    found = {each.text() for each in each_of(types)}
+    found = {each.text() for each in types.each()}
     missing = [each for each in _LOGS if each not in found]
     return Fact(
         "every log of the control plane is kept",

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from modelberth.clouds.aws_policies import Statement, statements
-from modelberth.clouds.facts import each_of
 from modelberth.clouds.grants import LATER, Breadth, Grant, Who
 from modelberth.clouds.links import of_types, target_of
 from modelberth.clouds.pool_facts import AnyResource
@@ -53,9 +52,9 @@ def _documents(
 ) -> Iterator[tuple[AnyResource, Node]]:
     """Documents, and the names of policies that are kept elsewhere."""
     roles = of_types(resources, _ROLE)
-    for inline in each_of(role.node["inlinePolicies"]):
+    for inline in role.node["inlinePolicies"].each():
         yield role, inline["policy"]
-    for arn in each_of(role.node["managedPolicyArns"]):
+    for arn in role.node["managedPolicyArns"].each():
         yield from _named(role, arn, policies)
     for own in of_types(resources, _INLINE):
         if target_of(own, own.node["role"], roles) is role:

@@ -22,7 +22,6 @@ from modelberth.clouds.pool_facts import (
     Pool,
     Registered,
     common_labels,
-    each_of,
     hidden_taints,
     labels_of,
     plain_labels,
@@ -44,7 +43,7 @@ def _node_pool(resource: AnyResource) -> Pool[AnyResource]:
     """Every machine type of the catalog that the requirements admit; one that names its types or GPUs has no others."""
     template = resource.node["spec"]["template"]
     spec = template["spec"]
-    listed = list(each_of(spec["requirements"]))
+    listed = list(spec["requirements"].each())
     hidden = [part for each in listed if (part := _hidden_part(each))]
     doubts = [Doubt("machine type", part, resource) for part in hidden]
     requirements = [each for each in listed if not _hidden_part(each)]

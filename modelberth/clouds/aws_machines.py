@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Iterator
 
-from modelberth.clouds.facts import Fact, both, each_of, either, equals, flag, narrow, opposite
+from modelberth.clouds.facts import Fact, both, either, equals, flag, narrow, opposite
 from modelberth.clouds.ports import SSH
 from modelberth.node import Node
 
@@ -18,7 +18,7 @@ _TCP = ("tcp", "6", *_ALL_PROTOCOLS)
 
 def _template(template: Node) -> Iterator[Fact]:
     yield from _metadata(template["metadataOptions"])
-    for interface in each_of(template["networkInterfaces"]):
+    for interface in template["networkInterfaces"].each():
         address = interface["associatePublicIpAddress"]
         yield Fact(
             "machines have no public address",
@@ -54,7 +54,7 @@ def _metadata(options: Node) -> Iterator[Fact]:
 
 
 def _volumes(template: Node) -> Iterator[Node]:
-    for mapping in each_of(template["blockDeviceMappings"]):
+    for mapping in template["blockDeviceMappings"].each():
         volume = mapping["ebs"]
         if volume.stated:
             yield volume
@@ -93,7 +93,7 @@ def _node_group(group: Node) -> Iterator[Fact]:
 
 def _group_inline(group: Node) -> Iterator[Fact]:
     rules = group["ingress"]
-    for rule in each_of(rules):
+    for rule in rules.each():
         anyone = opposite(both(narrow(rule["cidrBlocks"]), narrow(rule["ipv6CidrBlocks"])))
         yield _no_ssh(rule, anyone, rule["protocol"])
 

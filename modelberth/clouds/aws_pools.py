@@ -23,7 +23,6 @@ from modelberth.clouds.pool_facts import (
     Pool,
     Registered,
     common_labels,
-    each_of,
     hidden_taints,
     labels_of,
     linked,
@@ -202,7 +201,7 @@ def _boot_disk_gib(root: Node, template: Registered | None) -> int | None:
         return root["diskSize"].whole()
     if not root["launchTemplate"].stated:
         return DEFAULT_DISK_GIB
-    devices = each_of(template.node["blockDeviceMappings"]) if template else ()
+    devices = template.node["blockDeviceMappings"].each() if template else ()
     sizes = [device["ebs"]["volumeSize"].whole() for device in devices]
     known = [size for size in sizes if size is not None]
     return max(known) if known and len(known) == len(sizes) else None
@@ -213,7 +212,7 @@ def _zones(resource: AnyResource, others: Sequence[AnyResource]) -> tuple[str, .
     subnets = [other for other in others if other.type == SUBNET]
     urns = resource.property_dependencies.get("subnetIds", ())
     zones = [other.node["availabilityZone"].text() for other in subnets if other.urn and other.urn in urns]
-    ids = [each.text() for each in each_of(resource.node["subnetIds"])]
+    ids = [each.text() for each in resource.node["subnetIds"].each()]
     if not zones:
         by_id = {other.node["id"].text(): other.node["availabilityZone"].text() for other in subnets}
         zones = [by_id.get(each, "") for each in ids if each or not by_id]

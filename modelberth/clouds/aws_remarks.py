@@ -8,7 +8,7 @@ from modelberth.catalog import catalog
 from modelberth.clouds.aws_karpenter import NODE_POOL
 from modelberth.clouds.aws_pools import CLOUD, LAUNCH_TEMPLATE, NODE_GROUP
 from modelberth.clouds.base import accelerator_names
-from modelberth.clouds.pool_facts import Registered, each_of, machine_named
+from modelberth.clouds.pool_facts import Registered, machine_named
 from modelberth.clouds.remarks import About, Remark, meant
 from modelberth.node import Node
 
@@ -21,11 +21,11 @@ def remarks(resource: Registered) -> Iterator[Remark]:
     if resource.type == LAUNCH_TEMPLATE:
         yield from _unknown_type(root["instanceType"])
     elif resource.type == NODE_GROUP:
-        for each in each_of(root["instanceTypes"]):
+        for each in root["instanceTypes"].each():
             yield from _unknown_type(each)
             yield from _image(root["amiType"], each)
     elif resource.type == NODE_POOL:
-        for each in each_of(root["spec"]["template"]["spec"]["requirements"]):
+        for each in root["spec"]["template"]["spec"]["requirements"].each():
             yield from _requirement(each)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from modelberth.clouds.aws_policies import Statement, statements
 from modelberth.clouds.buckets import CLOSED, KEPT, OWN_KEY, PRIVATE, RECOVERABLE, TIDY, TLS, UNIFORM, Part
-from modelberth.clouds.facts import Fact, both, each_of, either, equals, flag, opposite
+from modelberth.clouds.facts import Fact, both, either, equals, flag, opposite
 from modelberth.node import Node
 
 BUCKETS = frozenset({"aws:s3/bucket:Bucket", "aws:s3/bucketV2:BucketV2"})
@@ -49,7 +49,7 @@ def _bucket(bucket: Node) -> Iterator[Fact]:
         "deleting the bucket deletes all that is in it, without a question",
         "forceDestroy: false",
     )
-    days = [rule["abortIncompleteMultipartUploadDays"] for rule in each_of(bucket["lifecycleRules"])]
+    days = [rule["abortIncompleteMultipartUploadDays"] for rule in bucket["lifecycleRules"].each()]
     yield _tidy(either(*(None if each.unknown else each.stated for each in days)), bucket["lifecycleRules"])
 
 
@@ -98,12 +98,12 @@ def _ownership(resource: Node) -> Part:
 
 
 def _encryption(resource: Node) -> Part:
-    rules = [rule["applyServerSideEncryptionByDefault"] for rule in each_of(resource["rules"])]
+    rules = [rule["applyServerSideEncryptionByDefault"] for rule in resource["rules"].each()]
     return Part(resource["bucket"], tuple(_own_key(rule["kmsMasterKeyId"]) for rule in rules))
 
 
 def _lifecycle(resource: Node) -> Part:
-    days = [rule["abortIncompleteMultipartUpload"]["daysAfterInitiation"] for rule in each_of(resource["rules"])]
+    days = [rule["abortIncompleteMultipartUpload"]["daysAfterInitiation"] for rule in resource["rules"].each()]
     return Part(
         resource["bucket"], (_tidy(either(*(None if d.unknown else d.stated for d in days)), resource["rules"]),)
     )
@@ -111,7 +111,7 @@ def _lifecycle(resource: Node) -> Part:
 
 def _acl(resource: Node) -> Part:
     canned = resource["acl"]
-    grantees = [grant["grantee"]["uri"] for grant in each_of(resource["accessControlPolicy"]["grants"])]
+    grantees = [grant["grantee"]["uri"] for grant in resource["accessControlPolicy"]["grants"].each()]
     facts = [_private(canned, opposite(equals(canned, *_PUBLIC_ACLS)))]
     facts += [_private(each, opposite(equals(each, *_EVERYONE))) for each in grantees]
     return Part(resource["bucket"], tuple(facts))

@@ -17,6 +17,7 @@ from modelberth.units import GIB, MIB
 DEFAULT_BOOT_DISK_GIB = 100
 """Boot disk of a node unless its pool says otherwise: what GKE gives by default."""
 
+HOSTNAME = "kubernetes.io/hostname"
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 ARCH = "kubernetes.io/arch"
 OS = "kubernetes.io/os"

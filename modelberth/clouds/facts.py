@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 
@@ -73,14 +73,9 @@ def opposite(answer: bool | None) -> bool | None:
     return None if answer is None else not answer
 
 
-def each_of(node: Node) -> Iterator[Node]:
-    """The elements of a list; the node itself where it is unknown as a whole."""
-    yield from [node] if node.unknown else node.elements()
-
-
 def holds(node: Node, *wanted: str) -> bool | None:
     """Whether a list of texts has all of these, whatever else it has."""
-    elements = list(each_of(node))
+    elements = list(node.each())
     missing = set(wanted) - {each.text() for each in elements}
     if not missing:
         return True
@@ -88,16 +83,19 @@ def holds(node: Node, *wanted: str) -> bool | None:
 
 
 def open_to_all(block: Node) -> bool | None:
-    """Whether an address block is (nearly) the whole internet: fewer than 8 bits of an IPv4 network, 16 of IPv6."""
+    """Whether an address block is (nearly) the whole internet: fewer than 8 bits of an IPv4 network, 16 of IPv6.
+
+    Blocks that are never routed there are not, however large (fc00::/7).
+    """
     if block.unknown:
         return None
     try:
         network = ip_network(block.text(), strict=False)
     except ValueError:
         return False
-    return network.prefixlen <= _NARROWEST_OPEN[network.version]
+    return not network.is_private and network.prefixlen <= _NARROWEST_OPEN[network.version]
 
 
 def narrow(blocks: Node) -> bool | None:
     """Whether no block of a list is open to all."""
-    return both(*(opposite(open_to_all(each)) for each in each_of(blocks)))
+    return both(*(opposite(open_to_all(each)) for each in blocks.each()))

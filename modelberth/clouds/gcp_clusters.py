@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modelberth.clouds.facts import Fact, both, each_of, either, equals, flag, narrow, opposite
+from modelberth.clouds.facts import Fact, both, either, equals, flag, narrow, opposite
 from modelberth.node import Node
 
 CLUSTERS = frozenset({"gcp:container/cluster:Cluster"})
@@ -28,7 +28,7 @@ def _control_plane(cluster: Node) -> Fact:
     elif not authorized.stated:
         named = False
     else:
-        every_block = [blocks] if blocks.unknown else [each["cidrBlock"] for each in each_of(blocks)]
+        every_block = [blocks] if blocks.unknown else [each["cidrBlock"] for each in blocks.each()]
         own_cloud = flag(authorized["gcpPublicCidrsAccessEnabled"], default=False)
         listed = Node([each.value for each in every_block], blocks.path)
         named = both(narrow(listed), opposite(own_cloud))

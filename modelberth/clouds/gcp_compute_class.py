@@ -20,7 +20,6 @@ from modelberth.clouds.pool_facts import (
     NodeKind,
     Pool,
     common_labels,
-    each_of,
     machine_named,
     plain_labels,
 )
@@ -45,7 +44,7 @@ def _compute_class(resource: AnyResource) -> Pool[AnyResource]:
     complete = spec["whenUnsatisfiable"].text() != "ScaleUpAnyway" and spec["priorities"].stated
     spots: list[bool | None] = []
     reserved: list[bool | None] = []
-    for way in each_of(spec["priorities"]):
+    for way in spec["priorities"].each():
         spot = None if way["spot"].unknown else bool(way["spot"].flag())
         spots.append(spot)
         reserved.append(None if way["reservations"].unknown else way["reservations"]["affinity"].text() == "Specific")
@@ -67,7 +66,7 @@ def _compute_class(resource: AnyResource) -> Pool[AnyResource]:
             spot=None if None in spots else any(spots),
             firm=None if None in spots else not spots or not all(spots),
             reserved=None if None in reserved else any(reserved),
-            flex_start=any(way["flexStart"]["enabled"].flag() for way in each_of(spec["priorities"])),
+            flex_start=any(way["flexStart"]["enabled"].flag() for way in spec["priorities"].each()),
         ),
         doubts=tuple(dict.fromkeys(doubts)),
     )

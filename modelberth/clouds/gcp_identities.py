@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from modelberth.clouds.facts import each_of
 from modelberth.clouds.grants import ANY, Breadth, Grant, Who
 from modelberth.node import Node
 
@@ -63,7 +62,7 @@ def grants(type_: str, node: Node) -> Iterator[Grant]:
     if type_ not in _OF_BUCKETS | _OF_EVERYTHING:
         return
     role = node["role"]
-    members = [node["member"]] if node["member"].stated else list(each_of(node["members"]))
+    members = [node["member"]] if node["member"].stated else list(node["members"].each())
     wide = type_ in _OF_EVERYTHING
     breadth = Breadth.UNKNOWN if role.unknown else _ROLES.get(role.text(), Breadth.NOTHING)
     for member in members:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modelberth.clouds.facts import Fact, both, each_of, either, equals, flag, narrow, opposite
+from modelberth.clouds.facts import Fact, both, either, equals, flag, narrow, opposite
 from modelberth.clouds.ports import SSH, contains
 from modelberth.node import Node
 
@@ -18,7 +18,7 @@ def _firewall(rule: Node) -> Iterator[Fact]:
         anyone = True
     incoming = equals(rule["direction"], "INGRESS", default=True)
     off = flag(rule["disabled"], default=False)
-    allows = either(*(_allows_ssh(each) for each in each_of(rule["allows"])))
+    allows = either(*(_allows_ssh(each) for each in rule["allows"].each()))
     yield Fact(
         "nobody outside may try to log in",
         opposite(both(incoming, opposite(off), anyone, allows)),

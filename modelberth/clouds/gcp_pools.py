@@ -26,7 +26,6 @@ from modelberth.clouds.pool_facts import (
     Registered,
     Taint,
     common_labels,
-    each_of,
     hidden_taints,
     labels_of,
     linked,
@@ -84,7 +83,7 @@ def pools(resource: AnyResource, others: Sequence[AnyResource]) -> Iterator[Pool
 
 def _of_cluster(cluster: AnyResource) -> Iterator[Pool[AnyResource]]:
     root = cluster.node
-    for entry in each_of(root["nodePools"]):
+    for entry in root["nodePools"].each():
         yield pool_at(cluster, entry, cluster)
     removed = root["removeDefaultNodePool"].flag()
     if not root["nodePools"].stated and not removed and (root["initialNodeCount"].stated or root["nodeConfig"].stated):
@@ -113,13 +112,13 @@ def pool_at(resource: AnyResource, node: Node, cluster: AnyResource | None) -> P
         return bool(hidden)
 
     zones = _zones(node, cluster)
-    doubted("zones", *each_of(node["nodeLocations"]))
+    doubted("zones", *node["nodeLocations"].each())
     shared = cluster.node["nodeLocations"] if cluster and not node["nodeLocations"].stated else NOTHING
-    doubts += [Doubt("zones", each, cluster) for each in each_of(shared) if cluster and each.unknown]
+    doubts += [Doubt("zones", each, cluster) for each in shared.each() if cluster and each.unknown]
     capacity = _capacity(node, config)
     doubted("capacity", config["spot"], config["preemptible"], config["flexStart"], config["reservationAffinity"])
-    attached = tuple(_attached(each) for each in each_of(config["guestAccelerators"]) if each.stated)
-    doubted("accelerators", *(each[key] for each in each_of(config["guestAccelerators"]) for key in ("type", "count")))
+    attached = tuple(_attached(each) for each in config["guestAccelerators"].each() if each.stated)
+    doubted("accelerators", *(each[key] for each in config["guestAccelerators"].each() for key in ("type", "count")))
     doubted("machine type", config["machineType"])
     stated, taints_known = taints_of(config["taints"])
     doubted("taints", *hidden_taints(config["taints"]))
@@ -223,10 +222,10 @@ def _attached(entry: Node) -> Attached:
 def _zones(node: Node, cluster: Registered | None) -> tuple[str, ...] | None:
     """Zones that are stated for the pool, else for its cluster; a location that is one zone is the only one."""
     root = cluster.node if cluster else NOTHING
-    own = [each.text() for each in each_of(node["nodeLocations"])]
+    own = [each.text() for each in node["nodeLocations"].each()]
     if own:
         return tuple(dict.fromkeys(own)) if all(own) else None
-    shared = [each.text() for each in each_of(root["nodeLocations"])]
+    shared = [each.text() for each in root["nodeLocations"].each()]
     if shared:
         home = root["location"].text()
         shared += [home] if _ZONE.fullmatch(home) else []
@@ -301,7 +300,7 @@ def _added_labels(
         labels[label] = None if holds is None else ("true",) if holds else ()
     if config["preemptible"].stated:
         labels["cloud.google.com/gke-preemptible"] = labels[SPOT] = None
-    entry = next(each_of(config["guestAccelerators"]), NOTHING)
+    entry = next(config["guestAccelerators"].each(), NOTHING)
     if entry["gpuPartitionSize"].stated or entry["gpuSharingConfig"].stated:
         labels |= dict.fromkeys(
             ("cloud.google.com/gke-gpu-partition-size", "cloud.google.com/gke-gpu-sharing-strategy")

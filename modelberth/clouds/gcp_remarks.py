@@ -17,7 +17,7 @@ from modelberth.catalog.schema import Positive, Row, Text
 from modelberth.clouds.base import accelerator_names
 from modelberth.clouds.gcp_compute_class import COMPUTE_CLASS
 from modelberth.clouds.gcp_pools import CLOUD, CLUSTER, NODE_POOL
-from modelberth.clouds.pool_facts import Registered, each_of, machine_named
+from modelberth.clouds.pool_facts import Registered, machine_named
 from modelberth.clouds.remarks import About, Remark, meant
 from modelberth.node import Node
 
@@ -45,13 +45,13 @@ def attachable() -> tuple[Attachable, ...]:
 def remarks(resource: Registered) -> Iterator[Remark]:
     """Everything that a resource says by itself."""
     for config in _configs(resource):
-        yield from _machine(config["machineType"], each_of(config["guestAccelerators"]))
+        yield from _machine(config["machineType"], config["guestAccelerators"].each())
         yield from _identity(config)
         yield from _metadata(config["workloadMetadataConfig"]["mode"])
         yield from _shield(config)
         yield from _driver(config)
     if resource.type == COMPUTE_CLASS:
-        for way in each_of(resource.node["spec"]["priorities"]):
+        for way in resource.node["spec"]["priorities"].each():
             yield from _machine(way["machineType"], [way["gpu"]] if way["gpu"].stated else [])
     if resource.type == CLUSTER:
         yield from _cluster(resource.node)
@@ -75,7 +75,7 @@ def _configs(resource: Registered) -> Iterator[Node]:
     if resource.type == NODE_POOL:
         yield root["nodeConfig"]
     if resource.type == CLUSTER:
-        for pool in each_of(root["nodePools"]):
+        for pool in root["nodePools"].each():
             yield pool["nodeConfig"]
         if not root["removeDefaultNodePool"].flag() and root["nodeConfig"].stated:
             yield root["nodeConfig"]
@@ -166,7 +166,7 @@ def _managements(resource: Registered) -> Iterator[Node]:
     if resource.type == NODE_POOL:
         yield root["management"]
     elif resource.type == CLUSTER:
-        yield from (pool["management"] for pool in each_of(root["nodePools"]))
+        yield from (pool["management"] for pool in root["nodePools"].each())
 
 
 def _identity(config: Node) -> Iterator[Remark]:
@@ -174,7 +174,7 @@ def _identity(config: Node) -> Iterator[Remark]:
     if account.unknown:
         return
     if not account.text() or _DEFAULT_ACCOUNT.fullmatch(account.text()):
-        scopes = [each.text().rpartition("/")[2] for each in each_of(config["oauthScopes"])]
+        scopes = [each.text().rpartition("/")[2] for each in config["oauthScopes"].each()]
         wide = ", with access to every API of the project" if "cloud-platform" in scopes else ""
         message = f"nodes act as the project's default compute account{wide}"
         remedy = "serviceAccount: an account of its own with roles/container.defaultNodeServiceAccount"
@@ -211,7 +211,7 @@ def _shield(config: Node) -> Iterator[Remark]:
         message = "nobody notices a boot sequence that was tampered with"
         yield Remark(About.SHIELD, integrity, message, "enableIntegrityMonitoring: true")
     by_hand = any(
-        _driver_version(each).text() == "INSTALLATION_DISABLED" for each in each_of(config["guestAccelerators"])
+        _driver_version(each).text() == "INSTALLATION_DISABLED" for each in config["guestAccelerators"].each()
     )
     if boot.flag() and by_hand:
         message = "drivers that are not installed by GKE must be signed to be loaded with secure boot"
@@ -228,7 +228,7 @@ def _driver_version(accelerator: Node) -> Node:
 def _driver(config: Node) -> Iterator[Remark]:
     image = config["imageType"]
     ubuntu = image.text().upper().startswith("UBUNTU")
-    for each in each_of(config["guestAccelerators"]):
+    for each in config["guestAccelerators"].each():
         version = _driver_version(each)
         if each.unknown or each["count"].whole() == 0 or (version.unknown and not ubuntu):
             continue
@@ -260,10 +260,9 @@ def _cluster(root: Node) -> Iterator[Remark]:
         message = "nodes do not prove to the control plane what they are"
         yield Remark(About.SHIELD, shielded, message, "enableShieldedNodes: true")
     scaling = root["clusterAutoscaling"]
-    if scaling["enabled"].unknown and not scaling.unknown and not scaling["resourceLimits"].value:
-        yield Remark(About.BOUNDS, scaling["enabled"], "", "")
-    if scaling["enabled"].flag() and not scaling["resourceLimits"].value:
+    enabled, limits = scaling["enabled"], scaling["resourceLimits"]
+    if (enabled.unknown or enabled.flag()) and (limits.unknown or (enabled.unknown and not limits.value)):
+        yield Remark(About.BOUNDS, enabled if enabled.unknown else limits, "", "")
+    elif enabled.flag() and not limits.value:
         message = "the cluster makes pools of its own without any bound"
-        yield Remark(
-            About.BOUNDS, scaling["resourceLimits"], message, "resourceLimits: a maximum of cpu, memory, each GPU"
-        )
+        yield Remark(About.BOUNDS, limits, message, "resourceLimits: a maximum of cpu, memory, each GPU")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 
 from modelberth.clouds.buckets import CLOSED, KEPT, OWN_KEY, PRIVATE, RECOVERABLE, TIDY, UNIFORM, Part
-from modelberth.clouds.facts import Fact, each_of, either, equals, flag, opposite
+from modelberth.clouds.facts import Fact, either, equals, flag, opposite
 from modelberth.node import Node, fields_of
 
 BUCKETS = frozenset({"gcp:storage/bucket:Bucket"})
@@ -44,7 +44,7 @@ def _bucket(bucket: Node) -> Iterator[Fact]:
         "deleting the bucket deletes all that is in it, without a question",
         "forceDestroy: false",
     )
-    actions = [rule.at("action", "type") for rule in each_of(bucket["lifecycleRules"])]
+    actions = [rule.at("action", "type") for rule in bucket["lifecycleRules"].each()]
     yield Fact(
         TIDY,
         either(*(equals(each, "AbortIncompleteMultipartUpload") for each in actions)),
@@ -68,13 +68,13 @@ def _recoverable(bucket: Node) -> Fact:
 
 
 def _grant(resource: Node) -> Part:
-    members = [resource["member"]] if resource["member"].stated else list(each_of(resource["members"]))
+    members = [resource["member"]] if resource["member"].stated else list(resource["members"].each())
     return Part(resource["bucket"], tuple(_private(each) for each in members), resource["role"], tuple(members))
 
 
 def _policy(resource: Node) -> Part:
     stated = resource["policyData"]
-    members = [(binding["role"], member) for binding in bindings(stated) for member in each_of(binding["members"])]
+    members = [(binding["role"], member) for binding in bindings(stated) for member in binding["members"].each()]
     if stated.unknown:
         members = [(stated, stated)]
     return Part(resource["bucket"], tuple(_private(member) for _, member in members))
@@ -85,7 +85,7 @@ def _access_control(resource: Node) -> Part:
 
 
 def _acl(resource: Node) -> Part:
-    entities = list(each_of(resource["roleEntities"]))
+    entities = list(resource["roleEntities"].each())
     predefined = resource["predefinedAcl"]
     named = Fact(
         PRIVATE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -233,11 +233,6 @@ def linked(
     return next(matching, None)
 
 
-def each_of(node: Node) -> Iterator[Node]:
-    """The elements of a list; the node itself where it is unknown as a whole."""
-    yield from [node] if node.unknown else node.elements()
-
-
 def effect_of(effect: Node) -> str:
     """A taint's effect as Kubernetes spells it ("NO_SCHEDULE" and "NoSchedule" are the same)."""
     return "".join(word.capitalize() for word in effect.text().split("_")) if "_" in effect.text() else effect.text()
@@ -247,7 +242,7 @@ def taints_of(taints: Node) -> tuple[tuple[Taint, ...], bool]:
     """(taints that a list states, whether all of them are known)."""
     found: list[Taint] = []
     known = True
-    for taint in each_of(taints):
+    for taint in taints.each():
         if taint.unknown or taint["key"].unknown or taint["effect"].unknown:
             known = False
             continue
@@ -260,7 +255,7 @@ def taints_of(taints: Node) -> tuple[tuple[Taint, ...], bool]:
 
 def hidden_taints(taints: Node) -> list[Node]:
     """The values of a list of taints that are only known after apply and decide what it repels."""
-    parts = (part for each in each_of(taints) for part in (each, each["key"], each["effect"]))
+    parts = (part for each in taints.each() for part in (each, each["key"], each["effect"]))
     return list({part.path: part for part in parts if part.unknown}.values())
 
 

@@ -102,6 +102,12 @@ def environment(decision: Decision, wishes: Wishes) -> dict[str, str]:
     return env
 
 
+_OTHER_COUNTS = frozenset(
+    {("lmcache", "vllm-openai"), ("nvidia", "vllm"), ("nvidia", "sglang"), ("nvidia", "tritonserver")}
+)
+"""Images of an engine's name whose tags are versions of LMCache, or the month of a release of NVIDIA's containers."""
+
+
 def secrets(decision: Decision, wishes: Wishes, api_key: str) -> tuple[SecretEnv, ...]:
     """The key that clients must send as variable ``api_key``, and the hub's token for a server that downloads."""
     found = (SecretEnv(api_key, wishes.api_key),) if wishes.api_key else ()
@@ -119,10 +125,22 @@ def fetches(image: str, decision: Decision, wishes: Wishes) -> tuple[Fetch, ...]
 
 
 def version_of(facts: Facts, image: Any) -> tuple[str, bool]:
-    """(version, whether it is assumed) of an image whose tag begins with a version, as v0.5.23-cu129 does."""
-    _, tag, _ = image_parts(image) if isinstance(image, str) else ("", None, False)
-    match = re.match(r"v?(\d+\.\d+(\.\d+)?)", tag or "")
+    """(version, whether it is assumed) of an image whose tag begins with a version, as v0.5.23-cu129 does.
+
+    Only the engine's own image and copies of it count the engine's versions: tags of other images count their own.
+    """
+    repository, tag, _ = image_parts(image) if isinstance(image, str) else ("", None, False)
+    match = re.match(r"v?(\d+\.\d+(\.\d+)?)", tag or "") if _counts_as(facts, repository) else None
     return (match[1], False) if match else (facts.default_version, True)
+
+
+def _counts_as(facts: Facts, repository: str) -> bool:
+    """Whether tags of a repository are versions of the engine: its own image, or one of its name elsewhere."""
+    homes = {image_parts(template)[0].rsplit("/", 1)[-1] for template in facts.images.values()}
+    owner, _, name = repository.rpartition("/")
+    if (owner.rsplit("/", 1)[-1], name) in _OTHER_COUNTS:
+        return False
+    return re.sub(r"-(cpu|cuda|gpu|rocm)$", "", name) in {*homes, facts.id}
 
 
 def table_of(facts: Facts, version: str) -> flags.FlagTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -19,7 +20,7 @@ from modelberth.manifests import Workload
 from modelberth.node import Node, fields_of
 from modelberth.observed import UNKNOWN, Observed
 from modelberth.resources import Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, planned, undecided
 from modelberth.rules.lines import alike, stray
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?")
@@ -47,7 +48,7 @@ def _variables() -> tuple[Variable, ...]:
 
 def _say_it_once(resource: Resource, settings: Settings) -> Iterator[Finding]:
     """What ours contradicts stops; in a manifest of someone else's the last mention runs, and is only told."""
-    level = Level.ERROR if resource.ours else Level.WARNING
+    level = planned(resource)
     yield from alike("SZ-22", resource)
     for pod in resource.pods:
         for workload in pod.serving:
@@ -76,7 +77,11 @@ def _of(container: Node, workload: Workload, observed: Observed, level: Level) -
             yield Finding("SZ-22", workload.arguments_path, message, f"state {spelled} once", level)
     yield from _two_models(engine, workload, parsed, level)
     for variable, name in table.env.items():
-        if variable in env and _differ([env[variable], parsed.values.get(name, env[variable])]):
+        if variable not in env or name not in parsed.values:
+            continue
+        if env[variable] is UNKNOWN and level is Level.ERROR and _managed(engine, table, name):
+            yield undecided("SZ-22", RULES[0].question, container["env"])
+        elif _differ([env[variable], parsed.values[name]]):
             spelled = _spelled(table, name)
             message = f"{spelled} and the variable {variable} differ: {spelled}{_shown(parsed, name)} holds"
             yield Finding("SZ-22", f"{container.path}.env", message, f"state one of {spelled} and {variable}", level)
@@ -89,7 +94,9 @@ def _insisting(
         value = env.get(row.name)
         if row.engine != observed.engine or value is None or str(value).strip().lower() in ("", *row.harmless):
             continue
-        if row.flag is None or (parsed is not None and row.flag in parsed.values):
+        if value is UNKNOWN and row.harmless:
+            yield replace(undecided("SZ-22", RULES[0].question, container["env"]), level=level)
+        elif row.flag is None or (parsed is not None and row.flag in parsed.values):
             message = f"{row.name} is set: {row.effect}"
             yield Finding("SZ-22", f"{container.path}.env", message, f"remove {row.name}", level)
 

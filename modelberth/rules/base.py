@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -182,6 +182,21 @@ def good_practice(resource: Resource, settings: Settings) -> Level:
     """
     stops = resource.ours and settings.profile is not Profile.DEV
     return Level.ERROR if stops else Level.WARNING
+
+
+def advice(finding: Finding) -> Finding:
+    """The same finding, only printed where nobody asked for everything."""
+    return replace(finding, level=Level.WARNING)
+
+
+def softened(resource: Resource, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Findings about what our components wrote as they are, about anything else as advice."""
+    return (finding if resource.ours else advice(finding) for finding in findings)
+
+
+def planned(resource: Resource, *, impossible: bool = False) -> Level:
+    """How a finding acts about less than we plan with: what others wrote may run with less all the same."""
+    return Level.ERROR if resource.ours or impossible else Level.WARNING
 
 
 def per_workload(check: Callable[[Workload], Iterable[Finding]]) -> Check:

@@ -9,6 +9,7 @@ from importlib.resources import files
 from modelberth.catalog import catalog
 from modelberth.catalog.loader import index, read_rows
 from modelberth.catalog.schema import Row, Text
+from modelberth.clouds.base import HOSTNAME
 from modelberth.inventory import Inventory
 from modelberth.manifests import Workload
 from modelberth.node import Node
@@ -16,7 +17,6 @@ from modelberth.resources import Pod, Resource
 
 CLAIM = "PersistentVolumeClaim"
 ONE_NODE, ONE_POD = "ReadWriteOnce", "ReadWriteOncePod"
-HOSTNAME = "kubernetes.io/hostname"
 _ON_ITS_NODE = ("local", "hostpath", "host-path")
 """In names of storage classes whose volumes are folders of one node (local-path of k3s, csi-hostpath)."""
 

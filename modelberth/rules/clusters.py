@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -11,15 +10,10 @@ from modelberth.clouds.links import target_of
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.resources import Resource
-from modelberth.rules.base import ALWAYS, IN_PROD, Rule, Settings, Severity, undecided
-from modelberth.rules.facts import softened, told
+from modelberth.rules.base import ALWAYS, IN_PROD, Rule, Settings, Severity, advice, undecided
+from modelberth.rules.credentials import in_text, shape
+from modelberth.rules.facts import told
 
-_CREDENTIAL = re.compile(
-    r"(?<![A-Za-z0-9])(AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])|(?<![A-Za-z0-9_])hf_[A-Za-z0-9]{16,}|"
-    r"(?<![A-Za-z0-9_])gh[pousr]_[A-Za-z0-9]{20,}|-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY|"
-    r"(?i:aws_secret_access_key)[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9/+]{40}"
-)
-"""Credentials by the shape that AWS, Hugging Face and GitHub give them, and private keys (RFC 7468)."""
 _PLAIN_SCRIPT = "whether what machines run when they start holds a credential"
 
 
@@ -54,8 +48,8 @@ def _machines(resource: Resource, settings: Settings) -> Iterator[Finding]:
     yield from told("CS-06", machines.hardened(resource.type, resource.node))
     for stated, text in machines.start_scripts(resource.type, resource.node):
         if stated.unknown:
-            yield softened(undecided("CS-06", _PLAIN_SCRIPT, stated))
-        elif _CREDENTIAL.search(text):
+            yield advice(undecided("CS-06", _PLAIN_SCRIPT, stated))
+        elif shape(text) or in_text(text):
             message = "what machines run when they start holds a credential that everyone who may list them can read"
             yield Finding("CS-06", stated.path, message, "fetch it at start with the machine's identity")
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil, floor
+from math import ceil
 
+from modelberth.clouds.base import HOSTNAME
+from modelberth.clouds.pool_facts import ZONE
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
-from modelberth.rules.base import ADVICE, IN_PROD, Rule, Settings, Severity, undecided
+from modelberth.rules.base import ADVICE, IN_PROD, Rule, Settings, Severity, advice, undecided
+from modelberth.rules.needs import ZONES, in_one_zone
 from modelberth.rules.nodes import no_such_label
 from modelberth.rules.relations import (
     LWS,
     SERVES_ON,
     Replicas,
-    advice,
     cause,
     chosen,
     leading_pod,
@@ -25,8 +27,6 @@ from modelberth.rules.relations import (
 )
 
 Told = Iterator[tuple[Resource, Finding]]
-HOST = "kubernetes.io/hostname"
-ZONES = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 
 
 def _budgeted(inventory: Inventory, settings: Settings) -> Told:
@@ -84,7 +84,7 @@ def _allows(budget: Resource, server: Resource, count: Replicas) -> Iterator[Fin
 def _evictable(server: Resource, count: Replicas, most: Node, least: Node) -> Iterator[Finding]:
     """A share is rounded up in both (Kubernetes, Specifying a Disruption Budget for your Application)."""
     if most.stated:
-        if _of(most, 100) == 0:
+        if most.share(100) == 0:
             yield Finding("WH-08", most.path, "it allows no disruption: no node with these pods can be drained", "1")
         return
     if not least.stated:
@@ -98,23 +98,14 @@ def _evictable(server: Resource, count: Replicas, most: Node, least: Node) -> It
         yield undecided("WH-08", "whether the budget lets a node be drained", count.least_at)
     elif count.least is not None:
         running = max(1, count.least)
-        needed = _of(least, running)
-        if needed is not None and needed >= running:
+        needed = ceil(least.share(running) or 0)
+        if needed >= running:
             yield _blocked(least, f"{needed} of the pods", f"{running}")
 
 
 def _blocked(least: Node, needed: str, running: str) -> Finding:
     message = f"it keeps {needed} available and {running} may be all there are: no node with one of them can be drained"
     return Finding("WH-08", least.path, message, "maxUnavailable: 1 instead")
-
-
-def _of(node: Node, total: int, *, up: bool = True) -> int | None:
-    """A number, or a share of ``total``."""
-    text = node.text().strip()
-    if text.endswith("%"):
-        share = Node(text.removesuffix("%"), node.path).whole()
-        return None if share is None else (ceil if up else floor)(share * total / 100)
-    return node.whole()
 
 
 def _spread(inventory: Inventory, settings: Settings) -> Told:
@@ -136,8 +127,8 @@ def _of_server(server: Resource, pod: Pod, count: Replicas) -> Iterator[Finding]
     if exclusive.text():
         apart.add(exclusive.text())
     by_zone = bool(apart.intersection(ZONES))
-    by_node = bool(apart - set(ZONES))
-    if by_node and (by_zone or _in_one_zone(pod)):
+    by_node = bool(apart - ZONES)
+    if by_node and (by_zone or in_one_zone(pod)):
         return
     if open_ended:
         yield undecided("WH-09", SPREAD.question, open_ended)
@@ -147,10 +138,10 @@ def _of_server(server: Resource, pod: Pod, count: Replicas) -> Iterator[Finding]
         message = f"nothing keeps its {count.most or ''} replicas apart: one node may hold all of them".replace(
             "  ", " "
         )
-        remedy = f"topologySpreadConstraints on {HOST} and {ZONES[0]}, with the labels of its pods"
+        remedy = f"topologySpreadConstraints on {HOSTNAME} and {ZONE}, with the labels of its pods"
         yield Finding("WH-09", constraints.path, message, remedy)
     else:
-        what, key = ("node", HOST) if by_zone else ("zone", ZONES[0])
+        what, key = ("node", HOSTNAME) if by_zone else ("zone", ZONE)
         message = f"nothing spreads its replicas by {what}: one may hold all of them"
         yield advice(Finding("WH-09", constraints.path, message, f"a topologySpreadConstraint on {key}"))
 
@@ -165,18 +156,6 @@ def _apart(constraints: Node, anti: Node) -> Iterator[tuple[str, Node]]:
     for each in terms:
         if each["labelSelector"].stated:
             yield each["topologyKey"].text(), each["labelSelector"]
-
-
-def _in_one_zone(pod: Pod) -> bool:
-    """Whether its nodes are all in one zone: then no rule could spread it further."""
-    if any(pod.spec["nodeSelector"][key].stated for key in ZONES):
-        return True
-    required = pod.spec.at("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
-    for term in required["nodeSelectorTerms"].elements():
-        for each in term["matchExpressions"].elements():
-            if each["key"].text() in ZONES and len(list(each["values"].elements())) == 1:
-                return True
-    return False
 
 
 BUDGETED = Rule(
@@ -199,7 +178,7 @@ SPREAD = Rule(
     title="Replicas run on different nodes and zones",
     question="whether replicas are kept apart",
     why="The scheduler may put all replicas on one node, and its loss then takes the whole service.",
-    remediation=f"topologySpreadConstraints on {HOST} and {ZONES[0]}, or pod anti-affinity.",
+    remediation=f"topologySpreadConstraints on {HOSTNAME} and {ZONE}, or pod anti-affinity.",
     severity=Severity.MEDIUM,
     levels=IN_PROD,
     foreign=ADVICE,

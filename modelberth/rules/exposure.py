@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 from modelberth.catalog import catalog
 from modelberth.clouds import addresses
+from modelberth.clouds.facts import open_to_all
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
-from modelberth.rules.relations import cause, chosen, means, same_namespace, softened
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, softened, undecided
+from modelberth.rules.relations import cause, chosen, means, same_namespace
 
 Told = Iterator[tuple[Resource, Finding]]
 _ROUTES = ("HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute")
@@ -74,7 +75,7 @@ def _balancer(service: Resource) -> Iterator[Finding]:
         return
     said = any(notes[key].text() for key in addresses.RANGES)
     path = spec["type"].path
-    if any(_is_everything(each) for each in ranges.elements()) or not (ranges.value or said):
+    if any(open_to_all(each) for each in ranges.elements()) or not (ranges.value or said):
         told = "from every address" if ranges.value else "and no source ranges are stated"
         message = f"a load balancer leads from outside the cluster to a model server, {told}"
         remedy = (
@@ -89,13 +90,6 @@ def _balancer(service: Resource) -> Iterator[Finding]:
 def _is_private(address: Node) -> bool:
     try:
         return ip_address(address.text()).is_private
-    except ValueError:
-        return False
-
-
-def _is_everything(cidr: Node) -> bool:
-    try:
-        return ip_network(cidr.text(), strict=False).prefixlen == 0
     except ValueError:
         return False
 
@@ -169,8 +163,8 @@ def _gateways(inventory: Inventory, services: dict[Resource, list[Pod]]) -> Told
 
 def _listeners(gateway: Resource, parent: Node) -> Iterator[Finding]:
     """A listener without TLS is right only to send callers on, which a route to a server does not."""
-    section, listeners = parent["sectionName"].text(), gateway.node.at("spec", "listeners")
-    for listener in [listeners] if listeners.unknown else listeners.elements():
+    section = parent["sectionName"].text()
+    for listener in gateway.node.at("spec", "listeners").each():
         name = listener["name"]
         if section and not name.unknown and name.text() != section:
             continue

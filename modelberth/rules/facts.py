@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from modelberth.clouds.facts import Fact
+from modelberth.clouds.remarks import Remark
 from modelberth.findings import Finding, Level
 from modelberth.rules.base import undecided
 
@@ -25,14 +26,17 @@ def told(rule_id: str, facts: Iterable[Fact]) -> Iterator[Finding]:
         yield undecided(rule_id, f"whether {' and '.join(topics)}", asked[0].node)
 
 
+def remarked(rule_id: str, question: str, remark: Remark) -> Finding:
+    """A remark about a cloud's own field as a finding; about an unknown value as a doubt."""
+    if remark.node.unknown:
+        return undecided(rule_id, question, remark.node)
+    level = Level.WARNING if remark.advice else Level.ERROR
+    return Finding(rule_id, remark.node.path, remark.message, remark.remedy, level)
+
+
 def as_advice(fact: Fact) -> Fact:
     """The same, printed and no more."""
     return replace(fact, minor=True)
-
-
-def softened(finding: Finding) -> Finding:
-    """The same, printed and no more."""
-    return replace(finding, level=Level.WARNING)
 
 
 def _path(fact: Fact) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from modelberth.engines import ENGINES
-from modelberth.findings import Finding, Level
+from modelberth.findings import Finding
 from modelberth.host import LEAST_MIB_BESIDE, least_engine_bytes
 from modelberth.manifests import GPU_RESOURCE, Workload
 from modelberth.node import Node
 from modelberth.resources import Pod
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, Threshold, per_pod, undecided
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, Threshold, per_pod, planned, undecided
 from modelberth.rules.evaluation import evaluate
 from modelberth.rules.loading import SHM, Place, mounted
 from modelberth.units import GIB, MIB, gib
@@ -71,7 +71,7 @@ def _memory(
     terms += [f"{gib(shared_bytes)} of files in {SHM} count too"] if shared_bytes else []
     message = f"{gib(float(given))} of memory are too little: {', '.join(terms)}, {gib(needed)} together"
     remedy = f"a memory limit and request of at least {-(-needed // GIB)}Gi"
-    yield Finding("SZ-12", limit.path, message, remedy, _level(pod, sure=sure))
+    yield Finding("SZ-12", limit.path, message, remedy, planned(pod.resource, impossible=sure))
 
 
 def _shared(pod: Pod, container: Node, shared: Place, ranks: int, settings: Settings) -> Iterator[Finding]:
@@ -89,7 +89,7 @@ def _shared(pod: Pod, container: Node, shared: Place, ranks: int, settings: Sett
         return
     least_mib = int(settings["shm_mib_per_rank"]) * ranks
     remedy = f"an emptyDir with medium Memory and a sizeLimit of at least {least_mib}Mi, mounted at {SHM}"
-    level = _level(pod)
+    level = planned(pod.resource)
     if shared.volume is None:
         path = container["volumeMounts"].path
         message = f"{ranks} ranks exchange tensors through {SHM}, where a container has {DEFAULT_SHM_MIB} MiB"
@@ -105,11 +105,6 @@ def _shared(pod: Pod, container: Node, shared: Place, ranks: int, settings: Sett
     elif (size.amount() or 0) < least_mib * MIB:
         message = f"{gib(float(size.amount() or 0))} of {SHM} are too little for {ranks} ranks"
         yield Finding("SZ-12", size.path, message, remedy, level)
-
-
-def _level(pod: Pod, *, sure: bool = False) -> Level:
-    """What others wrote may run with less than we plan with: only what is impossible stops."""
-    return Level.ERROR if pod.resource.ours or sure else Level.WARNING
 
 
 HOST = Rule(

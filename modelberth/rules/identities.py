@@ -11,8 +11,7 @@ from modelberth.findings import Finding, Level
 from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
-from modelberth.rules.facts import softened
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, advice, undecided
 
 _QUESTION = "whether the identity of pods only reads"
 _OWNS = Breadth.OWNS
@@ -44,7 +43,7 @@ def _of(grant: Grant) -> Iterator[Finding]:
         return
     if grant.breadth is Breadth.UNKNOWN or (grant.who is Who.UNKNOWN and (grant.breadth is _OWNS or grant.primitive)):
         finding = undecided("CS-09", _QUESTION, grant.node)
-        yield softened(finding) if grant.document or grant.primitive else finding
+        yield advice(finding) if grant.document or grant.primitive else finding
         return
     pods = grant.who is Who.PODS
     if grant.breadth is _OWNS or grant.primitive:
@@ -63,7 +62,7 @@ def _writes(grant: Grant, serving: _Serving) -> Iterator[Finding]:
         return
     answer = serving.has(grant)
     if answer is None:
-        yield softened(undecided("CS-09", _QUESTION, grant.node))
+        yield advice(undecided("CS-09", _QUESTION, grant.node))
     elif answer:
         message = f"the identity of pods that serve {_DONE[Breadth.WRITES]}"
         remedy = f"{grant.remedy}; an identity of its own for what downloads"

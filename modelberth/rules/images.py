@@ -14,8 +14,7 @@ from modelberth.findings import Finding, Level
 from modelberth.manifests import Workload
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
-from modelberth.rules.base import ALWAYS, IN_PROD, Profile, Rule, Settings, Severity, Threshold, undecided
-from modelberth.rules.relations import softened
+from modelberth.rules.base import ALWAYS, IN_PROD, Profile, Rule, Settings, Severity, Threshold, softened, undecided
 from modelberth.versions import key
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")

@@ -36,6 +36,7 @@ def _orderly(resource: Resource, settings: Settings) -> Iterator[Finding]:
 
 
 def _rollout(resource: Resource) -> Iterator[Finding]:
+    """A share of the replicas is rounded down (Kubernetes, Deployments, Max Unavailable)."""
     replicas, strategy = resource.node.at("spec", "replicas"), resource.node.at("spec", "strategy", "type")
     count = replicas.whole() if replicas.stated else 1
     if strategy.unknown and count != 1:
@@ -52,19 +53,10 @@ def _rollout(resource: Resource) -> Iterator[Finding]:
     elif replicas.unknown and away.stated and away.whole() != 0:
         yield undecided("WH-10", "whether an update leaves replicas", replicas)
     elif away.stated and count is not None and count > 1:
-        taken = _of(away, count)
-        if taken is not None and taken >= count:
+        taken = floor(away.share(count) or 0)
+        if taken >= count:
             message = f"an update may take {taken} of {count} replicas away at once: none is left"
             yield Finding("WH-10", away.path, message, f"maxUnavailable: 0, or at most {count - 1}")
-
-
-def _of(node: Node, total: int) -> int | None:
-    """A number, or a share of ``total`` rounded down (Kubernetes, Deployments, Max Unavailable)."""
-    text = node.text().strip()
-    if not text.endswith("%"):
-        return node.whole()
-    share = Node(text.removesuffix("%"), node.path).whole()
-    return None if share is None else floor(share * total / 100)
 
 
 def _leaves(pod: Pod, workload: Workload, drain_s: int) -> Iterator[Finding]:

@@ -118,7 +118,7 @@ def mounted(pod: Pod, container: Node, path: str) -> Place:
 def _volumes(pod: Pod) -> Iterator[Node]:
     """Volumes of a pod, claim templates first: they win over volumes of the same name."""
     for volumes in (pod.resource.node.at("spec", "volumeClaimTemplates"), pod.spec["volumes"]):
-        yield from [volumes] if volumes.unknown else volumes.elements()
+        yield from volumes.each()
 
 
 def _name(volume: Node) -> str:

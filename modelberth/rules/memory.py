@@ -81,7 +81,7 @@ def _together(pod: Pod) -> Iterator[Finding]:
 def _devices(container: Node) -> Iterator[Node]:
     """What says that a container uses GPUs which others may use too: claims, or all that the node has."""
     claims = container.at("resources", "claims")
-    yield from ([claims] if claims.unknown else (claim["name"] for claim in claims.elements()))
+    yield from (claim["name"] for claim in claims.each())
     for variable in container["env"].elements():
         if variable["name"].text() == _VISIBLE and variable["value"].text() not in ("", "none", "void"):
             yield variable["value"]

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
+from modelberth.clouds.pool_facts import ZONE
 from modelberth.manifests import GPU_RESOURCE
 from modelberth.node import Node
 from modelberth.resources import Pod
 
+ZONES = frozenset({ZONE, "failure-domain.beta.kubernetes.io/zone"})
+"""Labels that tell a node's zone: the present one, and the one before Kubernetes 1.17."""
 CPU, MEMORY, DISK = "cpu", "memory", "ephemeral-storage"
 _PLAIN = frozenset({CPU, MEMORY, DISK, "pods", "storage"})
-ARCHITECTURE = "kubernetes.io/arch"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Need:
     unknown: Node | None = None
 
 
+@lru_cache(maxsize=1024)
 def need_of(pod: Pod, resource: str) -> Need:
     """What the scheduler counts: containers and sidecars together, or the largest init container with the sidecars
     started before it, whichever is more; a request that is absent is its limit; overhead comes on top.
@@ -116,14 +120,20 @@ class Condition:
         return any(int(value) > bound if self.operator == "Gt" else int(value) < bound for value in values)
 
 
+@lru_cache(maxsize=1024)
 def selected(pod: Pod) -> tuple[tuple[Condition, ...], ...]:
     """The ways to a node, one of which must do: every condition of the selector, with those of one affinity term."""
     selector = pod.spec["nodeSelector"]
     always = tuple(_chosen(selector))
     required = pod.spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     terms = required["nodeSelectorTerms"]
-    listed = [terms] if terms.unknown else list(terms.elements())
-    return tuple((*always, *_expressed(term)) for term in listed) or (always,)
+    return tuple((*always, *_expressed(term)) for term in terms.each()) or (always,)
+
+
+def in_one_zone(pod: Pod) -> bool:
+    """Whether a pod runs in one zone, whatever nodes there are."""
+    ways = selected(pod)
+    return all(any(c.key in ZONES and c.operator == "In" and len(c.wanted) == 1 for c in way) for way in ways)
 
 
 def _chosen(selector: Node) -> Iterator[Condition]:
@@ -134,8 +144,7 @@ def _chosen(selector: Node) -> Iterator[Condition]:
 
 
 def _expressed(term: Node) -> Iterator[Condition]:
-    expressions = term["matchExpressions"]
-    for each in [expressions] if expressions.unknown else expressions.elements():
+    for each in term["matchExpressions"].each():
         values = list(each["values"].elements())
         hidden = _unknown([each, each["key"], each["operator"], each["values"], *values])
         key, operator = each["key"].text(), each["operator"].text()
@@ -158,9 +167,7 @@ def tolerated(pod: Pod, key: str, value: str | None, effect: str, gpus: bool) ->
     """
     if gpus and key == GPU_RESOURCE and effect == "NoSchedule":
         return True
-    tolerations = pod.spec["tolerations"]
-    listed = [tolerations] if tolerations.unknown else list(tolerations.elements())
-    answers = [_tolerates(each, key, value, effect) for each in listed]
+    answers = [_tolerates(each, key, value, effect) for each in pod.spec["tolerations"].each()]
     return True if True in answers else None if None in answers else False
 
 

@@ -10,7 +10,8 @@ from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Resource
-from modelberth.rules.relations import advice, is_called, same_namespace, serving, softened
+from modelberth.rules.base import advice, softened
+from modelberth.rules.relations import is_called, same_namespace, serving
 
 Told = Iterator[tuple[Resource, Finding]]
 _ALIKE = 0.8

@@ -5,24 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
+from modelberth.clouds.facts import open_to_all
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Resource
-from modelberth.rules.base import ADVICE, ALWAYS, IN_PROD, Rule, Settings, Severity, undecided
-from modelberth.rules.relations import (
-    advice,
-    cause,
-    chosen,
-    depends_on,
-    leading_pod,
-    means,
-    same_namespace,
-    serving,
-    softened,
-)
+from modelberth.rules.base import ADVICE, ALWAYS, IN_PROD, Rule, Settings, Severity, advice, softened, undecided
+from modelberth.rules.relations import cause, chosen, depends_on, leading_pod, means, same_namespace, serving
+from modelberth.rules.standards import ENFORCE
 
-ENFORCE = "pod-security.kubernetes.io/enforce"
 METADATA = ip_address("169.254.169.254")
 """Where clouds answer with the credentials of a node."""
 DNS = 53
@@ -182,9 +173,9 @@ def _callers(rule: Node) -> Iterator[Finding]:
     if not peers.value:
         yield Finding("WH-12", peers.path, "this rule lets everybody in", "from: the namespaces or pods that may call")
     for peer in peers.elements():
-        spaces, pods, block = peer["namespaceSelector"], peer["podSelector"], _network(peer.at("ipBlock", "cidr"))
-        if block and block.prefixlen == 0:
-            yield Finding("WH-12", peer.at("ipBlock", "cidr").path, "this lets every address in", "the callers' ranges")
+        spaces, pods, block = peer["namespaceSelector"], peer["podSelector"], peer.at("ipBlock", "cidr")
+        if open_to_all(block):
+            yield Finding("WH-12", block.path, "this lets every address in", "the callers' ranges")
         elif spaces.stated and not _chooses(spaces) and not _chooses(pods):
             message = "this lets every pod of every namespace in"
             yield Finding("WH-12", spaces.path, message, "matchLabels of the namespaces that may call")

@@ -10,6 +10,7 @@ from modelberth.findings import Finding, Level
 from modelberth.inventory import Inventory
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
+from modelberth.rules.facts import remarked
 from modelberth.rules.hosting import Hosting, hosting
 from modelberth.rules.needs import wants_other_devices
 
@@ -51,12 +52,7 @@ def _of_pod(pod: Pod, found: list[Hosting], *, whole: bool) -> Iterator[tuple[Re
 
 
 def _machines(resource: Resource, settings: Settings) -> Iterable[Finding]:
-    for remark in remarks(resource, About.MACHINE):
-        if remark.node.unknown:
-            yield undecided("SZ-07", MACHINES.question, remark.node)
-        else:
-            level = Level.WARNING if remark.advice else Level.ERROR
-            yield Finding("SZ-07", remark.node.path, remark.message, remark.remedy, level)
+    return (remarked("SZ-07", MACHINES.question, remark) for remark in remarks(resource, About.MACHINE))
 
 
 HOSTED = Rule(

@@ -5,26 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from modelberth.clouds.pools import Pool, pools
-from modelberth.clouds.pools_remarks import About, Remark, linked_remarks, remarks
+from modelberth.clouds.pools_remarks import About, linked_remarks, remarks
 from modelberth.findings import Finding, Level
 from modelberth.inventory import Inventory
 from modelberth.manifests import GPU_RESOURCE
 from modelberth.resources import Resource
 from modelberth.rules.base import IN_PROD, Check, Rule, Settings, Severity, StackCheck, undecided
+from modelberth.rules.facts import remarked
 
 _REPELS = ("NoSchedule", "NoExecute")
 
 
-def _said(rule_id: str, question: str, remark: Remark) -> Finding:
-    if remark.node.unknown:
-        return undecided(rule_id, question, remark.node)
-    level = Level.WARNING if remark.advice else Level.ERROR
-    return Finding(rule_id, remark.node.path, remark.message, remark.remedy, level)
-
-
 def _about(rule_id: str, question: str, *about: About) -> Check:
     def check(resource: Resource, settings: Settings) -> Iterable[Finding]:
-        return (_said(rule_id, question, remark) for remark in remarks(resource, *about))
+        return (remarked(rule_id, question, remark) for remark in remarks(resource, *about))
 
     return check
 
@@ -33,7 +27,7 @@ def _linked(rule_id: str, question: str, *about: About) -> StackCheck:
     def across(inventory: Inventory, settings: Settings) -> Iterable[tuple[Resource, Finding]]:
         for resource in inventory.resources:
             for remark in linked_remarks(resource, inventory.resources, *about):
-                yield resource, _said(rule_id, question, remark)
+                yield resource, remarked(rule_id, question, remark)
 
     return across
 
@@ -42,7 +36,7 @@ def _kept(resource: Resource, settings: Settings) -> Iterator[Finding]:
     for pool in pools((resource,)):
         yield from _untainted(pool)
     for remark in remarks(resource, About.DRIVER):
-        yield _said("CS-15", _KEPT, remark)
+        yield remarked("CS-15", _KEPT, remark)
     for pod in resource.pods:
         for toleration in pod.spec["tolerations"].elements() if pod.serves else ():
             if toleration["operator"].text() == "Exists" and not toleration["key"].stated:

@@ -11,13 +11,12 @@ from modelberth.inventory import Inventory
 from modelberth.manifests import COMPUTES_AND_ENDS
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, advice, undecided
 from modelberth.rules.downloads import read_by_servers
 from modelberth.rules.neighbours import misspelt, strays
 from modelberth.rules.relations import (
     SCALERS,
     SERVES_ON,
-    advice,
     cause,
     chosen,
     is_called,
@@ -80,9 +79,14 @@ def _cause(selector: Node, answers: Mapping[Pod, bool | None]) -> Node | None:
 
 
 def _left_out(one: Resource, near: list[Resource], others: list[Resource], path: tuple[str, ...]) -> bool:
-    """Whether an object that selects nothing was surely meant for the servers: ours, or none other selects one."""
+    """Whether an object that selects nothing was surely meant for the servers: ours, or none other selects one.
+
+    One that states a namespace where the servers state none, or the reverse, may belong to something else.
+    """
     if one.ours:
         return True
+    if all(one.namespace.stated is not server.namespace.stated for server in near):
+        return False
     rest = [other for other in others if other is not one]
     return not any(
         chosen(other.node.at(*path), leading_pod(server)) is not False
@@ -132,10 +136,9 @@ def _ports(service: Resource, meant: list[Pod]) -> Iterator[Finding]:
     serving_pods = [pod for pod in meant if pod.serving]
     if not serving_pods:
         return
-    declared = [port for pod in serving_pods for each in pod.all_containers for port in _each(each["ports"])]
+    declared = [port for pod in serving_pods for each in pod.all_containers for port in each["ports"].each()]
     names = {port["name"].text() for port in declared}
-    ports = service.node.at("spec", "ports")
-    for port in [ports] if ports.unknown else ports.elements():
+    for port in service.node.at("spec", "ports").each():
         target = port["targetPort"]
         if not target.stated and port["port"].unknown:
             target = port["port"]
@@ -171,10 +174,6 @@ def _listens(pod: Pod, number: int | None) -> int | None:
 
 def _text(value: object) -> str:
     return json.dumps(value, default=repr)
-
-
-def _each(ports: Node) -> Iterator[Node]:
-    yield from [ports] if ports.unknown else ports.elements()
 
 
 def _budgets(inventory: Inventory, servers: list[Resource]) -> Told:

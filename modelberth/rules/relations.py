@@ -5,13 +5,11 @@ A label or a name that a controller makes up is no unknown value: it answers "ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import NamedTuple
 
-from modelberth.findings import Finding, Level
 from modelberth.inventory import Inventory, selects
 from modelberth.manifests import COMPUTES_AND_ENDS
 from modelberth.node import Node
@@ -33,16 +31,6 @@ _MADE_UP = {
     ),
 }
 """Labels that a controller adds to its pods."""
-
-
-def advice(finding: Finding) -> Finding:
-    """The same finding, only printed where nobody asked for everything."""
-    return replace(finding, level=Level.WARNING)
-
-
-def softened(resource: Resource, findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Findings about an object of ours as they are, about anyone else's as advice."""
-    return (finding if resource.ours else advice(finding) for finding in findings)
 
 
 def resembles(one: str, other: str) -> bool:
@@ -172,7 +160,6 @@ __all__ = [
     "SCALERS",
     "SERVES_ON",
     "Replicas",
-    "advice",
     "cause",
     "chosen",
     "depends_on",
@@ -185,5 +172,4 @@ __all__ = [
     "same_namespace",
     "scaled_by",
     "serving",
-    "softened",
 ]

@@ -83,12 +83,7 @@ class Strategy:
 
 
 def _of(stated: Node, default: str | int, replicas: int) -> float | None:
-    value = stated.value if stated.stated else default
-    if isinstance(value, str) and value.endswith("%"):
-        share = Node(value[:-1], "").amount()
-        return None if share is None else float(share) * replicas / 100
-    amount = Node(value, "").whole()
-    return None if amount is None else float(amount)
+    return (stated if stated.stated else Node(default, "")).share(replicas)
 
 
 def strategy_of(resource: Resource) -> Strategy | None:
@@ -179,7 +174,7 @@ def _volume_held(
         return
     if strategy.stops_first(1):
         return
-    for volume in _each(pod.spec["volumes"]):
+    for volume in pod.spec["volumes"].each():
         held = _held(volume, pod, workload, inventory)
         if held is None:
             continue
@@ -219,10 +214,6 @@ def _held(volume: Node, pod: Pod, workload: Workload, inventory: Inventory) -> _
     shared = not of_one_node(claim) or (not alone and (on_its_node(claim) or fits_on_one_node(workload, 2) is True))
     planned = not alone and pod.resource.ours and fits_on_one_node(workload, 2) is None
     return None if shared or planned else _Held(alone)
-
-
-def _each(volumes: Node) -> list[Node]:
-    return [volumes] if volumes.unknown else list(volumes.elements())
 
 
 def _waits(strategy: Strategy, held: _Held, *, sure: bool) -> Finding:

@@ -27,15 +27,14 @@ from modelberth.rules.autoscalers import (
     open_target,
     target_of,
 )
-from modelberth.rules.base import ADVICE, ALWAYS, PROD_ONLY, Rule, Settings, Severity, Threshold, undecided
+from modelberth.rules.base import ADVICE, ALWAYS, PROD_ONLY, Rule, Settings, Severity, Threshold, planned, undecided
 from modelberth.rules.capacity import gpu_capacity, room_for
-from modelberth.rules.relations import resembles
+from modelberth.rules.relations import SERVES_ON, cause, resembles
 from modelberth.rules.startup import RATES, Loading, loading
 from modelberth.units import duration
 
 _BOUNDS = "whether the bounds of the replicas can be met"
 _TWO = "whether two replicas serve"
-_SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "LeaderWorkerSet")
 _ENOUGH = 2
 
 
@@ -81,8 +80,7 @@ def _never_wakes(scaler: Autoscaler) -> Iterator[Finding]:
     signals = scaler.signals()
     if signals is None:
         triggers = scaler.spec["triggers"]
-        cause = triggers if triggers.unknown else next(_unknown_in(triggers), triggers)
-        yield undecided("SZ-15", "whether anything wakes the service from 0 replicas", cause)
+        yield undecided("SZ-15", "whether anything wakes the service from 0 replicas", cause(triggers) or triggers)
         return
     if not signals or not all(signal.sleeps_with_pods for signal in signals):
         return
@@ -93,15 +91,6 @@ def _never_wakes(scaler: Autoscaler) -> Iterator[Finding]:
     message = f"with {name} 0{default} nothing wakes it: every trigger reads what only running pods tell"
     remedy = "minReplicaCount: 1 without idleReplicaCount, or a trigger on the requests that wait at the gateway"
     yield Finding("SZ-15", bound.path, message, remedy)
-
-
-def _unknown_in(node: Node) -> Iterator[Node]:
-    if node.unknown:
-        yield node
-        return
-    below = (each for _, each in node.items()) if node.names() else node.elements()
-    for each in below:
-        yield from _unknown_in(each)
 
 
 def _windows(scaler: Autoscaler) -> Iterator[Finding]:
@@ -169,8 +158,7 @@ def _cooldown(scaler: Autoscaler, found: Loading) -> Iterator[Finding]:
             f"replicas are stopped after {given_s} s of low load{default}, a new one is ready after about "
             f"{duration(ready_s)}: it may be stopped while it loads"
         )
-        level = Level.ERROR if scaler.resource.ours else Level.WARNING
-        yield Finding("SZ-15", calm.path, message, f"at least {needed_s} s", level)
+        yield Finding("SZ-15", calm.path, message, f"at least {needed_s} s", planned(scaler.resource))
 
 
 def _signal(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
@@ -232,7 +220,7 @@ def _not_told(name: str, engine: str, version: str) -> str:
 
 def _replicated(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
     """Replicas as stated; where an autoscaler governs them, its minimum."""
-    for resource in inventory.of_kind(*_SCALED):
+    for resource in inventory.of_kind(*SERVES_ON):
         if not resource.workloads:
             continue
         scaler = governing(resource, inventory)

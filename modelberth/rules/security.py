@@ -12,11 +12,10 @@ from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, Threshold, good_practice, undecided
-from modelberth.rules.standards import Breach, applies, container_breaches, effective, host_breaches
+from modelberth.rules.standards import ENFORCE, Breach, applies, container_breaches, effective, host_breaches
 
 _ID = "WH-03"
 _LEAST_USER = Threshold("least_user", 10001, "The smallest user id that no person and no service of a node has.", 1)
-_ENFORCE = "pod-security.kubernetes.io/enforce"
 _GROUPED = "whether containers have no more rights than they need"
 
 
@@ -105,7 +104,7 @@ def _too_many_rights(pod: Pod, container: Node, level: Level, least_user: int) -
 def _admitted(inventory: Inventory, _: Settings) -> Iterator[tuple[Resource, Finding]]:
     """Pods that their namespace, which is of the same stack, does not let in."""
     namespaces = [each for each in inventory.of_kind("Namespace") if each.object_name.text()]
-    enforced = {each.object_name.text(): each.labels[_ENFORCE].text() for each in namespaces}
+    enforced = {each.object_name.text(): each.labels[ENFORCE].text() for each in namespaces}
     for pod in inventory.pods:
         standard = enforced.get(pod.resource.namespace.text(), "")
         if standard not in ("baseline", "restricted") or not applies(pod):

@@ -164,7 +164,10 @@ def _over_nodes(pod: Pod, workload: Workload, observed: Observed, engine: Engine
     remedy = (
         f"{engine.parallel_flag} {gpus} inside a pod, and as many pipeline stages as pods" if gpus else "request GPUs"
     )
-    if _spreads(pod, workload, engine):
+    spread = _spread(pod, workload, engine)
+    if spread is None:
+        yield undecided("SZ-05", INSIDE_A_NODE.question, Node(UNKNOWN, workload.arguments_path))
+    elif spread:
         said = f"{message}: every layer of every token waits for the network between nodes"
         yield Finding("SZ-05", workload.arguments_path, said, remedy, Level.WARNING)
     else:
@@ -172,14 +175,18 @@ def _over_nodes(pod: Pod, workload: Workload, observed: Observed, engine: Engine
         yield Finding("SZ-05", workload.arguments_path, said, remedy)
 
 
-def _spreads(pod: Pod, workload: Workload, engine: Engine) -> bool:
+def _spread(pod: Pod, workload: Workload, engine: Engine) -> bool | None:
+    """Whether the engine is told how to spread over nodes, or finds out; None where that is only known after apply."""
     parsed = engine.line(pod.container_at(workload).value)
     if parsed is None or parsed.opaque or engine.name not in ("sglang", "vllm"):
         return True
     old = engine.name == "vllm" and key(workload.observed.engine_version if workload.observed else "0") < key(
         ASKS_SINCE
     )
-    return old or "nnodes" in parsed.values or parsed.values.get("distributed_executor_backend", "mp") != "mp"
+    told = (parsed.values.get("nnodes", "1"), parsed.values.get("distributed_executor_backend", "mp"))
+    if old or any(word is not UNKNOWN and word != usual for word, usual in zip(told, ("1", "mp"), strict=True)):
+        return True
+    return None if UNKNOWN in told else False
 
 
 def _over_pcie(workload: Workload, observed: Observed, found: Evaluation) -> Iterator[Finding]:

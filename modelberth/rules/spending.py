@@ -17,7 +17,7 @@ from modelberth.rules.evaluation import evaluate
 
 _BUDGET = Threshold(
     "usd_per_hour",
-    0,
+    0.0,
     "The most that all node pools may cost per hour at list price, all nodes on; 0: no budget.",
     least=0,
 )

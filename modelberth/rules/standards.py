@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from modelberth.node import Node
 from modelberth.resources import Pod
 
+ENFORCE = "pod-security.kubernetes.io/enforce"
+"""The label of a namespace that names the standard its pods have to meet."""
 HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
 _BASELINE_CAPABILITIES = frozenset(
     ["AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP"]

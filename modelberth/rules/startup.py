@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from math import ceil
 
 from modelberth.catalog import catalog
-from modelberth.findings import Finding, Level
+from modelberth.findings import Finding
 from modelberth.host import assumed_mib_per_s, engine_load_seconds, image_pull_seconds, least_load_seconds
 from modelberth.manifests import Workload
 from modelberth.node import Node
 from modelberth.resources import Pod
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, Threshold, per_pod, undecided
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, Threshold, per_pod, planned, undecided
 from modelberth.rules.loading import loads_at_start, weights_of
 from modelberth.units import MIB, duration, gib
 
@@ -104,7 +104,7 @@ def _killed(pod: Pod, container: Node, found: Loading) -> Iterator[Finding]:
         f"({found.why}){even if impossible else ''}"
     )
     remedy = f"startupProbe with periodSeconds {period} and failureThreshold {failures}, and no initialDelaySeconds"
-    yield Finding("SZ-14", probe.path, message, remedy, _level(pod, sure=impossible))
+    yield Finding("SZ-14", probe.path, message, remedy, planned(pod.resource, impossible=impossible))
 
 
 def _is_probe(probe: Node) -> bool:
@@ -140,7 +140,7 @@ def _deadline(pod: Pod, found: Loading) -> Iterator[Finding]:
     message = (
         f"the rollout counts as failed after {given_s} s{stated}, a pod is ready after {found.arithmetic(ours=ours)}"
     )
-    yield Finding("SZ-14", deadline.path, message, f"progressDeadlineSeconds: {_twice(found)}", _level(pod))
+    yield Finding("SZ-14", deadline.path, message, f"progressDeadlineSeconds: {_twice(found)}", planned(pod.resource))
 
 
 def _awaited(pod: Pod, found: Loading) -> Iterator[Finding]:
@@ -173,17 +173,12 @@ def _awaited(pod: Pod, found: Loading) -> Iterator[Finding]:
         told = found.arithmetic(ours=resource.ours)
         message = f"the {option} fails after {given_s:g} s{default}, a pod is ready after {told}"
         remedy = f"customTimeouts with create and update of {_twice(found)}s"
-        yield Finding("SZ-14", "metadata.annotations", message, remedy, _level(pod))
+        yield Finding("SZ-14", "metadata.annotations", message, remedy, planned(pod.resource))
         return
 
 
 def _twice(found: Loading) -> int:
     return -(-2 * found.ready_s(ours=True) // 60) * 60
-
-
-def _level(pod: Pod, *, sure: bool = False) -> Level:
-    """What others wrote may run on storage that is faster than assumed: only what is impossible stops."""
-    return Level.ERROR if pod.resource.ours or sure else Level.WARNING
 
 
 RATES = (

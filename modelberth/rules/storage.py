@@ -11,9 +11,9 @@ from modelberth.clouds.facts import Fact
 from modelberth.findings import Finding, Level
 from modelberth.inventory import Inventory
 from modelberth.resources import Pod, Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, Threshold
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, Threshold, advice
 from modelberth.rules.buckets import Bucket, buckets, named_as_weights
-from modelberth.rules.facts import as_advice, softened, told
+from modelberth.rules.facts import as_advice, told
 
 _OWN_KEYS = Threshold("own_keys", False, "Whether what is stored has to be encrypted with a key of yours.")
 _ADVICE_ALWAYS = frozenset({TLS, TIDY})
@@ -37,11 +37,12 @@ def _guarded_together(inventory: Inventory, settings: Settings) -> Iterator[tupl
         yield from _about(bucket, "CS-07", _guarded_topics(settings))
         closed = bucket.settled(CLOSED)
         if not (bucket.closed_elsewhere or (closed and closed[1].holds)):
-            yield from _doubts(bucket.parts)
+            own = Part(bucket.resource.node, storage.opened(bucket.resource.type, bucket.resource.node))
+            yield from _doubts([(bucket.resource, own), *bucket.parts])
     inside = {by for bucket in there for by, _ in bucket.parts}
     parts = ((each, storage.part(each.type, each.node)) for each in inventory.resources if each not in inside)
     outside = [(each, part) for each, part in parts if part]
-    yield from ((by, softened(finding)) for by, finding in _doubts(outside))
+    yield from ((by, advice(finding)) for by, finding in _doubts(outside))
 
 
 def _doubts(parts: Iterable[tuple[Resource, Part]]) -> Iterator[tuple[Resource, Finding]]:

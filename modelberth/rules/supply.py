@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from modelberth.catalog import catalog
-from modelberth.clouds.pool_facts import ZONE
 from modelberth.clouds.pools import Pool, asks_for_spot, is_zonal, names_spot, pools
 from modelberth.clouds.pools_remarks import About, remarks
 from modelberth.findings import Finding, Level
@@ -13,8 +12,9 @@ from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, IN_PROD, Profile, Rule, Settings, Severity, Threshold, undecided
+from modelberth.rules.facts import remarked
 from modelberth.rules.hosting import Hidden, hosting
-from modelberth.rules.needs import selected
+from modelberth.rules.needs import in_one_zone, selected
 
 _MOST_NODES = Threshold("most_nodes", 32, "The most nodes that one pool with GPUs may grow to.", least=1, most=15000)
 _SCARCE = Threshold(
@@ -34,10 +34,7 @@ _SCARCE = Threshold(
 
 def _bounded(resource: Resource, settings: Settings) -> Iterator[Finding]:
     for remark in remarks(resource, About.BOUNDS):
-        if remark.node.unknown:
-            yield undecided("CS-10", BOUNDED.question, remark.node)
-        else:
-            yield Finding("CS-10", remark.node.path, remark.message, remark.remedy)
+        yield remarked("CS-10", BOUNDED.question, remark)
     for pool in pools((resource,)):
         yield from _bounds(pool, settings)
 
@@ -169,7 +166,7 @@ def _there_when_asked(inventory: Inventory, settings: Settings) -> Iterator[tupl
 def _disks_follow(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
     there = [pool for pool in pools(inventory.resources) if pool.zones and len(pool.zones) > 1]
     for pod in inventory.pods if there else ():
-        if not pod.serves or _one_zone(pod):
+        if not pod.serves or in_one_zone(pod):
             continue
         pool = next((each for each in there if hosting(pod, each).possible), None)
         if pool is None:
@@ -182,11 +179,6 @@ def _disks_follow(inventory: Inventory, settings: Settings) -> Iterator[tuple[Re
                 )
                 remedy = "volumeBindingMode: WaitForFirstConsumer and one zone, or storage that all zones reach"
                 yield resource, Finding("CS-16", claim.path, message, remedy, Level.WARNING)
-
-
-def _one_zone(pod: Pod) -> bool:
-    """Whether a pod stays in one zone whatever the pool has."""
-    return all(any(c.key == ZONE and c.operator == "In" and len(c.wanted) == 1 for c in way) for way in selected(pod))
 
 
 def _claims(pod: Pod, inventory: Inventory) -> Iterator[tuple[Resource, Node]]:

@@ -17,6 +17,8 @@ from modelberth.rules.relations import resembles
 _DEVICES = re.compile(
     r"(nvidia|amd|intel)\.com/(gpu.*|mig-.+)|gpu\.intel\.com/.+|google\.com/tpu|aws\.amazon\.com/neuron.*|habana\.ai/gaudi"
 )
+_MANAGED = ("cloud.google.com/", "eks.amazonaws.com/", "karpenter.k8s.aws/")
+"""Labels of nodes of managed clusters: their API servers add the toleration of a device to pods that request it."""
 _PER_NODE = frozenset({"DaemonSet"})
 """Kinds that work for a node itself: drivers, device plugins, exporters."""
 
@@ -65,7 +67,7 @@ def _tolerates(pod: Pod, device: Node) -> Iterator[Finding]:
         message = "no toleration meets the taint of GPU nodes: the key is misspelt, or Equal is asked with no value"
         remedy = f"tolerations: [{{key: {_taint(device)}, operator: Exists, effect: NoSchedule}}]"
         yield Finding("WH-16", tolerations.path, message, remedy)
-    elif not own:
+    elif not own and (pod.resource.ours or not _on_managed_nodes(pod)):
         message = "it tolerates no taint of GPU nodes: it stays pending where they are kept for pods that use GPUs"
         remedy = f"tolerations: [{{key: {_taint(device)}, operator: Exists, effect: NoSchedule}}]"
         yield Finding("WH-16", tolerations.path, message, remedy)
@@ -79,6 +81,11 @@ def _meant_for_gpus(pod: Pod) -> Iterator[Finding]:
         if named and (key != "nvidia.com/gpu" or (operator.text() != "Exists" and not each["value"].text())):
             message = "meets no taint of GPU nodes: the key is misspelt, or Equal is asked with no value"
             yield Finding("WH-16", each.path, message, "key: nvidia.com/gpu, operator: Exists")
+
+
+def _on_managed_nodes(pod: Pod) -> bool:
+    """Whether ExtendedResourceToleration (kubernetes:plugin/pkg/admission/extendedresourcetoleration) surely runs."""
+    return any(label.startswith(_MANAGED) for label in pod.spec["nodeSelector"].names())
 
 
 def _meets_taints(toleration: Node, device: Node) -> bool:

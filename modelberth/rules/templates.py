@@ -12,8 +12,8 @@ from modelberth.inventory import Inventory, selects
 from modelberth.node import Node
 from modelberth.observed import UNKNOWN
 from modelberth.resources import Pod, Resource
-from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
-from modelberth.rules.relations import advice, cause, same_namespace, softened
+from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, advice, softened, undecided
+from modelberth.rules.relations import cause, same_namespace
 from modelberth.rules.validity import refused
 
 _SELECTING = ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")

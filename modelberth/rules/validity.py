@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from ipaddress import ip_network
@@ -135,7 +135,7 @@ def _is_range(node: Node) -> bool:
     return "/" in node.text()
 
 
-_IS = {
+_IS: Mapping[str, Callable[[Node], bool]] = {
     "amount": lambda node: node.amount() is not None,
     "count": _is_count,
     "field_of_pod": lambda node: _OF_A_POD.fullmatch(node.text()) is not None,

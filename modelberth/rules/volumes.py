@@ -23,12 +23,12 @@ from modelberth.rules.claims import (
     open_modes,
 )
 from modelberth.rules.loading import Weights, mounted, told_already, weights_of
+from modelberth.rules.relations import SERVES_ON
 from modelberth.units import GIB, gib
 
 _LARGE_ENOUGH = "whether the weights fit where they are stored"
 _SHARED = "whether every replica can attach the volume"
 _BOTH = f"{_LARGE_ENOUGH} and {_SHARED}"
-_SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "LeaderWorkerSet")
 
 
 def _fits(pod: Pod, settings: Settings) -> Iterator[Finding]:
@@ -119,7 +119,7 @@ def _claims(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource
         if found is not None:
             yield from _claim_too_small(found, pod, weights, inventory, settings)
     for pod in inventory.pods:
-        if pod.serves and pod.resource.kind in _SCALED:
+        if pod.serves and pod.resource.kind in SERVES_ON:
             yield from _shared(pod, inventory)
 
 

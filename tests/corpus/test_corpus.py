@@ -35,6 +35,29 @@ SAME = {
 }
 """Our rule -> checks of checkov that are about the same thing."""
 
+_GROUPS = "checkov looks into no LeaderWorkerSet"
+_DISK = "checkov has no check of ephemeral-storage, which alone is missing"
+DIFFER = {
+    **{("18-sglang-multi-node", f"WH-0{number}"): _GROUPS for number in (1, 2, 3, 4, 6, 7)},
+    **{("19-vllm-multi-node-with-ray", f"WH-0{number}"): _GROUPS for number in (1, 2, 3, 4, 6, 7)},
+    ("01-llama-8b-on-l4-full-context", "WH-02"): _DISK,
+    ("21-llama-server-in-too-little-memory", "WH-02"): _DISK,
+    ("22-llama-server-that-runs", "WH-02"): _DISK,
+    (
+        "06-host-path-and-privileged",
+        "WH-05",
+    ): "checkov objects to the socket of Docker, and to no other folder of a node",
+    (
+        "25-probe-that-kills",
+        "WH-01",
+    ): "checkov is content with any two probes: it asks for no start-up probe, and no path",
+    (
+        "deployment",
+        "WH-11",
+    ): "a file that states no namespace goes where kubectl is told, which checkov takes for default",
+}
+"""Manifest and our rule -> why one of the two is right to say nothing. Everywhere else they agree."""
+
 
 def judged(file: Path) -> list[Verdict]:
     return judge_all(resources(file.read_text(), file.name), PolicyFile(Profile.PROD))
@@ -76,15 +99,11 @@ def test_checkov_and_our_rules_agree_on_every_serving_workload(tmp_path: Path) -
         for each, registered in zip(objects, (r for r in group if r.is_kubernetes), strict=True):
             each["metadata"] = {"name": registered.name, **each.get("metadata", {})}
         file.write_text(yaml.safe_dump_all(objects))
-    differ = []
+    differ = set[tuple[str, str]]()
     for (name, group), failed in zip(known.items(), judges.checkov(*files), strict=True):
         ours = judge_all(group, PolicyFile(Profile.STRICT))
         for resource in serving(group):
             theirs = {each["id"] for each in failed if each["resource"] == named(resource)}
             told = {verdict.rule.id for verdict in ours if verdict.resource is resource}
-            differ += [
-                (name, rule, sorted(theirs & checks))
-                for rule, checks in SAME.items()
-                if bool(theirs & checks) != (rule in told)
-            ]
-    assert differ == []
+            differ |= {(name, rule) for rule, checks in SAME.items() if bool(theirs & checks) != (rule in told)}
+    assert differ == set(DIFFER)

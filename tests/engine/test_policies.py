@@ -121,7 +121,7 @@ def serving(name: str, *args: Any, **more: Any) -> dict[str, Any]:
 def test_each_level_for_all_with_each_level_for_one_rule(program: Program, stops: bool) -> None:
     """All sixteen, in two runs: the engine takes several packs at once, and ends with 1 when any of them stops."""
     program.write("objects", guide=apps(guide(), "guide"))
-    pairs = [pair for pair in product(LEVELS, LEVELS) if (pair[1] in ("mandatory", "remediate")) is stops]
+    pairs = [pair for pair in product(LEVELS, LEVELS) if bool({"mandatory", "remediate"} & set(pair)) is stops]
     packs = [
         (program.pack(f"0.0.{index}"), {"all": for_all, **dict.fromkeys(CHOSEN.values(), for_one)})
         for index, (for_all, for_one) in enumerate(pairs)

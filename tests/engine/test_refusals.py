@@ -139,7 +139,7 @@ def test_a_computed_context_in_a_hand_written_manifest_is_a_finding_and_not_sile
     (project.root / "__main__.py").write_text(
         (Path(__file__).parent / "programs" / "computed_context.py").read_text(), encoding="utf-8"
     )
-    project.write({"chat": CHAT})
+    project.write({"chat": CHAT}, defaults={"profile": "prod"})
     done = project.pulumi("preview", policies=True)
     text = done.stdout + done.stderr
     assert done.returncode != 0, text

@@ -99,6 +99,21 @@ def test_all_problems_and_all_findings_are_told_at_once(tmp_path: Path) -> None:
     assert CANARY not in done.stdout + done.stderr
 
 
+def test_custom_resources_whose_pods_no_rule_reads_are_counted_by_kind(tmp_path: Path) -> None:
+    container = {"name": "head", "image": "example.com/ray:2.0"}
+    head = {"template": {"spec": {"containers": [container]}}}
+    ray = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": {"name": "r"}, "spec": {"headGroupSpec": head}}
+    model = {"modelFormat": {"name": "huggingface"}, "storageUri": "hf://a/b"}
+    kserve = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "spec": {"predictor": model}}
+    scaler = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "spec": {"scaleTargetRef": {"name": "r"}}}
+    file = write(tmp_path / "all.yaml", ray, ray | {"metadata": {"name": "s"}}, kserve, scaler)
+    done = check(str(file))
+    assert "3 objects with pods that no rule reads (InferenceService, RayCluster)" in done.stdout
+    told = json.loads(check(str(file), "--format", "json").stdout)
+    assert told["unjudged"] == {"InferenceService": 1, "RayCluster": 2}
+    assert done.returncode == 0
+
+
 def test_two_runs_say_the_same(tmp_path: Path) -> None:
     for name in ("z", "a", "m"):
         write(tmp_path / f"{name}.yaml", broken(f"{name}1"), broken(f"{name}2"))

@@ -13,7 +13,6 @@ from pulumi.runtime.proto import analyzer_pb2
 from modelberth.observed import UNKNOWN
 from modelberth.resources import Resource
 from policies.analyzer import Analyzer
-from tests.rules.samples import SIZED
 
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 SECRET = "4dabf18193072939515e22adb298388d"
@@ -23,11 +22,6 @@ UNKNOWN_NUMBER = "3eeb2bf0-c639-47a8-9e75-3b44932eb421"
 UNKNOWN_STRING = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 UNKNOWN_ARRAY = "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2"
 UNKNOWN_OBJECT = "dd056dcd-154b-4c76-9bd3-c8f88648b5ff"
-
-
-WRITTEN_FOR = (SIZED | {"SETTINGS"}) - {"WH-06", "WH-21"}
-"""Rules that bare samples satisfy, and the settings of the pack."""
-BROKEN_BY_GUIDE = WRITTEN_FOR | {"WH-06", "WH-21"}
 
 
 def secret(value: Any) -> dict[str, Any]:
@@ -166,22 +160,16 @@ def analyze(
     properties: dict[str, Any],
     type_: str = DEPLOYMENT,
     policy: dict[str, Any] | None = None,
-    rules: frozenset[str] = WRITTEN_FOR,
 ) -> list[tuple[str, str, str]]:
-    """What some rules say about a resource."""
-    return of(rules, analyzer(policy).Analyze(request(properties, type_), None))
-
-
-def of(rules: frozenset[str], response: analyzer_pb2.AnalyzeResponse) -> list[tuple[str, str, str]]:
-    """What some rules say."""
-    return [each for each in verdicts(response) if id_of(each[1]) in rules]
+    """What the pack says about a resource."""
+    return verdicts(analyzer(policy).Analyze(request(properties, type_), None))
 
 
 def names(found: list[tuple[str, str, str]]) -> list[tuple[str, str]]:
     """Levels and rule ids only."""
-    return [(level, id_of(rule)) for level, rule, _ in found]
+    return [(level, "-".join(rule.split("-")[:2]).upper()) for level, rule, _ in found]
 
 
-def id_of(policy: str) -> str:
-    """The id of the rule that a policy is about."""
-    return "-".join(policy.split("-")[:2]).upper()
+def stopping(found: list[tuple[str, str, str]]) -> list[str]:
+    """The ids of the rules that stop: the least that serves is not hardened, and advised about much."""
+    return [rule for level, rule in names(found) if level == "MANDATORY"]

@@ -6,7 +6,7 @@ import pytest
 
 from modelberth.findings import Finding, Level, Nature
 from modelberth.inventory import Inventory
-from modelberth.policyfile import PolicyFile
+from modelberth.policyfile import PolicyFile, read
 from modelberth.rules import ALL, Rule
 from modelberth.rules.base import Enforcement, Profile
 from tests.rules.cases import Case, every
@@ -48,8 +48,7 @@ def test_every_case_is_about_a_rule_that_exists() -> None:
 
 TOLD_BY_SZ_21 = "an unknown value that it needs is told by SZ-21, for all rules about sizing at once"
 NEVER_IN_DOUBT = {
-    **dict.fromkeys(("SZ-01", "SZ-03", "SZ-04", "SZ-05", "SZ-08", "SZ-09", "SZ-10"), TOLD_BY_SZ_21),
-    **dict.fromkeys(("SZ-22", "SZ-23", "SZ-24"), TOLD_BY_SZ_21),
+    **dict.fromkeys(("SZ-01", "SZ-03", "SZ-04", "SZ-09", "SZ-10", "SZ-24"), TOLD_BY_SZ_21),
     "CS-22": "the engine always tells which provider a resource has",
     "WH-19": "the type of a resource is never computed",
 }
@@ -72,9 +71,18 @@ def test_a_rule_with_a_figure_has_a_case_on_each_side_of_it(asked: Rule) -> None
     pairs = [case for case in CASES if case.rule == asked.id and case.boundary]
     figure = any(type(each.default) in (int, float) for each in asked.thresholds)
     if figure or pairs:
-        assert any(case.red is None for case in pairs)
+        assert any(case.red is None or case.advice for case in pairs)
         assert any(case.red is not None for case in pairs)
 
 
 def test_no_exception_outlives_its_rule() -> None:
     assert set(NEVER_IN_DOUBT) <= {each.id for each in ALL}
+    assert {case.rule for case in CASES if case.undecided and not case.advice}.isdisjoint(NEVER_IN_DOUBT)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.thresholds], ids=str)
+def test_thresholds_of_cases_are_such_as_configuration_takes(case: Case) -> None:
+    given = {name: list(each) if isinstance(each, tuple) else each for name, each in case.thresholds.items()}
+    found = read({case.rule: given})
+    assert [str(problem) for problem in found.problems] == []
+    assert found.thresholds[case.rule] == case.thresholds

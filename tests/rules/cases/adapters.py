@@ -54,7 +54,21 @@ CASES = (
         lora("--max-loras", "4", "--max-cpu-loras", "2"),
         red="--max-cpu-loras 2 is less than --max-loras 4",
     ),
-    Case("SZ-23", "names that are only known after apply are another rule's doubt", lora("--lora-modules", UNKNOWN)),
+    Case("SZ-23", "one adapter has a name of its own, whatever it is", lora("--lora-modules", UNKNOWN)),
+    Case(
+        "SZ-23",
+        "one of two names is only known after apply",
+        lora("--max-loras", "2", "--lora-modules", A, UNKNOWN),
+        red="cannot decide whether adapters have slots and names of their own",
+        undecided=True,
+    ),
+    Case(
+        "SZ-23",
+        "how many adapters are kept is only known after apply",
+        lora("--lora-modules", A, "--max-cpu-loras", UNKNOWN),
+        red="cannot decide",
+        undecided=True,
+    ),
     Case("SZ-23", "SGLang turns LoRA on by itself", paths("--lora-paths", A, B)),
     Case(
         "SZ-23",

@@ -134,6 +134,28 @@ CASES = (
     ),
     Case(
         "SZ-22",
+        "a length of ours that may be another one than before",
+        ours(vllm("--model", LLAMA_8B, "--max-model-len", UNKNOWN, "--max-model-len", "4096")),
+        red="cannot decide whether what sizing depends on is said once",
+        undecided=True,
+    ),
+    Case(
+        "SZ-22",
+        "a variable of ours that may say something else",
+        ours(llamacpp(*gguf(), "--ctx-size", "8192", **env("LLAMA_ARG_CTX_SIZE", UNKNOWN))),
+        red="containers[0].env: cannot decide",
+        undecided=True,
+    ),
+    Case(
+        "SZ-22",
+        "another hub that may be turned off",
+        theirs(vllm(*LENGTH, **env("VLLM_USE_MODELSCOPE", UNKNOWN))),
+        red="containers[0].env: cannot decide",
+        undecided=True,
+        advice=True,
+    ),
+    Case(
+        "SZ-22",
         "a variable that is only known after apply",
         theirs(llamacpp(*gguf(), "--ctx-size", "8192", **env("LLAMA_ARG_CTX_SIZE", UNKNOWN)), pod={}),
     ),

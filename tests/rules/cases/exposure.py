@@ -65,8 +65,8 @@ CASES = (
     ),
     Case(
         "WH-13",
-        "half of all addresses is a range",
-        _balancer(loadBalancerSourceRanges=["0.0.0.0/1"]),
+        "a network of eight bits is a range",
+        _balancer(loadBalancerSourceRanges=["11.0.0.0/8"]),
         DIRECT,
         advice=True,
         boundary=True,
@@ -77,6 +77,12 @@ CASES = (
         _balancer(loadBalancerSourceRanges=["0.0.0.0/0"]),
         "from every address",
         boundary=True,
+    ),
+    Case(
+        "WH-13",
+        "half of all addresses is none",
+        _balancer(loadBalancerSourceRanges=["0.0.0.0/1"]),
+        "from every address",
     ),
     Case("WH-13", "Google's internal one passes", _balancer({"networking.gke.io/load-balancer-type": "Internal"})),
     Case("WH-13", "Amazon's internal one passes", _balancer({_SCHEME: "internal"})),
@@ -99,7 +105,8 @@ CASES = (
         _balancer({"service.beta.kubernetes.io/azure-load-balancer-internal": "false"}),
         OPEN,
     ),
-    Case("WH-13", "a private address is inside", _balancer(loadBalancerIP="10.0.0.7")),
+    Case("WH-13", "the last private address is inside", _balancer(loadBalancerIP="172.31.255.255"), boundary=True),
+    Case("WH-13", "the next one is outside", _balancer(loadBalancerIP="172.32.0.0"), OPEN, boundary=True),
     Case(
         "WH-13",
         "ranges may be an annotation",

@@ -24,6 +24,12 @@ def _at(version: str, *args: Any) -> tuple[dict[str, Any], ...]:
 
 
 _VISION = ("--model", "Qwen/Qwen2.5-VL-7B-Instruct", "--max-model-len", "8192")
+
+
+def _served(image: str) -> dict[str, Any]:
+    return server(vllm(command=["vllm", "serve"], image=image))
+
+
 _SIDECAR = {"name": "proxy", "image": "envoyproxy/envoy:v1.31.0"}
 CASES = (
     Case("WH-06", "an image by tag and digest is pinned", (_ours(V33),)),
@@ -121,6 +127,17 @@ CASES = (
         "Triton 25.07 or later",
     ),
     Case("CS-21", "a tag that names no version says nothing", (server(vllm(image="vllm/vllm-openai:nightly")),)),
+    Case("CS-21", "a copy of the engine's image counts its versions", (_served("example.com/vllm:0.8.5"),), "0.8.5"),
+    Case("CS-21", "tags of LMCache's image are LMCache's versions", (_served("lmcache/vllm-openai:v0.3.9"),)),
+    Case("CS-21", "tags of an image of one's own are its own versions", (_served("example.com/llm/chat:1.2.0"),)),
+    Case("CS-21", "NVIDIA's containers count months", (_served("nvcr.io/nvidia/vllm:25.09-py3"),)),
+    Case(
+        "WH-06",
+        "the version behind an image of one's own is assumed",
+        (_served("example.com/llm/chat:1.2.0"),),
+        "names no version of the engine; the sizing figures assume",
+        advice=True,
+    ),
     Case(
         "CS-21",
         "an unknown image leaves it open",

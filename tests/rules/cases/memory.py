@@ -24,6 +24,11 @@ def beside(*containers: dict[str, Any]) -> tuple[dict[str, Any], ...]:
     return (deployment(*containers),)
 
 
+def two_h100() -> dict[str, Any]:
+    """Llama 3.1 8B over two H100."""
+    return deployment(vllm("--model", LLAMA_8B, "--max-model-len", "8192", "-tp", "2", gpus=2), pod=H100)
+
+
 CASES = (
     Case("SZ-11", "0.97 passes", beside(share("0.97")), boundary=True),
     Case(
@@ -93,9 +98,35 @@ CASES = (
     ),
     Case(
         "SZ-19",
-        "another factor can be set",
+        "a GPU of 13.19 times the memory needed is within a factor of 13.2",
         (deployment(vllm("--model", TINY, "--max-model-len", "4096"), pod=H100),),
-        thresholds={"factor": 50.0},
+        boundary=True,
+        thresholds={"factor": 13.2},
+    ),
+    Case(
+        "SZ-19",
+        "a GPU of 13.19 times the memory needed is beyond a factor of 13.1",
+        (deployment(vllm("--model", TINY, "--max-model-len", "4096"), pod=H100),),
+        red="6.00 GiB of 79.18 GiB are needed, 1 x NVIDIA L4",
+        advice=True,
+        boundary=True,
+        thresholds={"factor": 13.1},
+    ),
+    Case(
+        "SZ-19",
+        "the most requests that half of the GPUs hold",
+        (two_h100(),),
+        red="more than 54 requests of 8,192 tokens need",
+        advice=True,
+        boundary=True,
+        thresholds={"requests": 54},
+    ),
+    Case(
+        "SZ-19",
+        "one request more needs them all",
+        (two_h100(),),
+        boundary=True,
+        thresholds={"requests": 55},
     ),
     Case(
         "SZ-19",

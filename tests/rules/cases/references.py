@@ -53,6 +53,22 @@ CASES = (
         "one in another namespace is none of its business",
         (server(), service({"app": "web"}) | {"metadata": {"name": "web", "namespace": "web"}}),
     ),
+    Case(
+        "WH-14",
+        "one whose namespace the server does not state is advice",
+        (
+            server() | {"metadata": {"name": "chat"}},
+            service({"app": "web"}) | {"metadata": {"name": "w", "namespace": "w"}},
+        ),
+        NOTHING,
+        advice=True,
+    ),
+    Case(
+        "WH-14",
+        "one whose namespace will be stops",
+        (server(), service({"app": "web"}) | {"metadata": {"name": "w", "namespace": UNKNOWN}}),
+        NOTHING,
+    ),
     Case("WH-14", "one without a selector is filled by hand", (server(), service({}))),
     Case("WH-14", "a stack without models is none of its business", (_web(), service({"app": "other"}))),
     Case("WH-14", "an unknown selector is open", (server(), service({"app": UNKNOWN})), "whether", undecided=True),

@@ -94,6 +94,17 @@ CASES = (
         group("-tp", "16"),
         red="nothing tells the engine how to spread over nodes",
     ),
+    *(
+        Case(
+            "SZ-05",
+            f"whether {flag} joins the nodes is only known after apply",
+            group("-tp", "16", flag, UNKNOWN),
+            red="cannot decide whether tensor parallel ranks are joined inside one node",
+            undecided=True,
+        )
+        for flag in ("--nnodes", "--distributed-executor-backend")
+    ),
+    Case("SZ-05", "one node joins nothing", group("-tp", "16", "--nnodes", "1"), red="nothing tells the engine"),
     Case("SZ-05", "a number of ranks that is only known after apply is another rule's doubt", group("-tp", UNKNOWN)),
     Case(
         "SZ-05",

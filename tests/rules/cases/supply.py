@@ -128,6 +128,25 @@ CASES: tuple[Case, ...] = (
         ("gcp:container/cluster:Cluster", {"clusterAutoscaling": {"enabled": True, "resourceLimits": []}}),
         red="without any bound",
     ),
+    *(
+        case(
+            "CS-10",
+            f"{what} of a cluster's own pools may not be known yet",
+            ("gcp:container/cluster:Cluster", {"clusterAutoscaling": scaling}),
+            red="cannot decide",
+            undecided=True,
+        )
+        for what, scaling in {
+            "bounds": {"enabled": True, "resourceLimits": UNKNOWN},
+            "whether there are": {"enabled": UNKNOWN},
+            "everything": UNKNOWN,
+        }.items()
+    ),
+    case(
+        "CS-10",
+        "bounds of pools that a cluster does not make are no matter",
+        ("gcp:container/cluster:Cluster", {"clusterAutoscaling": {"enabled": False, "resourceLimits": UNKNOWN}}),
+    ),
     case(
         "CS-10",
         "nodes that stay are told while developing",
@@ -201,7 +220,7 @@ CASES: tuple[Case, ...] = (
         pool(nodeLocations=ZONES[:1]),
         red="L4",
         advice=True,
-        thresholds={"scarce": ["nvidia-l4"]},
+        thresholds={"scarce": ("nvidia-l4",)},
     ),
     case("CS-13", "other GPUs may be in one zone", pool(nodeLocations=ZONES[:1])),
     case(

@@ -37,7 +37,23 @@ CASES = (
     Case("WH-16", "an affinity is a selector", (server(ours=True, nodeSelector={}, affinity=_AFFINITY),)),
     Case("WH-16", "a node by name is one too", (server(ours=True, nodeSelector={}, nodeName="gpu-1"),)),
     Case("WH-16", "no toleration waits", (server(ours=True, tolerations=[]),), PENDING),
-    Case("WH-16", "a toleration of lost nodes is none", (server(tolerations=[_UNREACHABLE]),), PENDING),
+    Case(
+        "WH-16",
+        "a toleration of lost nodes is none",
+        (server(nodeSelector={"gpu": "l4"}, tolerations=[_UNREACHABLE]),),
+        PENDING,
+    ),
+    Case(
+        "WH-16",
+        "managed clusters add the toleration of what is requested",
+        (server(nodeSelector={"cloud.google.com/gke-accelerator": "nvidia-l4"}, tolerations=[]),),
+    ),
+    Case(
+        "WH-16",
+        "nodes of one's own add no toleration",
+        (server(nodeSelector={"nvidia.com/gpu.product": "NVIDIA-L40S"}, tolerations=[]),),
+        PENDING,
+    ),
     Case(
         "WH-16",
         "a taint of one's own is tolerated by its own name",
@@ -47,19 +63,19 @@ CASES = (
     Case(
         "WH-16",
         "AMD's GPUs have a taint of their own",
-        (server(_device("amd.com/gpu"), tolerations=[]),),
+        (server(_device("amd.com/gpu"), nodeSelector={"gpu": "mi300x"}, tolerations=[]),),
         "key: amd.com/gpu",
     ),
     Case(
         "WH-16",
         "a slice is on nodes with the taint of GPUs",
-        (server(_device("nvidia.com/mig-1g.10gb"), tolerations=[]),),
+        (server(_device("nvidia.com/mig-1g.10gb"), nodeSelector={"gpu": "h100"}, tolerations=[]),),
         "key: nvidia.com/gpu",
     ),
     Case(
         "WH-16",
         "groups are read by both templates",
-        (server(kind="LeaderWorkerSet", tolerations=[]),),
+        (server(kind="LeaderWorkerSet", nodeSelector={"gpu": "h100"}, tolerations=[]),),
         "workerTemplate",
     ),
     Case(

@@ -44,5 +44,20 @@ CASES = (
         boundary=True,
         thresholds={"kubernetes_minor": 31},
     ),
-    Case("WH-19", "before that it is not even deprecated", _of(_BETA3, _FLOW), thresholds={"kubernetes_minor": 28}),
+    Case(
+        "WH-19",
+        "a version is advised against from the minor on that deprecates it",
+        _of(_BETA3, _FLOW),
+        "deprecated since 1.29",
+        advice=True,
+        boundary=True,
+        thresholds={"kubernetes_minor": 29},
+    ),
+    Case(
+        "WH-19",
+        "the minor before that it is like any other",
+        _of(_BETA3, _FLOW),
+        boundary=True,
+        thresholds={"kubernetes_minor": 28},
+    ),
 )
