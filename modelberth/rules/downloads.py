@@ -44,6 +44,7 @@ def _started(rule_id: str, container: Node) -> Iterator[Finding]:
         message = "the download starts something else than a shell with its script"
         yield Finding(rule_id, command.path, message, "let the components write it")
         return
+    yield from _into_its_folder(rule_id, container)
     script = words[2]
     given = {name for found in _SET.findall(script) for name in found if name}
     given |= {name for name, value in environment(fields_of(container.value)).items() if value != ""}
@@ -51,6 +52,18 @@ def _started(rule_id: str, container: Node) -> Iterator[Finding]:
     missing = sorted(needed - given - {"TARGET", "HOME"})
     if missing and not container["envFrom"].value:
         message = f"the script of the download reads {', '.join(missing)}, which is not set: it stops at once"
+        yield Finding(rule_id, f"{container.path}.env", message, "let the components write it")
+
+
+def _into_its_folder(rule_id: str, container: Node) -> Iterator[Finding]:
+    """The folder says which repository and which revision lie in it."""
+    env = environment(fields_of(container.value))
+    folder, repository, revision = (env.get(name) for name in ("FOLDER", "REPOSITORY", "REVISION"))
+    if not isinstance(folder, str) or not isinstance(repository, str):
+        return
+    named = [repository.replace("/", "--"), *([revision] if isinstance(revision, str) and revision else [])]
+    if not all(part in folder.split("/") for part in named):
+        message = "the folder is named after another repository or revision than is downloaded into it"
         yield Finding(rule_id, f"{container.path}.env", message, "let the components write it")
 
 

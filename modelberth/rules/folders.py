@@ -55,6 +55,22 @@ def unmounted(rule_id: str, pod: Pod, container: Node) -> Iterator[Finding]:
             yield Finding(rule_id, mounts.path, message, f"the volume's mountPath: {folder}")
 
 
+def absent_files(rule_id: str, pod: Pod, container: Node) -> Iterator[Finding]:
+    """Files of a Secret that variables name and that its volume does not hold."""
+    volumes = {volume["name"].text(): volume for volume in pod.spec["volumes"].elements()}
+    for mount in container["volumeMounts"].elements():
+        volume, folder = volumes.get(mount["name"].text()), mount["mountPath"].text().rstrip("/")
+        items = list(volume["secret"]["items"].elements()) if volume is not None else []
+        held = {item["path"].text() for item in items}
+        if not items or any(item["path"].unknown for item in items):
+            continue
+        for entry in container["env"].elements():
+            value = entry["value"].text()
+            if folder and value.startswith(f"{folder}/") and value.removeprefix(f"{folder}/") not in held:
+                message = "the volume of the Secret that is mounted there holds no file of this name"
+                yield Finding(rule_id, entry["value"].path, message, "the path of one of its items")
+
+
 def read_only_target(rule_id: str, pod: Pod) -> Iterator[Finding]:
     """A download of ours writes to its volume."""
     for container in pod.containers:

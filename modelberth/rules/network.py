@@ -143,6 +143,7 @@ def _rules(policy: Resource) -> Iterator[Finding]:
         for rule in spec["ingress"].elements():
             yield from _callers(rule)
     if _limits(policy, "Egress"):
+        yield from _asks_by_udp(spec["egress"], ours=policy.ours)
         for rule in spec["egress"].elements():
             yield from _destinations(rule)
 
@@ -202,6 +203,15 @@ def _destinations(rule: Node) -> Iterator[Finding]:
         if not any(each and METADATA in each for each in left_out):
             message = f"this range holds {METADATA}, where clouds keep the credentials of nodes"
             yield Finding("WH-12", cidr.path, message, f"except: [{METADATA}/32], or [169.254.0.0/16]")
+
+
+def _asks_by_udp(egress: Node, *, ours: bool) -> Iterator[Finding]:
+    """Names are asked for by UDP first, and by TCP only where an answer is long."""
+    ports = [port for rule in egress.elements() for port in rule["ports"].elements()]
+    of_dns = [port for port in ports if port["port"].whole() == DNS]
+    if of_dns and not any(port["protocol"].unknown or port["protocol"].text() == "UDP" for port in of_dns):
+        finding = Finding("WH-12", of_dns[0].path, "DNS is let out by TCP only: names are not found", "protocol: UDP")
+        yield finding if ours else advice(finding)
 
 
 def _only_dns(ports: Node) -> bool:

@@ -236,8 +236,13 @@ def _guards_nothing(inventory: Inventory) -> Told:
         selector = policy.node.at("spec", "podSelector")
         if policy.ours and selector.value and not cause(selector):
             near = (pod for pod in inventory.pods if same_namespace(policy, pod.resource) is not False)
-            if not any(chosen(selector, pod) is not False for pod in near):
+            meant = [pod for pod in near if chosen(selector, pod) is not False]
+            role = policy.labels["modelberth.dev/role"].text()
+            if not meant:
                 yield policy, _nothing("NetworkPolicy", selector, True)
+            elif role and any(pod.labels["modelberth.dev/role"].text() not in ("", role) for pod in meant):
+                message = "it selects pods of another role too, which may then go where only these are to"
+                yield policy, Finding("WH-14", selector.path, message, "the role of its pods among the labels")
 
 
 def _peers(inventory: Inventory, servers: list[Resource]) -> Told:
