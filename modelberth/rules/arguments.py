@@ -22,6 +22,7 @@ from modelberth.observed import UNKNOWN, Observed
 from modelberth.resources import Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, planned, undecided
 from modelberth.rules.lines import alike, stray
+from modelberth.rules.variables import misspelt
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?")
 _REFUSES_REPEATED = frozenset({"tgi"})
@@ -60,10 +61,12 @@ def _of(container: Node, workload: Workload, observed: Observed, level: Level) -
     engine, env = ENGINES[observed.engine], environment(fields_of(container.value))
     parsed = engine.line(fields_of(container.value))
     yield from _insisting(observed, env, parsed, container, level)
+    known = table_of(catalog().engine(observed.engine), observed.engine_version)
+    yield from misspelt("SZ-22", container, observed, known, level)
     if parsed is None:
         return
     yield from stray("SZ-22", workload, parsed)
-    table = table_of(catalog().engine(observed.engine), observed.engine_version)
+    table = known
     for name, before in parsed.overridden.items():
         spelled = _spelled(table, name)
         if observed.engine in _REFUSES_REPEATED:

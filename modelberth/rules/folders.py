@@ -29,7 +29,7 @@ def unwritable(rule_id: str, container: Node, level: Level) -> Iterator[Finding]
     folders = [path.text() for path in paths if path.text()]
     variables = environment(fields_of(container.value))
     for name, value in variables.items():
-        if not _CACHES.fullmatch(name) or not isinstance(value, str) or not value.startswith("/"):
+        if not _CACHES.fullmatch(name) or not isinstance(value, str) or (value and not value.startswith("/")):
             continue
         if not any(lies_in(value, folder) for folder in folders):
             message = f"the root file system is read-only, and {name} is a folder that no volume is mounted at"
@@ -53,6 +53,22 @@ def unmounted(rule_id: str, pod: Pod, container: Node) -> Iterator[Finding]:
         if named and not any(lies_in(folder, mount) or lies_in(mount, folder) for mount in folders):
             message = f"{folder} is read or written and no volume is mounted there"
             yield Finding(rule_id, mounts.path, message, f"the volume's mountPath: {folder}")
+
+
+def absent_files(rule_id: str, pod: Pod, container: Node) -> Iterator[Finding]:
+    """Files of a Secret that variables name and that its volume does not hold."""
+    volumes = {volume["name"].text(): volume for volume in pod.spec["volumes"].elements()}
+    for mount in container["volumeMounts"].elements():
+        volume, folder = volumes.get(mount["name"].text()), mount["mountPath"].text().rstrip("/")
+        items = list(volume["secret"]["items"].elements()) if volume is not None else []
+        held = {item["path"].text() for item in items}
+        if not items or any(item["path"].unknown for item in items):
+            continue
+        for entry in container["env"].elements():
+            value = entry["value"].text()
+            if folder and value.startswith(f"{folder}/") and value.removeprefix(f"{folder}/") not in held:
+                message = "the volume of the Secret that is mounted there holds no file of this name"
+                yield Finding(rule_id, entry["value"].path, message, "the path of one of its items")
 
 
 def read_only_target(rule_id: str, pod: Pod) -> Iterator[Finding]:

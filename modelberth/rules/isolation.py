@@ -12,7 +12,7 @@ from modelberth.node import Node, fields_of
 from modelberth.observed import UNKNOWN
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, ALWAYS, IN_PROD, Rule, Settings, Severity, good_practice, undecided
-from modelberth.rules.folders import read_only_target, unmounted, unwritable
+from modelberth.rules.folders import absent_files, read_only_target, unmounted, unwritable
 from modelberth.rules.standards import applies, host_breaches
 
 _FILES, _NODE, _ACCOUNT = "WH-04", "WH-05", "WH-07"
@@ -38,6 +38,8 @@ def _files(resource: Resource, settings: Settings) -> Iterator[Finding]:
                 yield from unwritable(_FILES, container, level)
             if resource.ours:
                 yield from unmounted(_FILES, pod, container)
+            if pod.serves or resource.ours:
+                yield from absent_files(_FILES, pod, container)
         if resource.ours and resource.kind == "Job":
             yield from read_only_target(_FILES, pod)
         for volume in pod.spec["volumes"].elements():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 
@@ -15,9 +16,8 @@ from modelberth.resources import Resource
 
 _TAKES_A_MODEL = frozenset({"tensorrt_llm", "vllm"})
 """Engines whose command line takes the model without a flag, and no other word."""
-_OF_THE_LEADER = frozenset(
-    ["api_key", "api_key_file", "headless", "host", "log_level", "node_rank", "nnodes", "port", "served_model_name"]
-)
+_RANK = re.compile(r"\d+|\$\([A-Za-z_][A-Za-z0-9_]*\)")
+_OF_THE_LEADER = frozenset(["api_key", "api_key_file", "headless", "host", "log_level", "node_rank", "port"])
 """What only the leader of a group needs, or what must differ."""
 
 
@@ -66,6 +66,16 @@ def _differences(rule_id: str, container: Node, first: Parsed, other: Parsed, wo
         flags = ", ".join(name.replace("_", "-") for name in differing[:4])
         message = f"leader and worker differ in {flags}: the group never gets ready, or computes nonsense"
         yield Finding(rule_id, path, message, "the same arguments for both, beside the rank")
+    for parsed in (first, other):
+        nodes, rank = parsed.values.get("nnodes"), parsed.values.get("node_rank")
+        if isinstance(nodes, str) and nodes.isdecimal() and int(nodes) != workload.group_size:
+            message = f"started for {nodes} nodes, the group has {workload.group_size}"
+            yield Finding(rule_id, path, message, f"--nnodes {workload.group_size}")
+            break
+        legible = rank is None or rank is UNKNOWN or _RANK.fullmatch(str(rank))
+        if not legible or (nodes is not None and rank is None):
+            yield Finding(rule_id, path, "the rank of the node is no number", "--node-rank $(LWS_WORKER_INDEX)")
+            break
     engine = workload.observed.engine if workload.observed else ""
     if engine == "vllm" and "nnodes" in other.values and other.values.get("headless") is not True:
         message = "the worker starts an API server of its own: it waits for requests that never come"

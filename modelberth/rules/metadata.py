@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from modelberth.catalog import catalog
 from modelberth.engines.shells import environment
 from modelberth.findings import Finding, Level
 from modelberth.inventory import Inventory
@@ -12,6 +13,7 @@ from modelberth.manifests import COMPUTES_AND_ENDS, Workload
 from modelberth.node import Node, fields_of
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, undecided
+from modelberth.rules.downloads import is_download, started
 from modelberth.rules.relations import resembles
 
 _PRIORITY, _LABELS, _JOBS, _LINKS = "WH-17", "WH-18", "WH-20", "WH-22"
@@ -75,8 +77,17 @@ def _as_labelled(pod: Pod, workload: Workload) -> Iterator[Finding]:
             yield Finding(_LABELS, label.path, message, f"{runs}", Level.WARNING)
 
 
+def _misspelt(name: str) -> bool:
+    """Whether no model is called like this, and one almost so."""
+    known = [model.id for model in catalog().models() if model.id.partition("/")[0] == name.partition("/")[0]]
+    return name not in known and any(resembles(name, each) and name.startswith(each) for each in known)
+
+
 def _names_its_model(workload: Workload) -> Iterator[Finding]:
     seen = workload.observed
+    if seen and seen.model and _misspelt(seen.model):
+        message = "the name under which the model is served is almost that of its repository"
+        yield Finding(_LABELS, workload.arguments_path, message, "the repository, letter by letter", Level.WARNING)
     if seen and not seen.helper and seen.anonymous_path and not seen.model and not workload.undecided:
         message = "nothing says which model lies at the path that is served"
         remedy = "the model's repository as the served model name, or in the path as org--name/revision"
@@ -84,7 +95,9 @@ def _names_its_model(workload: Workload) -> Iterator[Finding]:
 
 
 def _ends(resource: Resource, _: Settings) -> Iterator[Finding]:
-    if resource.kind not in COMPUTES_AND_ENDS or not any(_downloads(pod) for pod in resource.pods):
+    yield from started(_JOBS, resource)
+    downloads = is_download(resource) or any(_downloads(pod) for pod in resource.pods)
+    if resource.kind not in COMPUTES_AND_ENDS or not downloads:
         return
     spec = resource.node["spec"]
     spec = spec["jobTemplate"]["spec"] if resource.kind == "CronJob" else spec

@@ -31,7 +31,7 @@ _WITH_PODS = (
     "ServiceAccount",
 )
 """Kinds that our components write into the namespace of the pods that they are for."""
-_NAMED = ("ConfigMap", "Gateway", "PersistentVolumeClaim", "Service", "ServiceAccount")
+_NAMED = ("ConfigMap", "Gateway", "PersistentVolumeClaim", "Secret", "Service", "ServiceAccount")
 
 
 class _Reference(NamedTuple):
@@ -67,12 +67,10 @@ def _missed(rule_id: str, reference: _Reference, declared: list[Resource], free:
         message = f"the {reference.kind} of this name is in another namespace: it is not found"
         yield by, Finding(rule_id, name.path, message, "one namespace for both")
         return
-    near = {_name(each): each for each in free if same_namespace(each, by) is not False}
+    near = {_name(each): each for each in (declared if by.ours else free) if same_namespace(each, by) is not False}
     meant = get_close_matches(name.text(), near, n=1, cutoff=_ALIKE)
     if meant:
-        message = (
-            f"the stack has no {reference.kind} of this name, and one that is called almost so and named by nothing"
-        )
+        message = f"the stack has no {reference.kind} of this name, and one that is called almost so"
         finding = Finding(rule_id, name.path, message, f"{meant[0]}, if that is meant")
         yield from ((by, each) for each in softened(by, [finding]))
 
@@ -87,9 +85,11 @@ def _references(inventory: Inventory) -> Iterator[_Reference]:
         for volume in pod.spec["volumes"].elements():
             yield _Reference(pod.resource, "PersistentVolumeClaim", volume.at("persistentVolumeClaim", "claimName"))
             yield _Reference(pod.resource, "ConfigMap", volume.at("configMap", "name"))
+            yield _Reference(pod.resource, "Secret", volume.at("secret", "secretName"))
         for container in pod.all_containers:
             for entry in container["env"].elements():
                 yield _Reference(pod.resource, "ConfigMap", entry.at("valueFrom", "configMapKeyRef", "name"))
+                yield _Reference(pod.resource, "Secret", entry.at("valueFrom", "secretKeyRef", "name"))
     for route in inventory.of_kind("HTTPRoute"):
         for parent in route.node.at("spec", "parentRefs").elements():
             if not parent["namespace"].stated and parent["kind"].text() in ("", "Gateway"):
@@ -121,7 +121,7 @@ def strays(rule_id: str, inventory: Inventory) -> Told:
     for space in declared:
         name = space.object_name
         missing = sorted(spaces - {_name(each) for each in declared})
-        if name.unknown or name.text() in taken:
+        if name.unknown or (name.stated and name.text() in taken):
             continue
         if not name.stated and missing and not is_called(space, Node(missing[0], "")):
             message = "its name is made up when it is created, and everything of the stack names another namespace"

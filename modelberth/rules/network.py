@@ -17,6 +17,8 @@ from modelberth.rules.standards import ENFORCE
 METADATA = ip_address("169.254.169.254")
 """Where clouds answer with the credentials of a node."""
 DNS = 53
+CLIENTS = "modelberth.dev/clients"
+"""The label of namespaces whose pods may call, as our components select it."""
 _SYSTEM = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
 _POLICIES_OF_OTHERS = frozenset(
     [
@@ -101,6 +103,7 @@ def _isolated(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resour
             continue
         yield from ((server, finding) for finding in _directions(server, meant))
         judged.update(dict.fromkeys(meant))
+    judged.update({each: None for each in inventory.of_kind("NetworkPolicy") if each.ours})
     for policy in judged:
         yield from ((policy, finding) for finding in _rules(policy))
 
@@ -134,12 +137,34 @@ def _rules(policy: Resource) -> Iterator[Finding]:
     open_ended = cause(spec["policyTypes"]) or cause(spec["ingress"]) or cause(spec["egress"])
     if open_ended:
         yield undecided("WH-12", ISOLATED.question, open_ended)
+    if policy.ours:
+        yield from _as_written(spec)
     if _limits(policy, "Ingress"):
         for rule in spec["ingress"].elements():
             yield from _callers(rule)
     if _limits(policy, "Egress"):
+        yield from _asks_by_udp(spec["egress"], ours=policy.ours)
         for rule in spec["egress"].elements():
             yield from _destinations(rule)
+
+
+def _as_written(spec: Node) -> Iterator[Finding]:
+    """What our components write: both directions, every rule with its ports, callers by a label with one value."""
+    types = {each.text() for each in spec["policyTypes"].elements()}
+    for direction in ("Ingress", "Egress"):
+        if types and not spec["policyTypes"].unknown and direction not in types:
+            message = f"the policy says nothing about {direction}: all of it is allowed"
+            yield Finding("WH-12", spec["policyTypes"].path, message, "policyTypes: [Ingress, Egress]")
+    for rule in (*spec["ingress"].elements(), *spec["egress"].elements()):
+        for port in rule["ports"].elements():
+            if not port["port"].stated:
+                message = "the rule is about every port, where one is meant"
+                yield Finding("WH-12", port.path, message, "port: the one that is meant")
+        for peer in rule["from"].elements():
+            clients = peer.at("namespaceSelector", "matchLabels", CLIENTS)
+            if clients.stated and not clients.unknown and clients.text() != "true":
+                message = f'namespaces of callers have the label {CLIENTS}: "true": this lets none of them in'
+                yield Finding("WH-12", clients.path, message, '"true"')
 
 
 def _callers(rule: Node) -> Iterator[Finding]:
@@ -178,6 +203,15 @@ def _destinations(rule: Node) -> Iterator[Finding]:
         if not any(each and METADATA in each for each in left_out):
             message = f"this range holds {METADATA}, where clouds keep the credentials of nodes"
             yield Finding("WH-12", cidr.path, message, f"except: [{METADATA}/32], or [169.254.0.0/16]")
+
+
+def _asks_by_udp(egress: Node, *, ours: bool) -> Iterator[Finding]:
+    """Names are asked for by UDP first, and by TCP only where an answer is long."""
+    ports = [port for rule in egress.elements() for port in rule["ports"].elements()]
+    of_dns = [port for port in ports if port["port"].whole() == DNS]
+    if of_dns and not any(port["protocol"].unknown or port["protocol"].text() == "UDP" for port in of_dns):
+        finding = Finding("WH-12", of_dns[0].path, "DNS is let out by TCP only: names are not found", "protocol: UDP")
+        yield finding if ours else advice(finding)
 
 
 def _only_dns(ports: Node) -> bool:

@@ -43,6 +43,11 @@ def names_nodes(pod: Pod) -> bool:
 def known_labels(rule_id: str, pod: Pod) -> Iterator[Finding]:
     """Labels and values that no node has, as far as a name tells that it is misspelt."""
     selector = pod.spec["nodeSelector"]
+    for kind in ("podAffinity", "podAntiAffinity"):
+        for term in pod.spec.at("affinity", kind, "requiredDuringSchedulingIgnoredDuringExecution").elements():
+            if no_such_label(term["topologyKey"].text()):
+                message = "no node has a label of this name, which only Kubernetes may set: no node is ever near"
+                yield Finding(rule_id, term["topologyKey"].path, message, "the label as Kubernetes spells it")
     for key, value in selector.items():
         yield from _value(rule_id, key, value, selector)
     for each in _terms(pod):

@@ -12,6 +12,7 @@ from modelberth.manifests import COMPUTES_AND_ENDS
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, advice, undecided
+from modelberth.rules.downloads import read_by_servers
 from modelberth.rules.neighbours import misspelt, strays
 from modelberth.rules.relations import (
     SCALERS,
@@ -20,6 +21,7 @@ from modelberth.rules.relations import (
     chosen,
     is_called,
     leading_pod,
+    resembles,
     same_namespace,
     serving,
 )
@@ -38,6 +40,8 @@ def _resolved(inventory: Inventory, settings: Settings) -> Told:
         yield from _peers(inventory, servers)
         yield from misspelt("WH-14", inventory)
         yield from strays("WH-14", inventory)
+        yield from read_by_servers("WH-14", inventory)
+        yield from _guards_nothing(inventory)
 
 
 def _near(resource: Resource, others: Iterable[Resource]) -> list[Resource]:
@@ -195,6 +199,10 @@ def _scalers(inventory: Inventory, servers: list[Resource]) -> Told:
         kind = target["kind"].text() or "Deployment"
         near = [each for each in _near(scaler, servers) if each.kind == kind]
         open_ended = cause(target)
+        if not near and any(resembles(kind, each.kind) for each in _near(scaler, servers)):
+            message = "is no kind that Kubernetes has, and almost called like that of the stack's servers"
+            yield scaler, Finding("WH-14", target["kind"].path, message, "Deployment, StatefulSet or LeaderWorkerSet")
+            continue
         if open_ended:
             if near and not (scaler.property_dependencies or scaler.dependencies):
                 yield scaler, undecided("WH-14", "whether the workload that it scales is there", open_ended)
@@ -220,6 +228,21 @@ def _scaled_otherwise(inventory: Inventory, resource: Resource, scaler: Resource
         each.node.at("spec", "scaleTargetRef", "name") for each in inventory.of_kind(*SCALERS) if each is not scaler
     )
     return any(is_called(resource, name) is not False for name in names)
+
+
+def _guards_nothing(inventory: Inventory) -> Told:
+    """A NetworkPolicy of ours is for pods of the stack."""
+    for policy in inventory.of_kind("NetworkPolicy"):
+        selector = policy.node.at("spec", "podSelector")
+        if policy.ours and selector.value and not cause(selector):
+            near = (pod for pod in inventory.pods if same_namespace(policy, pod.resource) is not False)
+            meant = [pod for pod in near if chosen(selector, pod) is not False]
+            role = policy.labels["modelberth.dev/role"].text()
+            if not meant:
+                yield policy, _nothing("NetworkPolicy", selector, True)
+            elif role and any(pod.labels["modelberth.dev/role"].text() not in ("", role) for pod in meant):
+                message = "it selects pods of another role too, which may then go where only these are to"
+                yield policy, Finding("WH-14", selector.path, message, "the role of its pods among the labels")
 
 
 def _peers(inventory: Inventory, servers: list[Resource]) -> Told:

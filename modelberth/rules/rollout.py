@@ -105,6 +105,10 @@ def _refused(resource: Resource, settings: Settings) -> Iterator[Finding]:
     strategy = strategy_of(resource)
     if strategy is None or not resource.workloads:
         return
+    gpus = any(workload.gpus for workload in resource.workloads)
+    if resource.ours and resource.kind == "Deployment" and gpus and not strategy.surge.stated:
+        message = "no maxSurge is stated: the default adds a pod, which needs one more GPU"
+        yield Finding("SZ-17", strategy.surge.path, message, "maxSurge: 0, or 1 where there is a GPU for it")
     hidden = strategy.unknown
     if strategy.may_be_refused and hidden is not None:
         if not any(told_already(workload, hidden) for workload in resource.workloads):

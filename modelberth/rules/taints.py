@@ -26,6 +26,9 @@ _PER_NODE = frozenset({"DaemonSet"})
 def _lands(resource: Resource, settings: Settings) -> Iterator[Finding]:
     for pod in resource.pods:
         device = _device(pod)
+        if resource.ours and not pod.serves:
+            yield from known_labels("WH-16", pod)
+            yield from _meant_for_gpus(pod)
         if not pod.serves or device is None:
             continue
         if device.unknown:
@@ -68,6 +71,16 @@ def _tolerates(pod: Pod, device: Node) -> Iterator[Finding]:
         message = "it tolerates no taint of GPU nodes: it stays pending where they are kept for pods that use GPUs"
         remedy = f"tolerations: [{{key: {_taint(device)}, operator: Exists, effect: NoSchedule}}]"
         yield Finding("WH-16", tolerations.path, message, remedy)
+
+
+def _meant_for_gpus(pod: Pod) -> Iterator[Finding]:
+    """Downloads run where weights are read: what they tolerate is the taint of GPU nodes, with its value."""
+    for each in pod.spec["tolerations"].elements():
+        key, operator = each["key"].text(), each["operator"]
+        named = key.startswith("nvidia.com/") and not operator.unknown and not each["value"].unknown
+        if named and (key != "nvidia.com/gpu" or (operator.text() != "Exists" and not each["value"].text())):
+            message = "meets no taint of GPU nodes: the key is misspelt, or Equal is asked with no value"
+            yield Finding("WH-16", each.path, message, "key: nvidia.com/gpu, operator: Exists")
 
 
 def _on_managed_nodes(pod: Pod) -> bool:

@@ -44,12 +44,15 @@ def field_rules() -> dict[str, tuple[FieldRule, ...]]:
 
 def refused(rule_id: str, resource: Resource) -> Iterator[Finding]:
     """What is wrong with an object. Only in one that serves or is ours are fields missed: a patch lacks many."""
-    whole = bool(resource.workloads) or resource.ours
+    patch = resource.kind.endswith("Patch")
+    whole = bool(resource.workloads) or resource.ours or (resource.from_program and not patch)
     for row in field_rules().get(resource.kind, ()):
         yield from _held(rule_id, row, resource.node, whole=whole)
     if not whole:
         return
     for pod in resource.pods:
+        if resource.ours:
+            yield from _empty_variables(rule_id, pod)
         for row in field_rules()["Pod"]:
             yield from _held(rule_id, row, pod.spec, whole=True)
         yield from _mounts(rule_id, pod)
@@ -103,6 +106,14 @@ def _mounts(rule_id: str, pod: Pod) -> Iterator[Finding]:
         if name.text() and known.count(name.text()) > 1:
             yield Finding(rule_id, name.path, "two volumes have this name: the API server refuses it", "one of its own")
             return
+
+
+def _empty_variables(rule_id: str, pod: Pod) -> Iterator[Finding]:
+    """Our components write no variable without a value."""
+    for container in pod.all_containers:
+        for entry in container["env"].elements():
+            if entry["name"].text() and not entry["value"].stated and not entry["valueFrom"].stated:
+                yield Finding(rule_id, entry.path, "the variable is set to nothing", "a value, or no entry")
 
 
 def _is_count(node: Node) -> bool:

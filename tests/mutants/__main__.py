@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections import Counter
 
-from tests.mutants.mutate import Mutant, judged, mutants, names, spelled, stack, table
-from tests.mutants.report import LEAST_KILLED, equivalent
+from tests.mutants.generated import every_mutant, fates
+from tests.mutants.mutate import judged, names, stack, table
+from tests.mutants.report import report
 
 
 def main() -> int:
@@ -19,29 +20,14 @@ def main() -> int:
         caught += told
         print(f"{'caught' if told else 'LIVES '}  {change}{'' if told else f' (said: {sorted(rules)})'}")
     print(f"\ntable: {caught} of {len(table())} caught by the rule it names; loud untouched: {loud or 'none'}")
-    alive, killed, left_out = generated()
-    total = killed + len(alive)
-    for what, count in Counter(f"{spelled(mutant.way)} {mutant.how}" for mutant in alive).most_common():
-        print(f"lives  {count:3}  {what}")
-    share = killed / total
-    print(f"generated: {killed:,} of {total:,} killed, {share:.1%}; at least {LEAST_KILLED:.0%}")
-    print(f"left out, with a reason each in equivalent.yaml: {left_out:,}")
-    return 0 if caught == len(table()) and share >= LEAST_KILLED and not loud else 1
-
-
-def generated() -> tuple[list[Mutant], int, int]:
-    """(mutants that live, number killed, number left out because they change nothing)."""
-    alive: list[Mutant] = []
-    killed = left_out = 0
-    for name in names():
-        for mutant in mutants(name):
-            if equivalent(mutant):
-                left_out += 1
-            elif judged(mutant.stack, mutant.applied()):
-                killed += 1
-            else:
-                alive.append(mutant)
-    return alive, killed, left_out
+    every = fates(every_mutant())
+    found = report(every)
+    print("\n".join(found.lines()))
+    first = Counter(fate.rule for fate in every if fate.rule)
+    print(
+        "the first rule that was found to catch:", ", ".join(f"{rule} {count}" for rule, count in first.most_common())
+    )
+    return 0 if caught == len(table()) and found.passes and not loud else 1
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ CASES = (
     Case("WH-21", "an empty selector is none", (_selecting({}),), REFUSED),
     Case("WH-21", "a selector of its own labels passes", (server(),)),
     Case("WH-21", "a group of pods needs none", (server(kind="LeaderWorkerSet"),)),
-    Case("WH-21", "a Job needs none", (_selecting(None, kind="Job"),)),
+    Case("WH-21", "a Job needs none", (_selecting(None, kind="Job", restartPolicy="Never"),)),
     Case("WH-21", "a selector of other labels is refused", (_selecting({"matchLabels": {"app": "other"}}),), OWN),
     Case("WH-21", "one label too many is refused", (_selecting({"matchLabels": APP | {"tier": "gpu"}}),), OWN),
     Case("WH-21", "labels beside the selected ones pass", (server(labels=APP | {"tier": "gpu"}),)),

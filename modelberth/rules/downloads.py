@@ -1,0 +1,118 @@
+"""Downloads that our components write: what they start, which variables it reads, and that servers read the result."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from modelberth.engines.base import WEIGHTS_MOUNT
+from modelberth.engines.shells import environment
+from modelberth.findings import Finding
+from modelberth.inventory import Inventory
+from modelberth.node import Node, fields_of
+from modelberth.resources import Pod, Resource
+
+Told = Iterator[tuple[Resource, Finding]]
+_ROLE = "modelberth.dev/role"
+_READ = re.compile(r"\$\{?([A-Z][A-Z_]+)(?![A-Z_]*:-)\}?|os\.environ\[\"([A-Z_]+)\"\]")
+_SET = re.compile(r"^\s*([A-Z][A-Z_]+)=|;\s*([A-Z][A-Z_]+)=", re.MULTILINE)
+_FOLDER = re.compile(rf"(?<![\w./-]){WEIGHTS_MOUNT}/([\w.][\w./-]*)")
+
+
+def is_download(resource: Resource) -> bool:
+    """Whether it is a Job of ours that fills a volume."""
+    return resource.kind == "Job" and resource.ours and resource.labels[_ROLE].text() == "fetch"
+
+
+def started(rule_id: str, resource: Resource) -> Iterator[Finding]:
+    """A shell with a script, and every variable that the script cannot do without."""
+    for pod in resource.pods if is_download(resource) else ():
+        for container in pod.containers:
+            yield from _started(rule_id, container)
+
+
+def _started(rule_id: str, container: Node) -> Iterator[Finding]:
+    command = container["command"]
+    words = [word.text() for word in command.elements()]
+    if command.unknown or any(word.unknown for word in command.elements()):
+        return
+    if (
+        len(words) != 3
+        or words[0].rpartition("/")[2] not in ("bash", "sh")
+        or not re.fullmatch("-[a-z]*c[a-z]*", words[1])
+    ):
+        message = "the download starts something else than a shell with its script"
+        yield Finding(rule_id, command.path, message, "let the components write it")
+        return
+    yield from _into_its_folder(rule_id, container)
+    script = words[2]
+    given = {name for found in _SET.findall(script) for name in found if name}
+    given |= {name for name, value in environment(fields_of(container.value)).items() if value != ""}
+    needed = {name for found in _READ.findall(script) for name in found if name}
+    missing = sorted(needed - given - {"TARGET", "HOME"})
+    if missing and not container["envFrom"].value:
+        message = f"the script of the download reads {', '.join(missing)}, which is not set: it stops at once"
+        yield Finding(rule_id, f"{container.path}.env", message, "let the components write it")
+
+
+def _into_its_folder(rule_id: str, container: Node) -> Iterator[Finding]:
+    """The folder says which repository and which revision lie in it."""
+    env = environment(fields_of(container.value))
+    folder, repository, revision = (env.get(name) for name in ("FOLDER", "REPOSITORY", "REVISION"))
+    if not isinstance(folder, str) or not isinstance(repository, str):
+        return
+    named = [repository.replace("/", "--"), *([revision] if isinstance(revision, str) and revision else [])]
+    if not all(part in folder.split("/") for part in named):
+        message = "the folder is named after another repository or revision than is downloaded into it"
+        yield Finding(rule_id, f"{container.path}.env", message, "let the components write it")
+
+
+def read_by_servers(rule_id: str, inventory: Inventory) -> Told:
+    """Folders under which servers of ours look for weights are those that downloads of the stack fill."""
+    filled = {_folder_of(pod) for pod in inventory.pods if is_download(pod.resource)}
+    if not filled or None in filled:
+        return
+    claims = {claim for pod in inventory.pods if is_download(pod.resource) for claim in _claims(pod)}
+    for pod in inventory.pods:
+        if not (pod.serves and pod.resource.ours and claims.intersection(_claims(pod))):
+            continue
+        for container in pod.containers:
+            words = [*container["args"].elements(), *(entry["value"] for entry in container["env"].elements())]
+            for word in words:
+                found = _FOLDER.search(word.text())
+                if found and not any(_same(found[1], folder or "") for folder in filled):
+                    message = "no download of the stack fills this folder: the server finds nothing there"
+                    yield pod.resource, Finding(rule_id, word.path, message, "the folder of a download")
+    used = [*_texts(inventory)]
+    for pod in inventory.pods:
+        folder = _folder_of(pod) if is_download(pod.resource) else None
+        if folder and not any(folder in text or text in folder for text in used):
+            message = "no server of the stack reads the folder that this download fills"
+            path = f"{pod.spec.path}.containers[0].env"
+            yield pod.resource, Finding(rule_id, path, message, "the folder that a server is told")
+
+
+def _claims(pod: Pod) -> set[str]:
+    """The claims that a pod mounts, by name."""
+    names = (volume.at("persistentVolumeClaim", "claimName").text() for volume in pod.spec["volumes"].elements())
+    return {name for name in names if name}
+
+
+def _texts(inventory: Inventory) -> Iterator[str]:
+    for pod in inventory.pods:
+        if pod.serves:
+            for container in pod.all_containers:
+                for word in (*container["args"].elements(), *(e["value"] for e in container["env"].elements())):
+                    yield from (found[1] for found in _FOLDER.finditer(word.text()))
+
+
+def _same(read: str, filled: str) -> bool:
+    return read == filled or read.startswith(f"{filled}/") or filled.startswith(f"{read}/")
+
+
+def _folder_of(pod: Pod) -> str | None:
+    entries = (entry for container in pod.containers for entry in container["env"].elements())
+    return next((entry["value"].text() or None for entry in entries if entry["name"].text() == "FOLDER"), None)
+
+
+__all__ = ["is_download", "read_by_servers", "started"]
