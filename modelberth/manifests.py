@@ -46,8 +46,12 @@ _OTHER_ACCELERATORS = re.compile(
 )
 _SLICE = re.compile(r"nvidia\.com/mig-(\d+g\.\d+gb)(\.me)?")
 _SERVING_FLAG = re.compile(r"--(model(-path|-id)?|hf-repo|served-model-name|max-model-len|ctx-size)(=.*)?", re.DOTALL)
+_SAYS_CPU = re.compile(r"[-_.:]cpu([-_.:]|$)")
+"""In the name or the tag of an image that is built for CPUs."""
 _HELPERS = ("ray", "sleep")
 """Programs of an engine's image that serve nothing themselves."""
+_CLIENTS = frozenset({"bench", "chat", "collect-env", "complete", "run-batch"})
+"""What `vllm` does beside serving: vllm/entrypoints/cli."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ def _of_container(root: Node, kind: str, pod: Node, container: Node) -> Workload
     seen = engines.read(container.value)
     repository, tag, digest = image_parts(image.text())
     engine, on_cpu = (seen.engine, _engine_of(repository)[1]) if seen else _engine_of(repository)
+    on_cpu = on_cpu or bool(_SAYS_CPU.search(f"{repository.rpartition('/')[2]}:{tag}"))
     if seen is None and (engine is None or engine in engines.ENGINES):
         doubt = _doubt(kind, container, gpus, engine)
         return _illegible(root, kind, doubt, container) if doubt else None
@@ -240,13 +245,19 @@ def _doubt(kind: str, container: Node, gpus: int | None, engine: str | None) -> 
     """
     image, words = container["image"], command_line(container.value)
     if engine and kind not in COMPUTES_AND_ENDS:
-        return None if words[:1] and words[0] in _HELPERS else container["command"]
+        return None if _helps(words) else container["command"]
     open_ended = [node for node in (image, container["command"], container["args"]) if node.unknown]
     if kind in COMPUTES_AND_ENDS or not open_ended:
         return None
     wants_gpu = gpus is None or gpus > 0
     serves = any(isinstance(word, str) and _SERVING_FLAG.fullmatch(word) for word in words)
     return open_ended[0] if wants_gpu or serves else None
+
+
+def _helps(words: list[Any]) -> bool:
+    """Whether a command in an engine's image surely serves nothing."""
+    program, task = (*words[:2], "", "")[:2]
+    return program in _HELPERS or (program == "vllm" and task in _CLIENTS)
 
 
 def _engine_of(repository: str) -> tuple[str | None, bool]:

@@ -20,6 +20,9 @@ from modelberth.observed import UNKNOWN
 from modelberth.versions import key
 
 NOT_KNOWN = "it is only known after apply or comes from a Secret, ConfigMap or shell expansion"
+NO_FLAG = "it is no flag of"
+"""How the reason of a fact begins that is undecided because of a flag that the engine does not know."""
+_PLAIN_FLAG = re.compile(r"--?[a-z][a-z0-9_-]{0,60}")
 _LARGEST = 1e15
 _NO = ("--no-", "--no_", "-no-", "-nkvo")
 _NUMBER = re.compile(r"-\d+|-\d*\.\d+")
@@ -116,7 +119,9 @@ class Parsed:
     """All values of the flags that take many."""
     positional: list[Word] = field(default_factory=list[Word])
     stray: int = 0
-    """How many of these are no value of an unknown flag and no reference to a variable."""
+    """How many of these are no reference to a variable."""
+    leftover: list[Word] = field(default_factory=list[Word])
+    """Words right behind a flag that this version does not know: most likely its values."""
     unknown_flags: list[str] = field(default_factory=list[str])
     refused: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Spellings that the engine's parser refuses, and why."""
@@ -140,13 +145,17 @@ class Parsed:
         """The same of arguments behind a whole line: no word without a flag is repeated, it may be a secret."""
         return [*self.not_taken, *(["a word that belongs to no flag"] if self.stray else [])]
 
-    def strange(self, version: str) -> list[tuple[str, str]]:
-        """What the parser of this version refuses, as undecided facts; none where only another version's is known."""
+    def strange(self, version: str, *, assumed: bool = False) -> list[tuple[str, str]]:
+        """What the parser of this version refuses, as undecided facts; none where only another version's is known.
+
+        Where the image does not tell the version, it may be another one, or a program that is built on the engine.
+        """
         if version != self.version:
             return []
-        odd = [(word, "it is no flag of this version") for word in self.unknown_flags]
-        plain = {word: why for word, why in [*odd, *self.refused] if re.fullmatch(r"--?[a-z][a-z0-9_-]{0,60}", word)}
-        return [(word, f"{why}: the engine would not start") for word, why in plain.items()]
+        odd = [(word, f"{NO_FLAG} {version if assumed else 'this version'}") for word in self.unknown_flags]
+        plain = {word: why for word, why in [*odd, *self.refused] if _PLAIN_FLAG.fullmatch(word)}
+        then = ": the version is assumed, the image names none" if assumed else ": the engine would not start"
+        return [(word, why + then) for word, why in plain.items()]
 
     def said(self, name: str, undecided: list[tuple[str, str]]) -> Word | None:
         """What the line says of one name, None when nothing; what it says and cannot be known joins ``undecided``."""
@@ -192,7 +201,7 @@ class _Reader:
                 odd = len(parsed.not_taken) > strange
                 after_unknown = False
                 continue
-            parsed.positional.append(UNKNOWN if after_unknown else word)
+            (parsed.leftover if odd else parsed.positional).append(UNKNOWN if after_unknown else word)
             parsed.stray += not odd and "$(" not in str(word)
             odd = False
             after_unknown = False

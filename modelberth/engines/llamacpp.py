@@ -207,5 +207,5 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         anonymous_path=kind is None and flags.repository_in(str(file or "")) is None,
         gpu_layers=str(said("n_gpu_layers")) if said("n_gpu_layers") is not None else None,
         extras=extras,
-        undecided=(*undecided, *parsed.strange(version)),
+        undecided=(*undecided, *parsed.strange(version, assumed=assumed)),
     )

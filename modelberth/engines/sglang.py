@@ -317,5 +317,5 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool) -> Observed:
         graph_batch=line.whole("cuda_graph_max_bs_decode"),
         enforce_eager=line.on("disable_cuda_graph"),
         anonymous_path=anonymous,
-        undecided=(*line.undecided, *parsed.strange(version)),
+        undecided=(*line.undecided, *parsed.strange(version, assumed=assumed)),
     )

@@ -183,7 +183,8 @@ def _serve_arguments(words: Sequence[Any]) -> list[Any] | None:
 
 def _observe(parsed: flags.Parsed, env: Mapping[str, Any], version: str, assumed: bool) -> Observed:
     line = serving.Reading(parsed, serving.plain_number)
-    model, anonymous = line.model(parsed.positional[0] if parsed.positional else line.said("model"))
+    named = [*parsed.positional, *([] if "model" in parsed.values else parsed.leftover)]
+    model, anonymous = line.model(named[0] if named else line.said("model"))
     settings = from_env(env)
     if line.says("config") and settings is None:
         line.doubt("config", unread("the settings file"))
@@ -208,5 +209,5 @@ def _observe(parsed: flags.Parsed, env: Mapping[str, Any], version: str, assumed
         max_num_batched_tokens=line.whole("max_num_tokens"),
         kv_cache_dtype=_KV_DTYPES.get(kv),
         anonymous_path=anonymous,
-        undecided=(*line.undecided, *parsed.strange(version)),
+        undecided=(*line.undecided, *parsed.strange(version, assumed=assumed)),
     )

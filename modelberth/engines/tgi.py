@@ -273,5 +273,5 @@ def _observe(
         kv_cache_dtype=kv,
         enforce_eager=graphs == "0",
         anonymous_path=anonymous,
-        undecided=(*line.undecided, *parsed.strange(version)),
+        undecided=(*line.undecided, *parsed.strange(version, assumed=assumed)),
     )

@@ -185,7 +185,7 @@ class Vllm(serving.Server):
         version, _ = serving.version_of(self._facts, image)
         parsed = flags.parse(argv, serving.table_of(self._facts, version), abbreviations=True)
         if _API_SERVER in words:  # it ignores the positional model that `vllm serve` takes
-            parsed.positional = []
+            parsed.positional = parsed.leftover = []
         return parsed
 
 
@@ -238,7 +238,7 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool, env: Mapping[str
     for name, (plain, why) in _RESIZING_ENV.items():
         if env.get(name, plain) != plain:
             line.doubt(name, why)
-    positional = parsed.positional[:1]
+    positional = parsed.positional[:1] or ([] if "model" in parsed.values else parsed.leftover[:1])
     model, anonymous = line.model(
         positional[0] if positional else line.said("model"), parsed.values.get("served_model_name")
     )
@@ -270,5 +270,5 @@ def _observe(parsed: flags.Parsed, version: str, assumed: bool, env: Mapping[str
         enforce_eager=line.on("enforce_eager"),
         extras=extras,
         anonymous_path=anonymous,
-        undecided=(*line.undecided, *parsed.strange(version)),
+        undecided=(*line.undecided, *parsed.strange(version, assumed=assumed)),
     )

@@ -10,6 +10,7 @@ from modelberth import compatibility
 from modelberth.catalog import Checkpoint, Format, Gpu, Model, catalog
 from modelberth.clouds import node_profile
 from modelberth.engines import ENGINES, Accelerator, Engine, Sizing
+from modelberth.engines.flags import NO_FLAG
 from modelberth.errors import ModelberthError, UnknownName
 from modelberth.findings import Finding, errors
 from modelberth.fit import Fit, Verdict, fit, starts
@@ -44,8 +45,12 @@ _NEEDS = {
 
 
 def blocks(undecided: Undecided, rule_id: str) -> bool:
-    """Whether a rule cannot answer without this fact. The fit needs everything."""
-    return undecided.fact in _NEEDS[rule_id] if rule_id in _NEEDS else True
+    """Whether a rule cannot answer without this fact. The fit needs everything.
+
+    A flag that the engine does not know may be one of a program that is built on it, and that spreads in its own way.
+    """
+    unread = undecided.why.startswith(NO_FLAG)
+    return unread or undecided.fact in _NEEDS[rule_id] if rule_id in _NEEDS else True
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def _from_hub(workload: Workload, parsed: flags.Parsed) -> bool:
         url = parsed.values.get("model_url")
         return isinstance(parsed.values.get("hf_repo"), str) or (isinstance(url, str) and not _SOMEWHERE.search(url))
     named = [parsed.values.get(name) for name in ("model", "model_path", "model_id")]
-    return observed.model is not None and observed.model in [*named, *parsed.positional]
+    return observed.model is not None and observed.model in [*named, *parsed.positional, *parsed.leftover]
 
 
 def _format(workload: Workload, container: Node, parsed: flags.Parsed) -> Iterator[Finding]:

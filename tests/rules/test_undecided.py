@@ -159,6 +159,23 @@ def test_a_flag_that_the_engine_does_not_have_is_a_finding() -> None:
     assert "--bogus-flag is no flag of this version: the engine would not start" in finding
 
 
+def test_a_flag_that_an_assumed_version_does_not_have_is_no_refusal() -> None:
+    words = ["--model", LLAMA_8B, "--max-model-len", "8192", "--bogus-flag=3"]
+    container = vllm(*words, image="example.com/vllm-openai:our-build", command=["vllm", "serve"])
+    (finding,) = [str(found) for found in judged(deployment(container), "SZ-21")]
+    assert "--bogus-flag is no flag of 0.33.0: the version is assumed, the image names none" in finding
+    assert "would not start" not in finding
+
+
+def test_the_value_of_a_flag_that_only_older_versions_have_is_no_model() -> None:
+    words = ["serve", "--model", LLAMA_8B, "--max-model-len", "8192", "--swap-space", "0"]
+    assert judged(deployment(vllm(*words, image="vllm/vllm-openai:v0.8.5")), "SZ-21") == []
+
+
+def test_a_client_in_an_engine_s_image_is_no_server() -> None:
+    assert judged(deployment(vllm("--model", LLAMA_8B, command=["vllm", "bench", "serve"])), "SZ-21") == []
+
+
 def test_a_dotted_json_argument_is_a_flag_of_vllm() -> None:
     words = ["--model", LLAMA_8B, "--max-model-len", "8192", "--structured-outputs-config.backend", "xgrammar"]
     assert not judged(deployment(vllm(*words)), "SZ-21")

@@ -26,6 +26,11 @@ def env(name: str, value: Any) -> dict[str, Any]:
 
 CASES = (
     Case("SZ-22", "everything said once", theirs(vllm(*LENGTH))),
+    Case(
+        "SZ-22",
+        "the value of a flag that only older versions have is no model",
+        theirs(vllm("serve", *LENGTH, "--swap-space", "0", image="vllm/vllm-openai:v0.8.5")),
+    ),
     Case("SZ-22", "the same said twice", theirs(vllm(*LENGTH, "--max-model-len", "4096"))),
     Case(
         "SZ-22",

@@ -71,6 +71,37 @@ CASES = (
         (deployment(vllm("--model", LLAMA_8B, "-tp", "3", gpus=3)),),
         red="does not divide the 32 attention heads",
     ),
+    Case(
+        "SZ-04",
+        "a program that is built on the engine spreads in its own way",
+        (
+            deployment(
+                vllm(
+                    "--model",
+                    LLAMA_8B,
+                    "--stages",
+                    "2",
+                    image="example.com/omni:1.0",
+                    command=["vllm", "serve"],
+                    gpus=2,
+                )
+            ),
+        ),
+    ),
+    Case(
+        "SZ-04",
+        "an image that is built for CPUs needs no GPU",
+        (
+            deployment(
+                vllm("--model", LLAMA_8B, image="example.com/vllm-cpu-env:0.33.0", command=["vllm", "serve"], gpus=0)
+            ),
+        ),
+    ),
+    Case(
+        "SZ-04",
+        "what asks a server is none",
+        (deployment(vllm("--model", LLAMA_8B, command=["vllm", "bench", "serve"], gpus=0)),),
+    ),
     Case("SZ-04", "more ranks than GPUs", (deployment(vllm("--model", LLAMA_8B, "-tp", "2")),), red="requests 1"),
     # --- SZ-05
     Case("SZ-05", "as many ranks as a pod has GPUs", group("-tp", "8", "-pp", "2", "--nnodes", "2")),
