@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from modelberth.catalog import catalog
@@ -11,6 +12,7 @@ from modelberth.inventory import Inventory
 from modelberth.manifests import COMPUTES_AND_ENDS
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
+from modelberth.rules.backends import lead_somewhere
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
 from modelberth.rules.relations import (
     SCALERS,
@@ -36,6 +38,7 @@ def _resolved(inventory: Inventory, settings: Settings) -> Told:
         yield from _budgets(inventory, servers)
         yield from _scalers(inventory, servers)
         yield from _peers(inventory, servers)
+        yield from lead_somewhere(inventory)
 
 
 def _near(resource: Resource, others: Iterable[Resource]) -> list[Resource]:
@@ -149,10 +152,11 @@ def _listens(pod: Pod, number: int | None) -> int | None:
     """The port of an engine that surely listens at its default only; None where ``number`` may be served too."""
     (container, *others), workload = pod.containers or (pod.spec,), pod.serving[0]
     engine = workload.engine
-    if others or pod.init_containers or engine not in _AT_ITS_OWN_PORT or cause(container):
-        return None
     said = [container["command"], container["args"], container["env"], container["ports"], container["envFrom"]]
-    if container["envFrom"].value or any(str(number) in _text(each.value) for each in said):
+    if others or pod.init_containers or engine not in _AT_ITS_OWN_PORT or container.unknown or cause(said[0], *said):
+        return None
+    mentioned = re.compile(rf"(?<!\d){number}(?!\d)")
+    if container["envFrom"].value or any(mentioned.search(_text(each.value)) for each in said):
         return None
     arguments = _text([container["command"].value, container["args"].value])
     default = catalog().engine(engine).port

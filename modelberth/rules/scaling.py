@@ -26,6 +26,7 @@ from modelberth.rules.autoscalers import (
     target_of,
 )
 from modelberth.rules.base import ADVICE, ALWAYS, PROD_ONLY, Rule, Settings, Severity, Threshold, undecided
+from modelberth.rules.bounds import without_a_place
 from modelberth.rules.capacity import gpu_capacity, room_for
 from modelberth.rules.startup import RATES, Loading, loading
 from modelberth.units import duration
@@ -116,6 +117,7 @@ def _windows(scaler: Autoscaler) -> Iterator[Finding]:
 
 
 def _together(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
+    yield from without_a_place(inventory)
     for scaler in autoscalers(inventory):
         target, name = target_of(scaler, inventory), scaler.target["name"]
         bounded = scaler.resource.ours or bool(gpu_capacity(inventory))
