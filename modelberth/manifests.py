@@ -15,15 +15,12 @@ from modelberth import engines
 from modelberth.catalog import catalog
 from modelberth.clouds import gpu_from_labels, machine_from_labels, partition_from_labels, sharing_from_labels
 from modelberth.decision import SIZING_ANNOTATION
+from modelberth.devices import GPU_RESOURCE, KNOWN_LATER, LATER, PLAIN_VALUE, Undecided, gpus_of, shared_as, slice_of
 from modelberth.engines.base import image_parts
 from modelberth.engines.flags import command_line
 from modelberth.node import Node, fields_of
 from modelberth.observed import Observed
 
-GPU_RESOURCE = "nvidia.com/gpu"
-PLAIN_VALUE = "make it a plain value"
-_KNOWN_LATER = "only known after apply"
-LATER = f"is {_KNOWN_LATER}"
 CONTAINER = "what the container serves"
 """The fact that is undecided when nothing about a container can be known."""
 
@@ -41,10 +38,6 @@ KINDS = tuple(sorted(_POD_TEMPLATES))
 
 COMPUTES_AND_ENDS = frozenset({"CronJob", "Job"})
 _NEEDS_SELECTOR = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
-_OTHER_ACCELERATORS = re.compile(
-    r"nvidia\.com/mig-.+|(amd|gpu\.intel)\.com/.+|google\.com/tpu|aws\.amazon\.com/neuron.*"
-)
-_SLICE = re.compile(r"nvidia\.com/mig-(\d+g\.\d+gb)(\.me)?")
 _SERVING_FLAG = re.compile(r"--(model(-path|-id)?|hf-repo|served-model-name|max-model-len|ctx-size)(=.*)?", re.DOTALL)
 _SAYS_CPU = re.compile(r"[-_.:]cpu([-_.:]|$)")
 """In the name or the tag of an image that is built for CPUs."""
@@ -52,16 +45,6 @@ _HELPERS = ("ray", "sleep")
 """Programs of an engine's image that serve nothing themselves."""
 _CLIENTS = frozenset({"bench", "chat", "collect-env", "complete", "run-batch"})
 """What `vllm` does beside serving: vllm/entrypoints/cli."""
-
-
-@dataclass(frozen=True)
-class Undecided:
-    """A fact that a rule needs and the manifest does not settle: where, which, why ("it is ..."), the way out."""
-
-    path: str
-    fact: str
-    why: str
-    remedy: str = PLAIN_VALUE
 
 
 @dataclass(frozen=True)
@@ -140,8 +123,8 @@ def _of_pod(root: Node, kind: str, pod: Node) -> Iterator[Workload]:
 
 def _of_container(root: Node, kind: str, pod: Node, container: Node) -> Workload | None:
     image = container["image"]
-    gpus, undecided = _gpus(container)
-    profile = _slice(container)
+    gpus, undecided = gpus_of(container)
+    profile = slice_of(container)
     if profile:
         undecided = []
     seen = engines.read(container.value)
@@ -189,7 +172,7 @@ def _of_container(root: Node, kind: str, pod: Node, container: Node) -> Workload
         replica_gpus=replica_gpus,
         gpu=gpu,
         mig_profile=profile or cut,
-        shared_by=sharing_from_labels(labels),
+        shared_by=sharing_from_labels(labels) or shared_as(container),
         machine=machine.id if machine else None,
         memory_limit_bytes=limit.whole(),
         replicas=root["spec"]["replicas"].whole(),
@@ -271,58 +254,11 @@ def _engine_of(repository: str) -> tuple[str | None, bool]:
 
 
 def _unread(fact: str, why: str, path: str) -> Undecided:
-    return Undecided(path, fact, why, PLAIN_VALUE if _KNOWN_LATER in why else "state it, or drop it")
+    return Undecided(path, fact, why, PLAIN_VALUE if KNOWN_LATER in why else "state it, or drop it")
 
 
 def _has_selector(root: Node, kind: str) -> bool:
     return kind not in _NEEDS_SELECTOR or bool(root["spec"]["selector"].value)
-
-
-def _gpus(container: Node) -> tuple[int | None, list[Undecided]]:
-    """GPUs that a container requests, limits first; None with the reason when that is not a number."""
-    resources = container["resources"]
-    for source in (resources["limits"], resources["requests"]):
-        other = next((key for key in source.names() if _OTHER_ACCELERATORS.fullmatch(key)), None)
-        if other:
-            return None, [
-                Undecided(
-                    source.path,
-                    "GPU count",
-                    "it is of devices that cannot be sized yet",
-                    f"request whole {GPU_RESOURCE}",
-                )
-            ]
-        asked = source[GPU_RESOURCE]
-        if asked.unknown:
-            return None, [Undecided(asked.path, "GPU count", f"it {LATER}")]
-        if asked.value is not None:
-            count = asked.whole()
-            why = (
-                []
-                if count is not None
-                else [Undecided(asked.path, "GPU count", "it is not a whole number", "1, 2 or more")]
-            )
-            return count, why
-    if resources["claims"].value:
-        return None, [
-            Undecided(
-                resources["claims"].path,
-                "GPU count",
-                "it is left to resource claims, which cannot be sized yet",
-                f"request {GPU_RESOURCE}",
-            )
-        ]
-    return 0, []
-
-
-def _slice(container: Node) -> str | None:
-    """The size of the one slice of a GPU that a container requests; None for anything else."""
-    resources = container["resources"]
-    for source in (resources["limits"], resources["requests"]):
-        asked = [(found[1], source[key].whole()) for key in source.names() if (found := _SLICE.fullmatch(key))]
-        if len(asked) == 1 and asked[0][1] == 1 and not source[GPU_RESOURCE].stated:
-            return asked[0][0]
-    return None
 
 
 def _partition(pod: Node, labels: Mapping[str, str]) -> tuple[str | None, list[Undecided]]:
@@ -356,7 +292,7 @@ def _pod_gpus(template: Node) -> tuple[int | None, list[Undecided]]:
     containers = template["spec"]["containers"]
     if containers.unknown:
         return None, [Undecided(containers.path, "GPU count", f"it {LATER}")]
-    counts = [_gpus(container) for container in containers.elements()]
+    counts = [gpus_of(container) for container in containers.elements()]
     undecided = [reason for _, reasons in counts for reason in reasons]
     return (None if undecided else sum(count or 0 for count, _ in counts)), undecided
 

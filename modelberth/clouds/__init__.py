@@ -93,4 +93,4 @@ def partition_from_labels(labels: Mapping[str, str]) -> str | None:
 
 def sharing_from_labels(labels: Mapping[str, str]) -> str | None:
     """How several pods share one GPU of nodes with these labels (time slicing, MPS), None where they do not."""
-    return gcp.sharing_from_labels(labels)
+    return gcp.sharing_from_labels(labels) or generic.sharing_from_labels(labels)

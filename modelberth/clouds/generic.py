@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from modelberth.clouds.base import accelerator_names
 
 PRODUCT = "nvidia.com/gpu.product"
+SHARING = "nvidia.com/gpu.sharing-strategy"
+_SHARED = "-SHARED"
+"""What ends the product where pods share a GPU under its usual name (NVIDIA/k8s-device-plugin, README)."""
 _SLICED = "-MIG-"
 """What stands between the product and the size of its slices, where a node has slices of one size only."""
 
@@ -18,11 +21,19 @@ def accelerator_labels(gpu_id: str) -> dict[str, str]:
 
 
 def gpus_from_labels(labels: Mapping[str, str]) -> Iterator[str]:
-    """GPU ids that these labels name. Shared GPUs carry another product name and match nothing."""
-    value = labels.get(PRODUCT, "").partition(_SLICED)[0]
+    """GPU ids that these labels name, whole or not."""
+    value = labels.get(PRODUCT, "").removesuffix(_SHARED).partition(_SLICED)[0]
     yield from (gpu for gpu, row in accelerator_names().items() if value in row.products)
 
 
 def partition_from_labels(labels: Mapping[str, str]) -> str | None:
     """The size of the slices that nodes with these labels cut their GPUs into, None for whole GPUs."""
-    return labels.get(PRODUCT, "").partition(_SLICED)[2] or None
+    return labels.get(PRODUCT, "").removesuffix(_SHARED).partition(_SLICED)[2] or None
+
+
+def sharing_from_labels(labels: Mapping[str, str]) -> str | None:
+    """How several pods share one GPU of nodes with these labels; None for whole GPUs."""
+    if labels.get(SHARING) == "mps":
+        return "MPS"
+    shared = labels.get(SHARING) == "time-slicing" or labels.get(PRODUCT, "").endswith(_SHARED)
+    return "time slicing" if shared else None

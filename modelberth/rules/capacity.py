@@ -19,6 +19,7 @@ class GpuPool:
     gpus: frozenset[str] = frozenset()
     gpus_per_node: int | None = None
     most_nodes: int | None = None
+    zones: tuple[str, ...] | None = None
 
 
 def gpu_capacity(inventory: Inventory) -> tuple[GpuPool, ...]:
@@ -29,17 +30,24 @@ def gpu_capacity(inventory: Inventory) -> tuple[GpuPool, ...]:
             continue
         told = pool.complete and bool(pool.kinds) and all(kind.gpu for kind in pool.kinds)
         gpus = pool.gpu_ids if told else frozenset[str]()
-        found.append(GpuPool(pool.name, gpus, pool.gpus_per_node, pool.most_nodes if pool.bounded else None))
+        found.append(
+            GpuPool(pool.name, gpus, pool.gpus_per_node, pool.most_nodes if pool.bounded else None, pool.zones)
+        )
     return tuple(found)
 
 
 @dataclass(frozen=True)
 class Room:
-    """What the pools that may hold a workload hold of it: ``replicas`` in all, ``gpus`` of theirs, by name."""
+    """What the pools that may hold a workload hold of it: ``replicas`` in all, ``gpus`` of theirs, by name.
+
+    ``nodes`` and ``zones`` are how many they may have at most; None: not known.
+    """
 
     replicas: int
     gpus: int
     pools: tuple[str, ...]
+    nodes: int = 0
+    zones: int | None = None
 
 
 def room_for(workload: Workload, inventory: Inventory) -> Room | None:
@@ -59,4 +67,7 @@ def room_for(workload: Workload, inventory: Inventory) -> Room | None:
             return None
         held += pool.gpus_per_node // wanted * pool.most_nodes
         gpus += pool.gpus_per_node * pool.most_nodes
-    return Room(held // pods, gpus, tuple(pool.name for pool in fitting))
+    nodes = sum(pool.most_nodes or 0 for pool in fitting)
+    named = [pool.zones for pool in fitting if pool.zones]
+    zones = len({zone for each in named for zone in each}) if len(named) == len(fitting) else None
+    return Room(held // pods, gpus, tuple(pool.name for pool in fitting), nodes, zones)

@@ -75,6 +75,9 @@ def _allows(budget: Resource, server: Resource, count: Replicas) -> Iterator[Fin
         if node.unknown:
             yield undecided("WH-08", "whether the budget lets a node be drained", node)
             return
+    if most.stated and least.stated:
+        message = "says both maxUnavailable and minAvailable: the API server refuses it"
+        yield Finding("WH-08", least.path, message, "maxUnavailable: 1 alone")
     yield from _evictable(server, count, most, least)
     if policy.text() != "AlwaysAllow":
         message = "a pod that never becomes ready holds up the drain of its node: only ready ones count as evictable"

@@ -81,6 +81,9 @@ def _malformed(image: Node) -> Iterator[Finding]:
     if at and not _DIGEST.fullmatch(digest):
         message = "what follows @ is no digest: the kubelet refuses the image's name"
         yield Finding("WH-06", image.path, message, "@sha256: and 64 hexadecimal digits")
+    if "://" in image.text() or any(letter.isspace() for letter in image.text()):
+        message = "is no name of an image, which has neither a scheme nor blanks: the kubelet refuses it"
+        yield Finding("WH-06", image.path, message, "registry/repository:tag")
 
 
 def _from_elsewhere(image: Node, registries: Iterable[str]) -> Iterator[Finding]:

@@ -18,6 +18,9 @@ _QUESTION = "whether the probes ask where the server answers"
 _KINDS = ("startupProbe", "readinessProbe", "livenessProbe")
 _HANDLERS = ("exec", "grpc", "httpGet", "tcpSocket")
 _DEFAULTS = {"failureThreshold": 3, "periodSeconds": 10, "timeoutSeconds": 1}
+_FIGURES = (*_DEFAULTS, "initialDelaySeconds", "successThreshold")
+_NO_GRPC = frozenset({"llamacpp", "ollama", "sglang", "tgi", "vllm"})
+"""Engines whose port speaks HTTP only, unless an argument of theirs says gRPC."""
 _LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 _LARGEST_PORT = 65535
 _LEAST_TIMEOUT_S, _LEAST_PATIENCE_S = 2, 60
@@ -63,6 +66,11 @@ def _refused(container: Node, kind: str) -> Iterator[Finding]:
     if kind != "readinessProbe" and successes is not None and successes > 1:
         message = f"asks for {successes} successes in a row: the API server takes only 1 here"
         yield Finding(_ID, probe["successThreshold"].path, message, "successThreshold: 1")
+    for name in _FIGURES:
+        value = probe[name].value
+        if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
+            message = f"{name} is less than 0: the API server refuses it"
+            yield Finding(_ID, probe[name].path, message, "0 or more; leave it out for the default")
     for handler in ("grpc", "httpGet", "tcpSocket"):
         yield from _refused_port(container, probe[handler]["port"])
 
@@ -75,6 +83,7 @@ def _open(container: Node, kind: str) -> Iterator[Finding]:
     handlers = [probe[name] for name in ("grpc", "httpGet", "tcpSocket")]
     fields = [probe, *(handler[name] for handler in handlers for name in ("port", "host", "path"))]
     fields += [probe["successThreshold"]] if kind != "readinessProbe" else []
+    fields += [probe["httpGet"]["scheme"]]
     for unknown in {each.path: each for each in fields if each.unknown}.values():
         yield undecided(_ID, _QUESTION, unknown)
 
@@ -143,6 +152,15 @@ def _where(pod: Pod, container: Node, handler: Node, server: Listening) -> Itera
         return
     if handler.path.endswith("httpGet"):
         yield from _what(handler, server)
+    elif handler.path.endswith("grpc") and server.alone and not _speaks_grpc(container, server):
+        name = catalog().engine(server.answers.id).name
+        message = f"asks by gRPC, {name} speaks HTTP only at this port: the probe fails every time"
+        yield Finding(_ID, handler.path, message, f"httpGet {server.answers.ready[0]} on port {server.port}")
+
+
+def _speaks_grpc(container: Node, server: Listening) -> bool:
+    words = [each.text() for name in ("command", "args") for each in container[name].elements()]
+    return server.answers.id not in _NO_GRPC or any("grpc" in word.lower() for word in words)
 
 
 def _target(container: Node, port: Node) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from modelberth.catalog import catalog
@@ -11,6 +12,7 @@ from modelberth.inventory import Inventory
 from modelberth.manifests import COMPUTES_AND_ENDS
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
+from modelberth.rules.backends import lead_somewhere
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, advice, undecided
 from modelberth.rules.downloads import read_by_servers
 from modelberth.rules.neighbours import misspelt, strays
@@ -42,6 +44,7 @@ def _resolved(inventory: Inventory, settings: Settings) -> Told:
         yield from strays("WH-14", inventory)
         yield from read_by_servers("WH-14", inventory)
         yield from _guards_nothing(inventory)
+        yield from lead_somewhere(inventory)
 
 
 def _near(resource: Resource, others: Iterable[Resource]) -> list[Resource]:
@@ -162,10 +165,11 @@ def _listens(pod: Pod, number: int | None) -> int | None:
     """The port of an engine that surely listens at its default only; None where ``number`` may be served too."""
     (container, *others), workload = pod.containers or (pod.spec,), pod.serving[0]
     engine = workload.engine
-    if others or pod.init_containers or engine not in _AT_ITS_OWN_PORT or cause(container):
-        return None
     said = [container["command"], container["args"], container["env"], container["ports"], container["envFrom"]]
-    if container["envFrom"].value or any(str(number) in _text(each.value) for each in said):
+    if others or pod.init_containers or engine not in _AT_ITS_OWN_PORT or container.unknown or cause(said[0], *said):
+        return None
+    mentioned = re.compile(rf"(?<!\d){number}(?!\d)")
+    if container["envFrom"].value or any(mentioned.search(_text(each.value)) for each in said):
         return None
     arguments = _text([container["command"].value, container["args"].value])
     default = catalog().engine(engine).port

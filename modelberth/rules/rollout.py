@@ -102,7 +102,10 @@ def strategy_of(resource: Resource) -> Strategy | None:
 
 def _refused(resource: Resource, settings: Settings) -> Iterator[Finding]:
     """Neither a pod more nor a pod less: nothing could ever be replaced."""
-    strategy = strategy_of(resource)
+    strategy, stated = strategy_of(resource), resource.node.at("spec", "strategy")
+    if resource.workloads and stated["type"].text() == "Recreate" and stated["rollingUpdate"].value:
+        message = "type Recreate and rollingUpdate contradict each other: the API server refuses it"
+        yield Finding("SZ-17", stated["rollingUpdate"].path, message, "leave rollingUpdate out, or type: RollingUpdate")
     if strategy is None or not resource.workloads:
         return
     gpus = any(workload.gpus for workload in resource.workloads)

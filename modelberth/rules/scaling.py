@@ -28,6 +28,7 @@ from modelberth.rules.autoscalers import (
     target_of,
 )
 from modelberth.rules.base import ADVICE, ALWAYS, PROD_ONLY, Rule, Settings, Severity, Threshold, planned, undecided
+from modelberth.rules.bounds import without_a_place
 from modelberth.rules.capacity import gpu_capacity, room_for
 from modelberth.rules.relations import SERVES_ON, cause, resembles
 from modelberth.rules.startup import RATES, Loading, loading
@@ -108,6 +109,7 @@ def _windows(scaler: Autoscaler) -> Iterator[Finding]:
 
 
 def _together(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
+    yield from without_a_place(inventory)
     for scaler in autoscalers(inventory):
         target, name = target_of(scaler, inventory), scaler.target["name"]
         bounded = scaler.resource.ours or bool(gpu_capacity(inventory))

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from modelberth.catalog import Gpu, catalog
+from modelberth.devices import slices_of
 from modelberth.documents import DocumentError, mapping
-from modelberth.engines import Accelerator, Engine, Sizing
+from modelberth.engines import ENGINES, Accelerator, Engine, Sizing
 from modelberth.findings import Finding, Level
 from modelberth.fit import Verdict, beside_budget, fit, starts
 from modelberth.manifests import Workload
@@ -29,6 +30,9 @@ _NO_ISOLATION = {
 
 
 def _in_slices(resource: Resource, settings: Settings) -> Iterator[Finding]:
+    for pod in resource.pods:
+        for workload in pod.serving:
+            yield from _joined(workload, pod.container_at(workload))
     for workload in resource.workloads:
         if workload.mig_profile:
             yield from _is_cut(workload, workload.mig_profile)
@@ -49,6 +53,16 @@ def _is_cut(workload: Workload, profile: str) -> Iterator[Finding]:
     sizes = ", ".join(sorted(gpu.mig_profiles)) or "none at all"
     message = f"{gpu.name} has no slices {profile}: the pod stays pending"
     yield Finding("SZ-24", workload.path, message, f"slices that it has ({sizes}), or another GPU")
+
+
+def _joined(workload: Workload, container: Node) -> Iterator[Finding]:
+    """Slices are never joined: a process sees the first of them only (NVIDIA, MIG user guide, CUDA concepts)."""
+    observed, slices = workload.observed, slices_of(container)
+    ranks = observed.tensor_parallel * observed.pipeline_parallel if observed else 1
+    if observed and slices and slices[1] > 1 and ranks > 1:
+        message = f"does not start: of {slices[1]} slices {slices[0]} a process sees one, the arguments ask for {ranks}"
+        remedy = f"{ENGINES[observed.engine].parallel_flag} 1 on one larger slice, or whole GPUs"
+        yield Finding("SZ-24", workload.arguments_path, message, remedy)
 
 
 def _holds(workload: Workload, profile: str) -> Iterator[Finding]:

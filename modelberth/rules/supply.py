@@ -59,6 +59,10 @@ def _bounds(pool: Pool[Resource], settings: Settings) -> Iterator[Finding]:
         yield undecided("CS-10", BOUNDED.question, hidden.node)
     if not pool.has_gpus or not pool.kinds:
         return
+    least = pool.least_nodes or 0
+    if at and pool.most_nodes is not None and least > pool.most_nodes:
+        message = f"at least {least} nodes are more than at most {pool.most_nodes}: the cloud refuses it"
+        yield Finding("CS-10", at, message, f"a least number of at most {pool.most_nodes}, or a most of {least}")
     doubt = pool.doubt("bounds") or (pool.doubt("zones") if pool.bounded and pool.most_nodes is None else None)
     if doubt:
         yield undecided("CS-10", BOUNDED.question, doubt.node)

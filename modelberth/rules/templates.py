@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from modelberth.engines.listening import listening
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory, selects
-from modelberth.node import Node
+from modelberth.manifests import Workload
+from modelberth.node import Node, fields_of
 from modelberth.observed import UNKNOWN
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, advice, softened, undecided
+from modelberth.rules.pod_fields import refused_by_the_api
 from modelberth.rules.relations import cause, same_namespace
 from modelberth.rules.validity import refused
 
@@ -32,6 +35,8 @@ def _sound(resource: Resource, settings: Settings) -> Iterator[Finding]:
         yield from softened(resource, [Finding("WH-21", "kind", message, "a Deployment with this Pod as its template")])
     for pod in resource.pods:
         yield from _twice(pod)
+        yield from refused_by_the_api(pod)
+        yield from _one_port_twice(pod)
 
 
 def _selector(resource: Resource) -> Iterator[Finding]:
@@ -84,6 +89,25 @@ def _repeated(name: str, entries: list[Node]) -> Finding:
         "one entry",
     )
     return finding if len(values) > 1 else advice(finding)
+
+
+def _one_port_twice(pod: Pod) -> Iterator[Finding]:
+    """Containers of a pod have one address. A second server on a port ends at once, but for vLLM: it shares the port
+    (SO_REUSEPORT in its create_server_socket), and requests reach either.
+    """
+    taken: dict[int, Workload] = {}
+    for workload in pod.serving:
+        observed = workload.observed
+        server = listening(fields_of(pod.container_at(workload).value), observed) if observed else None
+        if observed is None or server is None or server.port is None or not server.alone:
+            continue
+        other = taken.setdefault(server.port, workload)
+        if other is not workload and other.observed:
+            shared = observed.engine == other.observed.engine == "vllm"
+            ends = "requests reach either of them" if shared else "it does not start"
+            message = f"it listens on port {server.port} like another container of the pod: {ends}"
+            found = Finding("WH-21", workload.arguments_path, message, "--port, containerPort and probes of its own")
+            yield advice(found) if shared and observed.model == other.observed.model else found
 
 
 def _plain(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the API server takes: fields that must be there, words and figures that it knows, mounts of volumes that are."""
+"""What the API server takes: fields that must be there, words and figures that it knows."""
 
 from __future__ import annotations
 
@@ -55,7 +55,6 @@ def refused(rule_id: str, resource: Resource) -> Iterator[Finding]:
             yield from _empty_variables(rule_id, pod)
         for row in field_rules()["Pod"]:
             yield from _held(rule_id, row, pod.spec, whole=True)
-        yield from _mounts(rule_id, pod)
 
 
 def _held(rule_id: str, row: FieldRule, root: Node, *, whole: bool) -> Iterator[Finding]:
@@ -88,24 +87,6 @@ def _at(root: Node, path: str) -> list[Node]:
         below = [node[name] for node in found if node.stated and not node.unknown]
         found = [element for node in below for element in node.elements()] if every else below
     return found
-
-
-def _mounts(rule_id: str, pod: Pod) -> Iterator[Finding]:
-    """Every mount is of a volume that the pod, or the claims of a StatefulSet, have."""
-    volumes = [*pod.spec["volumes"].elements(), *pod.resource.node.at("spec", "volumeClaimTemplates").elements()]
-    names = [volume["name"] if volume["name"].stated else volume.at("metadata", "name") for volume in volumes]
-    if pod.spec["volumes"].unknown or any(name.unknown for name in names):
-        return
-    known = [name.text() for name in names]
-    for container in pod.all_containers:
-        for mount in container["volumeMounts"].elements():
-            if mount["name"].text() and mount["name"].text() not in known:
-                message = "the pod has no volume of this name: the API server refuses it"
-                yield Finding(rule_id, mount["name"].path, message, "the name of an entry of volumes")
-    for name in names:
-        if name.text() and known.count(name.text()) > 1:
-            yield Finding(rule_id, name.path, "two volumes have this name: the API server refuses it", "one of its own")
-            return
 
 
 def _empty_variables(rule_id: str, pod: Pod) -> Iterator[Finding]:

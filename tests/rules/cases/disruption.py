@@ -133,4 +133,5 @@ CASES = (
         "WH-09", "unknown constraints are open", (_two(topologySpreadConstraints=UNKNOWN),), "whether", undecided=True
     ),
     Case("WH-09", "unknown replicas are open", (server(spec_replicas=UNKNOWN),), "whether", undecided=True),
+    Case("WH-08", "a budget of both figures is refused", (_two(), budget(minAvailable=1)), "says both"),
 )

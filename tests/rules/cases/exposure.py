@@ -198,4 +198,17 @@ CASES = (
         "WH-13", "an unknown protocol is open", (_KEYED_OURS, service(), *_gateway(UNKNOWN)), "whether", undecided=True
     ),
     Case("WH-13", "no key behind our own route stops", (server(ours=True), service(), *_gateway("HTTPS")), KEYLESS),
+    Case(
+        "WH-13",
+        "two halves are every address",
+        _balancer(loadBalancerSourceRanges=["0.0.0.0/1", "128.0.0.0/1"]),
+        "from every address",
+    ),
+    Case(
+        "WH-13",
+        "half of all addresses is direct",
+        _balancer(loadBalancerSourceRanges=["0.0.0.0/1"]),
+        DIRECT,
+        advice=True,
+    ),
 )

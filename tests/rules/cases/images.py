@@ -145,4 +145,10 @@ CASES = (
         "whether",
         undecided=True,
     ),
+    Case(
+        "WH-06",
+        "an address is no image",
+        (server(vllm(image=f"https://ghcr.io/vllm/vllm-openai:v0.33.0{DIGEST}")),),
+        "neither a scheme nor blanks",
+    ),
 )

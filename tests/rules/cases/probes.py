@@ -290,4 +290,22 @@ CASES: tuple[Case, ...] = (
         undecided=True,
     ),
     Case("WH-01", "words where probes belong raise nothing", (bare(vllm(livenessProbe="often")),), "asks no question"),
+    Case(
+        "WH-01",
+        "a figure below 0 is refused",
+        (at(probe(initialDelaySeconds=-1)),),
+        "initialDelaySeconds is less than 0",
+    ),
+    Case(
+        "WH-01",
+        "gRPC is no question for a server of HTTP",
+        (at({"grpc": {"port": 8000}}),),
+        "vLLM speaks HTTP only at this port",
+    ),
+    Case(
+        "WH-01",
+        "gRPC at a port of gRPC passes",
+        (bare(vllm(*MODEL, "--grpc") | probes() | {"readinessProbe": {"grpc": {"port": 8000}}}),),
+    ),
+    Case("WH-01", "an unknown scheme is a doubt", (scheme(UNKNOWN),), "cannot decide", undecided=True),
 )

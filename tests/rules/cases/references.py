@@ -206,4 +206,16 @@ CASES = (
         "callers of other namespaces are not looked for",
         (server(), policy(ingress=[{"from": [{"podSelector": {"matchLabels": {"a": "b"}}, "namespaceSelector": {}}]}])),
     ),
+    Case(
+        "WH-14",
+        "a port that only begins like the server's is nothing",
+        (server(vllm(ports=[{"containerPort": 8000}])), service(ports=[{"port": 80}])),
+        "nothing listens at 80",
+    ),
+    Case(
+        "WH-14",
+        "an unknown right of the container hides no port",
+        (server(vllm(securityContext=UNKNOWN)), service(ports=[{"port": 80}])),
+        "nothing listens at 80",
+    ),
 )

@@ -100,4 +100,9 @@ CASES = (
         claim() | {"metadata": {"name": "weights", "namespace": "x"}},
     ),
     case("figures of the wrong type say nothing", served(rolling(["a"], {"b": 1})), claim()),
+    case(
+        "figures of a rolling update beside another strategy are refused",
+        served({"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}),
+        red="type Recreate and rollingUpdate contradict each other",
+    ),
 )

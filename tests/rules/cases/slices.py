@@ -12,6 +12,7 @@ from tests.rules.samples import GKE, LLAMA_8B, QWEN_7B, deployment, vllm
 
 A100 = {GKE: "nvidia-tesla-a100"}
 A100_80 = {GKE: "nvidia-a100-80gb"}
+_PRODUCT = "nvidia.com/gpu.product"
 SMALL = "Qwen/Qwen2.5-0.5B-Instruct"
 PARTITION, SHARING = "cloud.google.com/gke-gpu-partition-size", "cloud.google.com/gke-gpu-sharing-strategy"
 
@@ -105,5 +106,32 @@ CASES = (
         "SZ-24",
         "a configuration that is only known after apply",
         (*plugin(""), {"kind": "ConfigMap", "data": UNKNOWN}),
+    ),
+    Case(
+        "SZ-24",
+        "slices are not joined",
+        slice_("1g.10gb", SMALL, "-tp", "2", count=2, labels=A100_80),
+        "of 2 slices 1g.10gb a process sees one, the arguments ask for 2",
+    ),
+    Case(
+        "SZ-24",
+        "a share by another name is a share",
+        (deployment(vllm(resources={"limits": {"nvidia.com/gpu.shared": 1}}), pod={"nodeSelector": A100_80}),),
+        "share a GPU by time slicing",
+        advice=True,
+    ),
+    Case(
+        "SZ-24",
+        "a product's name tells that it is shared",
+        whole({_PRODUCT: "NVIDIA-A100-SXM4-80GB-SHARED"}),
+        "time slicing",
+        advice=True,
+    ),
+    Case(
+        "SZ-24",
+        "a node's label tells how it is shared",
+        whole({_PRODUCT: "NVIDIA-A100-SXM4-80GB", "nvidia.com/gpu.sharing-strategy": "mps"}),
+        "by MPS",
+        advice=True,
     ),
 )

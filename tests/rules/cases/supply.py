@@ -275,4 +275,10 @@ CASES: tuple[Case, ...] = (
         pod(2, nodeSelector={"topology.kubernetes.io/zone": "us-central1-a"}, **CLAIMS),
         claim(),
     ),
+    Case(
+        "CS-10",
+        "a least above the most is refused",
+        (eks("g6.2xlarge", scalingConfig={"minSize": 5, "maxSize": 4, "desiredSize": 5}),),
+        "at least 5 nodes are more than at most 4",
+    ),
 )
