@@ -33,7 +33,7 @@ class Verdict:
         return self.exemption is None and self.enforcement is Enforcement.MANDATORY
 
 
-def judge(resource: Resource, policy: PolicyFile, rules: Iterable[Rule] = ALL) -> list[Verdict]:
+def judge(resource: Resource, policy: PolicyFile, rules: Iterable[Rule] | None = None) -> list[Verdict]:
     """What the rules about single resources say about one."""
     return [
         _verdict(rule, resource, finding, policy)
@@ -42,7 +42,9 @@ def judge(resource: Resource, policy: PolicyFile, rules: Iterable[Rule] = ALL) -
     ]
 
 
-def judge_together(resources: Iterable[Resource], policy: PolicyFile, rules: Iterable[Rule] = ALL) -> list[Verdict]:
+def judge_together(
+    resources: Iterable[Resource], policy: PolicyFile, rules: Iterable[Rule] | None = None
+) -> list[Verdict]:
     """What the rules across resources say about a whole stack."""
     inventory = Inventory(tuple(resources))
     return [
@@ -53,9 +55,9 @@ def judge_together(resources: Iterable[Resource], policy: PolicyFile, rules: Ite
     ]
 
 
-def judge_all(resources: Iterable[Resource], policy: PolicyFile, rules: Iterable[Rule] = ALL) -> list[Verdict]:
+def judge_all(resources: Iterable[Resource], policy: PolicyFile, rules: Iterable[Rule] | None = None) -> list[Verdict]:
     """Both."""
-    known, asked = tuple(resources), tuple(rules)
+    known, asked = tuple(resources), None if rules is None else tuple(rules)
     alone = [verdict for resource in known for verdict in judge(resource, policy, asked)]
     return alone + judge_together(known, policy, asked)
 
@@ -79,8 +81,10 @@ def unused(verdicts: Iterable[Verdict], policy: PolicyFile) -> Iterator[str]:
             yield f"the exemption ({exemption}) was not needed{ended}: {exemption.reason}"
 
 
-def _enabled(rules: Iterable[Rule], policy: PolicyFile, resource: Resource | None = None) -> Iterator[Rule]:
-    return (rule for rule in rules if policy.level(rule, resource) is not Enforcement.DISABLED)
+def _enabled(rules: Iterable[Rule] | None, policy: PolicyFile, resource: Resource | None = None) -> Iterator[Rule]:
+    return (
+        rule for rule in (ALL if rules is None else rules) if policy.level(rule, resource) is not Enforcement.DISABLED
+    )
 
 
 def _verdict(rule: Rule, resource: Resource | None, finding: Finding, policy: PolicyFile) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,11 @@ HOSTNAME = "kubernetes.io/hostname"
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 ARCH = "kubernetes.io/arch"
 OS = "kubernetes.io/os"
+
+ACCELERATORS = re.compile(
+    r"(nvidia|amd|intel)\.com/(gpu.*|mig-.+)|gpu\.intel\.com/.+|google\.com/tpu|aws\.amazon\.com/neuron.*|habana\.ai/gaudi"
+)
+"""Resources that device plugins of makers and clouds offer: GPUs, slices of one, other accelerators."""
 
 EVICTION_MEMORY_BYTES = 100 * MIB
 """Kubelet's hard eviction threshold for memory, which both clouds keep at its default."""

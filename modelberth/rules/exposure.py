@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
+from ipaddress import ip_address
 
 from modelberth.catalog import catalog
 from modelberth.clouds import addresses
+from modelberth.clouds.facts import open_to_all
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
@@ -74,7 +75,7 @@ def _balancer(service: Resource) -> Iterator[Finding]:
         return
     said = any(notes[key].text() for key in addresses.RANGES)
     path = spec["type"].path
-    if _are_everything(ranges) or not (ranges.value or said):
+    if any(open_to_all(each) for each in ranges.elements()) or not (ranges.value or said):
         told = "from every address" if ranges.value else "and no source ranges are stated"
         message = f"a load balancer leads from outside the cluster to a model server, {told}"
         remedy = (
@@ -91,21 +92,6 @@ def _is_private(address: Node) -> bool:
         return ip_address(address.text()).is_private
     except ValueError:
         return False
-
-
-def _are_everything(ranges: Node) -> bool:
-    """Whether ranges hold every address of a family, alone or together."""
-    known = [each for text in ranges.elements() if (each := _network(text))]
-    four = [each for each in known if isinstance(each, IPv4Network)]
-    six = [each for each in known if isinstance(each, IPv6Network)]
-    return any(each.prefixlen == 0 for each in (*collapse_addresses(four), *collapse_addresses(six)))
-
-
-def _network(cidr: Node) -> IPv4Network | IPv6Network | None:
-    try:
-        return ip_network(cidr.text(), strict=False)
-    except ValueError:
-        return None
 
 
 def _texts(notes: Node) -> dict[str, str]:

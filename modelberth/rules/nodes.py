@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from functools import cache
 
-from modelberth.catalog import catalog
-from modelberth.clouds import aws, gcp, generic
-from modelberth.clouds.base import ARCH, INSTANCE_TYPE, OS, accelerator_names
+from modelberth.clouds.base import ARCH, INSTANCE_TYPE, OS
+from modelberth.clouds.node_labels import known_values, may_be_zone
 from modelberth.findings import Finding, Level
 from modelberth.node import Node
 from modelberth.resources import Pod
@@ -21,11 +18,6 @@ _OF_KUBERNETES = frozenset([*_PLACES, "kubernetes.io/hostname", INSTANCE_TYPE, A
 """Labels that Kubernetes itself puts on nodes: kubernetes.io/docs/reference/labels-annotations-taints."""
 _TELL_NOTHING = frozenset({*_PLACES, ARCH, OS, "beta.kubernetes.io/arch", "beta.kubernetes.io/os"})
 """Labels that nodes with and without GPUs have alike."""
-_ZONES = {
-    gcp.ACCELERATOR: re.compile(r"[a-z]+-[a-z]+\d+-[a-z]"),
-    aws.GPU_NAME: re.compile(r"[a-z]{2}(-[a-z]+)+-\d[a-z]|[a-z]{2}(-[a-z]+)+-\d-[a-z]+-\d[a-z]"),
-}
-"""How zones are called where nodes have such a label."""
 
 
 def _terms(pod: Pod) -> Iterator[Node]:
@@ -68,24 +60,12 @@ def no_such_label(key: str) -> bool:
 def _value(rule_id: str, key: str, value: Node, selector: Node) -> Iterator[Finding]:
     text = value.text()
     if key in _PLACES[:1]:
-        pattern = next((zones for label, zones in _ZONES.items() if selector[label].stated), None)
-        if text and pattern is not None and not pattern.fullmatch(text):
+        if text and not may_be_zone(text, selector.names()):
             message = "is no zone as the cloud of these nodes calls them"
             yield Finding(rule_id, value.path, message, "a zone, such as us-central1-a or eu-central-1a", Level.WARNING)
         return
-    known = _known_values().get(key, frozenset())
+    known = known_values().get(key, frozenset())
     near = next((each for each in sorted(known) if resembles(text, each)), None) if text not in known else None
     if text and near:
         message = "is no value that nodes are known to have for this label"
         yield Finding(rule_id, value.path, message, f"{near}, if that is meant", Level.WARNING)
-
-
-@cache
-def _known_values() -> dict[str, frozenset[str]]:
-    rows = accelerator_names().values()
-    return {
-        gcp.ACCELERATOR: frozenset(name for row in rows for name in (*row.gke, *row.gke_machines.values())),
-        aws.GPU_NAME: frozenset(row.karpenter for row in rows if row.karpenter),
-        generic.PRODUCT: frozenset(name for row in rows for name in row.products),
-        INSTANCE_TYPE: frozenset(machine.id for machine in catalog().machines()),
-    }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from modelberth.clouds.base import ACCELERATORS
+from modelberth.clouds.node_labels import MANAGED
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.manifests import COMPUTES_AND_ENDS
@@ -14,11 +16,6 @@ from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, unde
 from modelberth.rules.nodes import known_labels, names_nodes
 from modelberth.rules.relations import resembles
 
-_DEVICES = re.compile(
-    r"(nvidia|amd|intel)\.com/(gpu.*|mig-.+)|gpu\.intel\.com/.+|google\.com/tpu|aws\.amazon\.com/neuron.*|habana\.ai/gaudi"
-)
-_MANAGED = ("cloud.google.com/", "eks.amazonaws.com/", "karpenter.k8s.aws/")
-"""Labels of nodes of managed clusters: their API servers add the toleration of a device to pods that request it."""
 _PER_NODE = frozenset({"DaemonSet"})
 """Kinds that work for a node itself: drivers, device plugins, exporters."""
 
@@ -85,7 +82,7 @@ def _meant_for_gpus(pod: Pod) -> Iterator[Finding]:
 
 def _on_managed_nodes(pod: Pod) -> bool:
     """Whether ExtendedResourceToleration (kubernetes:plugin/pkg/admission/extendedresourcetoleration) surely runs."""
-    return any(label.startswith(_MANAGED) for label in pod.spec["nodeSelector"].names())
+    return any(label.startswith(MANAGED) for label in pod.spec["nodeSelector"].names())
 
 
 def _meets_taints(toleration: Node, device: Node) -> bool:
@@ -139,7 +136,7 @@ def _device(pod: Pod) -> Node | None:
                 return source
         for source in (resources["limits"], resources["requests"]):
             for name, amount in source.items():
-                if _DEVICES.fullmatch(name) and amount.whole() != 0:
+                if ACCELERATORS.fullmatch(name) and amount.whole() != 0:
                     return amount
         if resources["claims"].value:
             return resources["claims"]

@@ -105,3 +105,37 @@ def test_no_typed_figure_of_a_machine_or_a_price_hides_in_python(folder: str) ->
     ]
     # The one example that a refusal shows to whoever forgot the machine types of a pool.
     assert [each for each in hidden if each != "modelberth/resolve.py: g2-standard"] == []
+
+
+CLOUDS = re.compile(
+    r"(?<![a-z])(?:aks|amazon|aws|azure|ec2|eks|gcp|gcs|gke|google|karpenter|s3)(?![a-z])", re.IGNORECASE
+)
+SPEAKS_OF_CLOUDS = {"modelberth/rules/credentials.py": "credentials are called as their issuers call them"}
+
+
+def words_of(tree: ast.AST) -> list[str]:
+    """Every name and text of a module but what a rule tells people: where it comes from."""
+    told = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == "source"
+        for inner in ast.walk(node.value)
+    }
+    words = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in told]
+    words += [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    words += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    words += [
+        alias.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names
+    ]
+    return [word for word in words if isinstance(word, str)]
+
+
+def clouds_in(path: Path) -> set[str]:
+    words = words_of(ast.parse(path.read_text(encoding="utf-8")))
+    return {match[0] for word in words for match in CLOUDS.finditer(word)}
+
+
+def test_no_rule_knows_one_cloud_from_another() -> None:
+    rules = {named(path): path for path in python_files() if named(path).startswith("modelberth/rules/")}
+    speaking = {name: clouds_in(path) for name, path in rules.items()}
+    assert {name for name, clouds in speaking.items() if clouds} == set(SPEAKS_OF_CLOUDS), speaking

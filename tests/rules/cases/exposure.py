@@ -204,11 +204,4 @@ CASES = (
         _balancer(loadBalancerSourceRanges=["0.0.0.0/1", "128.0.0.0/1"]),
         "from every address",
     ),
-    Case(
-        "WH-13",
-        "half of all addresses is direct",
-        _balancer(loadBalancerSourceRanges=["0.0.0.0/1"]),
-        DIRECT,
-        advice=True,
-    ),
 )
