@@ -7,6 +7,7 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, 
 
 from modelberth.catalog import catalog
 from modelberth.clouds import addresses
+from modelberth.clouds.facts import open_to_all
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
@@ -74,7 +75,8 @@ def _balancer(service: Resource) -> Iterator[Finding]:
         return
     said = any(notes[key].text() for key in addresses.RANGES)
     path = spec["type"].path
-    if _are_everything(ranges) or not (ranges.value or said):
+    everyone = _are_everything(ranges) or any(open_to_all(each) for each in ranges.elements())
+    if everyone or not (ranges.value or said):
         told = "from every address" if ranges.value else "and no source ranges are stated"
         message = f"a load balancer leads from outside the cluster to a model server, {told}"
         remedy = (

@@ -206,9 +206,8 @@ CASES = (
     ),
     Case(
         "WH-13",
-        "half of all addresses is direct",
+        "half of all addresses is as good as all",
         _balancer(loadBalancerSourceRanges=["0.0.0.0/1"]),
-        DIRECT,
-        advice=True,
+        "from every address",
     ),
 )
