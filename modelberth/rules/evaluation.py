@@ -36,6 +36,9 @@ it (vLLM 0.32.0 and 0.33.0, config/model.py, ``_resolve_auto_dtype``) or even th
 ``maybe_downgrade_dtype_for_legacy_gpu``).
 """
 _NO_BFLOAT16_BELOW = (8, 0)
+_BY_NAME = "name its catalog id as the served model name or alias"
+_NAMED_BY = {"ollama": "pull it by its repository: hf.co/OWNER/NAME:QUANTIZATION, or name its catalog id as MODEL"}
+"""Engine -> how a manifest says which model it serves, where its arguments do not."""
 _NEEDS = {
     "SZ-03": frozenset({CONTAINER, "engine"}) | _MODEL | _TENSOR_PARALLEL,
     "SZ-04": frozenset({CONTAINER, "engine"}) | _PARALLEL,
@@ -198,7 +201,7 @@ def _model(
     if observed.model is None or not _REPOSITORY.fullmatch(observed.model):
         if not any(each.fact in _MODEL for each in undecided):
             why = "it is not named by the arguments as a repository"
-            undecided.append(_of(workload, "model", why, "name its catalog id as the served model name or alias"))
+            undecided.append(_of(workload, "model", why, _NAMED_BY.get(observed.engine, _BY_NAME)))
         return None, None
     try:
         model = catalog().model(observed.model)
