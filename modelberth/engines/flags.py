@@ -20,6 +20,7 @@ from modelberth.observed import UNKNOWN
 from modelberth.versions import key
 
 NOT_KNOWN = "it is only known after apply or comes from a Secret, ConfigMap or shell expansion"
+WOULD_NOT_START = "the engine would not start"
 _LARGEST = 1e15
 _NO = ("--no-", "--no_", "-no-", "-nkvo")
 _NUMBER = re.compile(r"-\d+|-\d*\.\d+")
@@ -146,7 +147,7 @@ class Parsed:
             return []
         odd = [(word, "it is no flag of this version") for word in self.unknown_flags]
         plain = {word: why for word, why in [*odd, *self.refused] if re.fullmatch(r"--?[a-z][a-z0-9_-]{0,60}", word)}
-        return [(word, f"{why}: the engine would not start") for word, why in plain.items()]
+        return [(word, f"{why}: {WOULD_NOT_START}") for word, why in plain.items()]
 
     def said(self, name: str, undecided: list[tuple[str, str]]) -> Word | None:
         """What the line says of one name, None when nothing; what it says and cannot be known joins ``undecided``."""
@@ -337,6 +338,7 @@ def human_number(text: str, kind: type[int | float]) -> int | float | None:
 
 __all__ = [
     "NOT_KNOWN",
+    "WOULD_NOT_START",
     "Dialect",
     "FlagTable",
     "Parsed",
