@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from modelberth.catalog import catalog
 from modelberth.clouds import addresses
@@ -68,7 +68,7 @@ def _balancer(service: Resource) -> Iterator[Finding]:
     if turned:
         yield undecided("WH-13", GUARDED.question, turned)
         return
-    if addresses.is_internal(_texts(notes), spec["loadBalancerClass"].text()) or _is_private(address):
+    if addresses.is_internal(_texts(notes), spec["loadBalancerClass"].text()) or addresses.is_private(address.text()):
         return
     if open_ended:
         yield undecided("WH-13", GUARDED.question, open_ended)
@@ -86,13 +86,6 @@ def _balancer(service: Resource) -> Iterator[Finding]:
         return
     message = "a load balancer leads to a model server directly: nothing encrypts or checks more than its own API key"
     yield from softened(service, [Finding("WH-13", path, message, "a gateway with a certificate that checks callers")])
-
-
-def _is_private(address: Node) -> bool:
-    try:
-        return ip_address(address.text()).is_private
-    except ValueError:
-        return False
 
 
 def _are_everything(ranges: Node) -> bool:

@@ -291,4 +291,18 @@ CASES: tuple[Case, ...] = (
         (workload(server("--api-key", "test-key-1234567890"), server("--api-key", "test-key-0987654321")),),
     ),
     Case("WH-15", "a token that documentation writes passes", (config(x="hf_XXXXXXXXXXXXXXXXXXXXXXXXXXXX"),)),
+    Case(
+        "WH-15",
+        "variables that are computed are open",
+        (bare(vllm(env=UNKNOWN)),),
+        "whether the variables hold a credential",
+        undecided=True,
+    ),
+    Case(
+        "WH-15",
+        "a variable that is computed is open",
+        (bare(vllm(env=[UNKNOWN])),),
+        "whether the variable holds",
+        undecided=True,
+    ),
 )
