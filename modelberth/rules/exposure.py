@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from modelberth.catalog import catalog
 from modelberth.clouds import addresses
@@ -68,14 +68,15 @@ def _balancer(service: Resource) -> Iterator[Finding]:
     if turned:
         yield undecided("WH-13", GUARDED.question, turned)
         return
-    if addresses.is_internal(_texts(notes), spec["loadBalancerClass"].text()) or _is_private(address):
+    if addresses.is_internal(_texts(notes), spec["loadBalancerClass"].text()) or addresses.is_private(address.text()):
         return
     if open_ended:
         yield undecided("WH-13", GUARDED.question, open_ended)
         return
     said = any(notes[key].text() for key in addresses.RANGES)
     path = spec["type"].path
-    if any(open_to_all(each) for each in ranges.elements()) or not (ranges.value or said):
+    everyone = _are_everything(ranges) or any(open_to_all(each) for each in ranges.elements())
+    if everyone or not (ranges.value or said):
         told = "from every address" if ranges.value else "and no source ranges are stated"
         message = f"a load balancer leads from outside the cluster to a model server, {told}"
         remedy = (
@@ -87,11 +88,19 @@ def _balancer(service: Resource) -> Iterator[Finding]:
     yield from softened(service, [Finding("WH-13", path, message, "a gateway with a certificate that checks callers")])
 
 
-def _is_private(address: Node) -> bool:
+def _are_everything(ranges: Node) -> bool:
+    """Whether ranges hold every address of a family, alone or together."""
+    known = [each for text in ranges.elements() if (each := _network(text))]
+    four = [each for each in known if isinstance(each, IPv4Network)]
+    six = [each for each in known if isinstance(each, IPv6Network)]
+    return any(each.prefixlen == 0 for each in (*collapse_addresses(four), *collapse_addresses(six)))
+
+
+def _network(cidr: Node) -> IPv4Network | IPv6Network | None:
     try:
-        return ip_address(address.text()).is_private
+        return ip_network(cidr.text(), strict=False)
     except ValueError:
-        return False
+        return None
 
 
 def _texts(notes: Node) -> dict[str, str]:
