@@ -10,7 +10,7 @@ from pathlib import PurePath
 
 from modelberth.inputs import Inputs
 from modelberth.marks import Illegible, Spot
-from modelberth.policyfile import Exemption, PolicyFile, shown_name
+from modelberth.policyfile import Exemption, PolicyFile
 from modelberth.resources import Resource
 from modelberth.sources import Source
 from modelberth.unjudged import unjudged
@@ -34,7 +34,7 @@ class Told:
     @property
     def subject(self) -> str:
         """What it is about: "Deployment models/chat"."""
-        return subject_of(self.verdict.resource) if self.verdict.resource else ""
+        return self.verdict.resource.subject if self.verdict.resource else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +86,6 @@ def report(inputs: Inputs, policy: PolicyFile) -> Report:
     return Report(policy, inputs, tuple(_named(located)))
 
 
-def subject_of(resource: Resource) -> str:
-    """Kind and name of a resource, as a person knows it."""
-    return f"{resource.kind} {shown_name(resource)}"
-
-
 def as_posix(place: str) -> str:
     """A file's name with slashes on every system."""
     return PurePath(place).as_posix()
@@ -110,7 +105,7 @@ def _named(located: Iterable[tuple[Verdict, str, Spot]]) -> Iterator[Told]:
     met: dict[str, int] = {}
     for verdict, place, spot in located:
         finding, resource = verdict.finding, verdict.resource
-        about = f"{resource.type} {shown_name(resource)}" if resource else ""
+        about = f"{resource.type} {resource.shown_name}" if resource else ""
         parts = (verdict.rule.id, finding.nature, as_posix(place), about, finding.path)
         name = sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()[:32]
         met[name] = count = met.get(name, 0) + 1

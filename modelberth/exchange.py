@@ -10,8 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from modelberth.checked import Report, Told, as_posix, subject_of
-from modelberth.policyfile import Exemption, shown_name
+from modelberth.checked import Report, Told, as_posix
+from modelberth.policyfile import Exemption
 from modelberth.resources import Resource
 from modelberth.rules import ALL, Rule
 from modelberth.rules.base import Enforcement
@@ -69,7 +69,7 @@ def _finding(told: Told) -> dict[str, Any]:
 
 
 def _object(resource: Resource) -> dict[str, Any]:
-    return {"type": resource.type, "kind": resource.kind, "name": shown_name(resource), "urn": resource.urn or None}
+    return {"type": resource.type, "kind": resource.kind, "name": resource.shown_name, "urn": resource.urn or None}
 
 
 def _exemption(exemption: Exemption) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _result(told: Told) -> dict[str, Any]:
         region = {"startLine": told.spot.line, "startColumn": told.spot.column}
         location["physicalLocation"] = {"artifactLocation": {"uri": _uri(told.file)}, "region": region}
     if verdict.resource:
-        name = "/".join(filter(None, (subject_of(verdict.resource), finding.path)))
+        name = "/".join(filter(None, (verdict.resource.subject, finding.path)))
         location["logicalLocations"] = [{"fullyQualifiedName": name, "kind": "resource"}]
     if location:
         found["locations"] = [location]
@@ -216,7 +216,7 @@ _KINDS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 def _cases(report: Report, resource: Resource, told: list[Told], file: str) -> Iterator[str]:
     found = dict(_by_rule(told))
     asked = [rule for rule in ALL if report.policy.level(rule, resource) is not Enforcement.DISABLED or rule in found]
-    return (_case(f"{file}.{subject_of(resource)}", rule, found.get(rule, [])) for rule in asked)
+    return (_case(f"{file}.{resource.subject}", rule, found.get(rule, [])) for rule in asked)
 
 
 def _by_rule(told: Iterable[Told]) -> Iterator[tuple[Rule, list[Told]]]:

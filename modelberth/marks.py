@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, cast
 
 import yaml
 
+from modelberth.paths import step
+
 DEEPEST = 200
 """Nesting that no Kubernetes object has; a few thousand levels overflow the C composer, which no exception reports."""
 MOST_VALUES = 2_000_000
@@ -17,7 +19,6 @@ MOST_VALUES = 2_000_000
 _BRACKETS = re.compile(r"[\[{]")
 _INDICATORS = re.compile(rf"^[ \t?:-]{{{DEEPEST},}}", re.MULTILINE)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
-_PLAIN = re.compile(r"[A-Za-z]\w*")
 _TEXT = "tag:yaml.org,2002:str"
 _DATE = "tag:yaml.org,2002:timestamp"
 _NUMBERS = {
@@ -164,8 +165,7 @@ def _steps(node: yaml.Node) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
     """
     for key, value in reversed(_pairs(node)):
         if isinstance(key, yaml.ScalarNode):
-            name = str(key.value)
-            yield (f".{name}" if _PLAIN.fullmatch(name) else f'["{name}"]'), key, value
+            yield step(str(key.value)), key, value
     for index, element in enumerate(elements(node)):
         yield f"[{index}]", element, element
 
@@ -185,7 +185,7 @@ def _at(mark: Any) -> Spot:
 def _illegible(error: Exception) -> Illegible:
     mark = getattr(error, "problem_mark", None)
     why = "nested too deeply" if isinstance(error, RecursionError) else "not valid YAML"
-    return Illegible(why, Spot(mark.line + 1, mark.column + 1) if mark else None)
+    return Illegible(why, _at(mark) if mark else None)
 
 
 def _measure(text: str) -> None:

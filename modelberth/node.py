@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any, cast
 
 from modelberth.observed import UNKNOWN
+from modelberth.paths import step
 from modelberth.units import quantity
 
 _LARGEST = 2**63
-_PLAIN = re.compile(r"[A-Za-z]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +25,8 @@ class Node:
         value = self.value
         if value is UNKNOWN:
             return self
-        step = _step(key) if self.path else _step(key).removeprefix(".")
-        return Node(fields_of(value).get(key), self.path + step)
+        written = step(key) if self.path else step(key).removeprefix(".")
+        return Node(fields_of(value).get(key), self.path + written)
 
     def at(self, *keys: str) -> Node:
         """The value several steps down."""
@@ -96,12 +94,6 @@ class Node:
             return self.whole()
         percent = Node(text.removesuffix("%"), self.path).whole()
         return None if percent is None else percent * total / 100
-
-
-@lru_cache(maxsize=4096)
-def _step(key: str) -> str:
-    """How a path goes on to a key."""
-    return f".{key}" if _PLAIN.fullmatch(key) else f'["{key}"]'
 
 
 def fields_of(value: Any) -> Mapping[Any, Any]:

@@ -108,14 +108,6 @@ class PolicyFile:
         return configured or rule.level(self.profile, ours=resource is None or resource.ours)
 
 
-def shown_name(resource: Resource) -> str:
-    """The name by which a person knows a resource: "namespace/name" of a Kubernetes object, else its logical name."""
-    if not resource.is_kubernetes:
-        return resource.name
-    namespace = "?" if resource.namespace.unknown else resource.namespace.text() or "default"
-    return f"{namespace}/{resource.object_name.text() or resource.name}"
-
-
 def _names_of(resource: Resource) -> set[str]:
     """What a pattern may match. A namespace that is not known yet is only matched by a pattern for every namespace."""
     if not resource.is_kubernetes:

@@ -9,20 +9,10 @@ from typing import Any, cast
 from modelberth.node import fields_of
 from modelberth.observed import UNKNOWN
 from modelberth.resources import Options, Resource
+from modelberth.sigils import OPAQUE, SECRET, SIGNATURE, UNKNOWNS
 
-_SIGNATURE = "4dabf18193072939515e22adb298388d"
-_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a marker, no secret
-_LATER = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _HIDDEN = "[secret]"
-_OPAQUE = frozenset(
-    [
-        "c44067f5952c0a294b673a41bacd8c17",  # asset
-        "0def7320c3a5731c473e5ecbe6d01bc7",  # archive
-        "5cf8f73096256a8f31e491e813e4eb8e",  # reference to a resource
-    ]
-)
-"""Markers of objects that stand for something else: sdk/go/common/resource/sig/sig.go of Pulumi."""
-
+"""What a preview prints in place of a secret."""
 State = tuple[str, Mapping[str, Any]]
 """Where a resource is recorded ("deployment.resources[3]"), and what of it."""
 
@@ -104,14 +94,14 @@ def _plain(value: Any) -> Any:
     """Inputs with secrets as their plain text, or as unknown where only their cipher is recorded."""
     if isinstance(value, Mapping):
         content = cast("Mapping[str, Any]", value)
-        if _SIGNATURE not in content:
+        if SIGNATURE not in content:
             return {str(key): _plain(each) for key, each in content.items()}
-        if content[_SIGNATURE] in _OPAQUE:
+        if content[SIGNATURE] in OPAQUE:
             return None
-        return _revealed(content) if content[_SIGNATURE] == _SECRET else UNKNOWN
+        return _revealed(content) if content[SIGNATURE] == SECRET else UNKNOWN
     if isinstance(value, list):
         return [_plain(each) for each in cast("list[Any]", value)]
-    return UNKNOWN if value in (_LATER, _HIDDEN) else value
+    return UNKNOWN if isinstance(value, str) and (value == _HIDDEN or value in UNKNOWNS) else value
 
 
 def _revealed(secret: Mapping[str, Any]) -> Any:

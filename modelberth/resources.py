@@ -96,6 +96,19 @@ class Resource:
         """``metadata.name``; nothing stated means that it is made up when the object is created."""
         return self.node.at("metadata", "name")
 
+    @property
+    def shown_name(self) -> str:
+        """The name by which a person knows it: "namespace/name" of a Kubernetes object, else its logical name."""
+        if not self.is_kubernetes:
+            return self.name
+        namespace = "?" if self.namespace.unknown else self.namespace.text() or "default"
+        return f"{namespace}/{self.object_name.text() or self.name}"
+
+    @property
+    def subject(self) -> str:
+        """Kind and name, as a person knows it: "Deployment models/chat"."""
+        return f"{self.kind} {self.shown_name}"
+
     @cached_property
     def ours(self) -> bool:
         """Whether our components wrote it: the rules about what they always do hold for it."""

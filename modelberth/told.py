@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from itertools import groupby
 
-from modelberth.checked import Report, Told, subject_of
+from modelberth.checked import Report, Told
 from modelberth.rules import Rule
 from modelberth.rules.base import Profile
+from modelberth.verdicts import let_through
 
 LONGEST_COMMENT = 28_000
 """Characters; GitHub refuses a comment of more than 65,536, and plan and preview stand in the same one."""
@@ -27,7 +28,7 @@ def as_text(report: Report) -> str:
         for told in found:
             lines += _finding(told)
         lines.append("")
-    lines += [f"exempt: {line}" for line in _let_through(report)]
+    lines += [f"exempt: {line}" for line in let_through(told.verdict for told in report.let_through)]
     lines += [f"expired: {line}" for line in _expired(report)]
     lines += [f"cannot read: {problem}" for problem in report.inputs.problems]
     return _UNPRINTABLE.sub("?", "\n".join([*lines, summary(report)]))
@@ -74,7 +75,7 @@ def as_markdown(report: Report) -> str:
         left.pop(0)
     if left:
         details.append(f"{counted(len(left), 'more finding')}: run `modelberth check` to see all.\n")
-    tail = [f"- exempt: {_plain(line)}" for line in _let_through(report)]
+    tail = [f"- exempt: {_plain(line)}" for line in let_through(told.verdict for told in report.let_through)]
     tail += [f"- expired: {_plain(line)}" for line in _expired(report)]
     tail += [f"- cannot read: {_plain(str(problem))}" for problem in report.inputs.problems]
     if len(tail) > _MOST_NOTES:
@@ -106,16 +107,6 @@ def _finding(told: Told) -> Iterator[str]:
     verdict = told.verdict
     yield f"  {told.spot.line}:{told.spot.column} {verdict.enforcement} {verdict.rule.id} {verdict.rule.title}"
     yield from (f"    {line}" for line in str(verdict.finding).split("\n"))
-
-
-def _let_through(report: Report) -> list[str]:
-    lines: list[str] = []
-    for told in report.let_through:
-        exemption, resource = told.verdict.exemption, told.verdict.resource
-        if exemption and resource:
-            what = f"{told.verdict.rule.id} does not apply to {subject_of(resource)}"
-            lines.append(f"{what} until {exemption.expires.isoformat()}: {exemption.reason}")
-    return list(dict.fromkeys(lines))
 
 
 def _expired(report: Report) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from modelberth.findings import Finding, Level, Nature
 from modelberth.inventory import Inventory
-from modelberth.policyfile import Exemption, PolicyFile, shown_name
+from modelberth.policyfile import Exemption, PolicyFile
 from modelberth.resources import Resource
 from modelberth.rules import ALL
 from modelberth.rules.base import Enforcement, Profile, Rule
@@ -63,13 +63,14 @@ def judge_all(resources: Iterable[Resource], policy: PolicyFile, rules: Iterable
 
 
 def let_through(verdicts: Iterable[Verdict]) -> Iterator[str]:
-    """A line for each exemption that was used."""
-    used = [verdict for verdict in verdicts if verdict.exemption]
-    for verdict in used:
+    """A line for each exemption that was used, and what for."""
+    lines: dict[str, None] = {}
+    for verdict in verdicts:
         exemption = verdict.exemption
         if exemption and verdict.resource:
-            what = f"{verdict.rule.id} does not apply to {shown_name(verdict.resource)}"
-            yield f"{what} until {exemption.expires.isoformat()}: {exemption.reason}"
+            what = f"{verdict.rule.id} does not apply to {verdict.resource.subject}"
+            lines[f"{what} until {exemption.expires.isoformat()}: {exemption.reason}"] = None
+    yield from lines
 
 
 def unused(verdicts: Iterable[Verdict], policy: PolicyFile) -> Iterator[str]:

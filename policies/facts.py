@@ -12,25 +12,10 @@ from pulumi.runtime.proto import analyzer_pb2
 
 from modelberth.observed import UNKNOWN
 from modelberth.resources import Options, Resource
+from modelberth.sigils import OUTPUT, SECRET, SIGNATURE, UNKNOWNS
 
-_UNKNOWNS = frozenset(
-    [
-        "04da6b54-80e4-46f7-96ec-b56ff0331ba9",  # string
-        "3eeb2bf0-c639-47a8-9e75-3b44932eb421",  # number
-        "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2",  # array
-        "030794c1-ac77-496b-92df-f27374a8bd58",  # asset
-        "e48ece36-62e2-4504-bad9-02848725956a",  # archive
-        "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",  # object
-        "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",  # boolean
-    ]
-)
-"""What the engine sends for values that a preview does not know: sdk/go/common/resource/plugin/rpc.go of Pulumi."""
-_SIGNATURE = "4dabf18193072939515e22adb298388d"
-_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a marker, no secret
 _EXACT = 2**53
 """Up to here a float holds every whole number."""
-_OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
-"""Keys that mark an object as something else: sdk/go/common/resource/sig/sig.go of Pulumi."""
 
 
 def resource(asked: analyzer_pb2.AnalyzeRequest | analyzer_pb2.AnalyzerResource) -> Resource:
@@ -63,7 +48,7 @@ def plain(struct: struct_pb2.Struct) -> dict[str, Any]:
 def _value(value: struct_pb2.Value) -> Any:
     match value.WhichOneof("kind"):
         case "string_value":
-            return UNKNOWN if value.string_value in _UNKNOWNS else value.string_value
+            return UNKNOWN if value.string_value in UNKNOWNS else value.string_value
         case "struct_value":
             return _object(value.struct_value)
         case "list_value":
@@ -83,9 +68,9 @@ def _number(value: float) -> int | float:
 
 def _object(struct: struct_pb2.Struct) -> Any:
     """An object; a secret is its value, an output value what it holds, an asset or archive nothing that rules read."""
-    signature = struct.fields[_SIGNATURE].string_value if _SIGNATURE in struct.fields else ""
+    signature = struct.fields[SIGNATURE].string_value if SIGNATURE in struct.fields else ""
     if not signature:
         return plain(struct)
-    if signature in (_SECRET, _OUTPUT):
+    if signature in (SECRET, OUTPUT):
         return _value(struct.fields["value"]) if "value" in struct.fields else UNKNOWN
     return None

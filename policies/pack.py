@@ -103,7 +103,7 @@ class Pack:
 
     def _summary(self) -> Iterator[str]:
         if not self._policy.quiet:
-            yield from dict.fromkeys(let_through(self._exempted))
+            yield from let_through(self._exempted)
             yield from unused(self._exempted, self._policy)
 
     def _about_problems(self) -> list[proto.AnalyzeDiagnostic]:

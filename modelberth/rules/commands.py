@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from modelberth.catalog import catalog
@@ -9,6 +10,29 @@ from modelberth.engines import ENGINES, flags, serving
 from modelberth.engines.shells import SERVERS
 from modelberth.manifests import Workload
 from modelberth.node import Node
+
+_FROM_HUB = re.compile(
+    r"\bhf\s+download\b|\bhuggingface-cli\s+download\b|\bsnapshot_download\b|\bhf_hub_download\b|"
+    r"\bgit\s+(lfs\s+)?clone\b.*huggingface|/resolve/|\bfrom_pretrained\b",
+    re.DOTALL,
+)
+"""How weights are fetched from the Hugging Face hub, where a commit can be named."""
+_FROM_ANYWHERE = re.compile(r"\bollama\s+pull\b|modelscope|huggingface\.co|huggingface-cli")
+
+
+def fetches_from_hub(container: Node) -> bool:
+    """Whether what a container starts fetches weights of a repository, as far as its words are legible."""
+    return bool(_FROM_HUB.search(spoken(container)))
+
+
+def fetches_weights(container: Node) -> bool:
+    """The same from any place, commit or not."""
+    return fetches_from_hub(container) or bool(_FROM_ANYWHERE.search(spoken(container)))
+
+
+def spoken(container: Node) -> str:
+    """The words of a container's command line, as far as they are known."""
+    return " ".join(word.text() for key in ("command", "args") for word in container[key].elements())
 
 
 def arguments(workload: Workload, container: Node) -> flags.Parsed | None:
@@ -47,4 +71,4 @@ def unknown_words(container: Node) -> Iterator[Node]:
             yield entry["value"]
 
 
-__all__ = ["arguments", "unknown_words"]
+__all__ = ["arguments", "fetches_from_hub", "fetches_weights", "spoken", "unknown_words"]

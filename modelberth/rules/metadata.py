@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from modelberth.catalog import catalog
@@ -13,15 +12,13 @@ from modelberth.manifests import COMPUTES_AND_ENDS, Workload
 from modelberth.node import Node, fields_of
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, undecided
+from modelberth.rules.commands import fetches_weights
 from modelberth.rules.downloads import is_download, started
 from modelberth.rules.relations import resembles
 
 _PRIORITY, _LABELS, _JOBS, _LINKS = "WH-17", "WH-18", "WH-20", "WH-22"
 _OF_THE_SYSTEM = frozenset({"system-cluster-critical", "system-node-critical"})
 _SAID = tuple(f"app.kubernetes.io/{name}" for name in ("name", "instance", "version"))
-_DOWNLOADS = re.compile(
-    r"snapshot_download|hf_hub_download|huggingface-cli|huggingface\.co|\bhf\s+download|ollama\s+pull|modelscope"
-)
 _READ_BY = {"vllm": "VLLM_PORT", "sglang": "SGLANG_PORT"}
 """Variables that engines read as a number and Kubernetes sets for a Service of such a name: envs.py of vLLM
 (get_vllm_port, which refuses an address), srt/utils of SGLang (get_open_port, which not every start asks).
@@ -96,7 +93,9 @@ def _names_its_model(workload: Workload) -> Iterator[Finding]:
 
 def _ends(resource: Resource, _: Settings) -> Iterator[Finding]:
     yield from started(_JOBS, resource)
-    downloads = is_download(resource) or any(_downloads(pod) for pod in resource.pods)
+    downloads = is_download(resource) or any(
+        fetches_weights(each) for pod in resource.pods for each in pod.all_containers
+    )
     if resource.kind not in COMPUTES_AND_ENDS or not downloads:
         return
     spec = resource.node["spec"]
@@ -119,12 +118,6 @@ def _ends(resource: Resource, _: Settings) -> Iterator[Finding]:
 
 def _bounded(resource: Resource) -> bool:
     return any(pod.spec["activeDeadlineSeconds"].stated for pod in resource.pods)
-
-
-def _downloads(pod: Pod) -> bool:
-    """Whether its words fetch weights, as far as they are legible."""
-    words = (word for c in pod.all_containers for key in ("command", "args") for word in c[key].elements())
-    return bool(_DOWNLOADS.search(" ".join(word.text() for word in words)))
 
 
 def _linked(inventory: Inventory, _: Settings) -> Iterator[tuple[Resource, Finding]]:

@@ -13,15 +13,10 @@ from modelberth.node import Node
 from modelberth.observed import UNKNOWN
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, ALWAYS, IN_PROD, Rule, Settings, Severity, Threshold, undecided
-from modelberth.rules.commands import arguments, unknown_words
+from modelberth.rules.commands import arguments, fetches_from_hub, spoken, unknown_words
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SOMEWHERE = re.compile(r"(?<![0-9a-zA-Z])[0-9a-f]{40}(?![0-9a-zA-Z])")
-_DOWNLOADS = re.compile(
-    r"\bhf\s+download\b|\bhuggingface-cli\s+download\b|\bsnapshot_download\b|\bhf_hub_download\b|"
-    r"\bgit\s+(lfs\s+)?clone\b.*huggingface|/resolve/|\bfrom_pretrained\b",
-    re.DOTALL,
-)
 _NAMES_A_REVISION = re.compile(r".*(REV|COMMIT|SHA|VERSION).*", re.IGNORECASE)
 _PICKLED = {"vllm": frozenset({"pt", "npcache"}), "sglang": frozenset({"pt", "npcache"})}
 """Values of --load-format that read pickled files (vllm/config/load.py, sglang/srt/configs/load_config.py)."""
@@ -95,12 +90,10 @@ def _downloads(pod: Pod) -> Iterator[Finding]:
     for container in pod.all_containers:
         if container.unknown or container.path in serving:
             continue
-        words = [word.text() for key in ("command", "args") for word in container[key].elements()]
-        text = " ".join(words)
-        if not _DOWNLOADS.search(text):
+        if not fetches_from_hub(container):
             continue
         named = [e["value"] for e in container["env"].elements() if _NAMES_A_REVISION.fullmatch(e["name"].text())]
-        if _SOMEWHERE.search(text) or any(_COMMIT.fullmatch(value.text()) for value in named):
+        if _SOMEWHERE.search(spoken(container)) or any(_COMMIT.fullmatch(value.text()) for value in named):
             continue
         open_ended = next(unknown_words(container), None)
         if open_ended:

@@ -299,7 +299,7 @@ def test_every_exemption_is_listed_at_the_end_of_a_run() -> None:
     ((level, text),) = summary(document, guide())
     assert level == "ADVISORY"
     assert text.splitlines()[1:] == [
-        "SZ-01 does not apply to default/vllm-server until 2099-01-01: known",
+        "SZ-01 does not apply to Deployment default/vllm-server until 2099-01-01: known",
         "the exemption (WH-06, name prod/*) was not needed: not yet",
         "the exemption (WH-21, urn *::nothing) was not needed, and it ended on 2020-01-01: once",
     ]
