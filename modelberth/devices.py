@@ -10,6 +10,7 @@ from modelberth.node import Node
 GPU_RESOURCE = "nvidia.com/gpu"
 SHARED_GPU = f"{GPU_RESOURCE}.shared"
 """What NVIDIA's device plugin calls a share of a GPU with renameByDefault (NVIDIA/k8s-device-plugin, README)."""
+VISIBLE = "NVIDIA_VISIBLE_DEVICES"
 PLAIN_VALUE = "make it a plain value"
 KNOWN_LATER = "only known after apply"
 LATER = f"is {KNOWN_LATER}"
@@ -60,6 +61,17 @@ def gpus_of(container: Node) -> tuple[int | None, list[Undecided]]:
                 f"request {GPU_RESOURCE}",
             )
         ]
+    return _of_the_node(container)
+
+
+def _of_the_node(container: Node) -> tuple[int | None, list[Undecided]]:
+    """No GPU, or those that the container's runtime shows unasked (NVIDIA Container Toolkit)."""
+    for entry in container["env"].elements():
+        value = entry["value"]
+        if entry["name"].text() == VISIBLE and (value.unknown or value.text() not in ("", "none", "void")):
+            why = f"it {LATER}" if value.unknown else f"it is what {VISIBLE} shows of the node's, without a request"
+            remedy = PLAIN_VALUE if value.unknown else f"request {GPU_RESOURCE}, and leave {VISIBLE} out"
+            return None, [Undecided(value.path, "GPU count", why, remedy)]
     return 0, []
 
 

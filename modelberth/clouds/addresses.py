@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 
 INTERNAL: Mapping[str, frozenset[str]] = {
     "cloud.google.com/load-balancer-type": frozenset({"internal"}),
@@ -18,6 +19,15 @@ INTERNAL: Mapping[str, frozenset[str]] = {
     "service.kubernetes.io/ibm-load-balancer-cloud-provider-ip-type": frozenset({"private"}),
 }
 """Annotations of Services and Ingresses, by the documentation of each provider: values that mean no public address."""
+
+ADDRESSES = (
+    "io.cilium/lb-ipam-ips",
+    "kube-vip.io/loadbalancerIPs",
+    "lbipam.cilium.io/ips",
+    "metallb.io/loadBalancerIPs",
+    "metallb.universe.tf/loadBalancerIPs",
+)
+"""Annotations that name the address of a Service where no cloud gives one: MetalLB, Cilium, kube-vip."""
 
 INTERNAL_BY_DEFAULT = frozenset({"service.k8s.aws/nlb", "service.k8s.aws/alb", "eks.amazonaws.com/nlb", "tailscale"})
 """Classes of load balancers that have no public address unless :data:`PUBLIC` says so.
@@ -69,7 +79,18 @@ def is_internal(annotations: Mapping[str, str], load_balancer_class: str) -> boo
     if any(annotations.get(key, "").lower() == value for key, value in PUBLIC.items()):
         return False
     said = any(annotations.get(key, "").lower() in values for key, values in INTERNAL.items())
+    told = [each.strip() for key in ADDRESSES for each in annotations.get(key, "").split(",") if each.strip()]
+    if told and all(is_private(each) for each in told):
+        return True
     return said or load_balancer_class in INTERNAL_BY_DEFAULT | INTERNAL_CLASSES
 
 
-__all__ = ["CERTIFICATES", "CHECKS", "PUBLIC", "RANGES", "is_internal"]
+def is_private(address: str) -> bool:
+    """Whether an address is one that the internet does not reach."""
+    try:
+        return ip_address(address).is_private
+    except ValueError:
+        return False
+
+
+__all__ = ["CERTIFICATES", "CHECKS", "PUBLIC", "RANGES", "is_internal", "is_private"]

@@ -23,6 +23,7 @@ NOT_KNOWN = "it is only known after apply or comes from a Secret, ConfigMap or s
 NO_FLAG = "it is no flag of"
 """How the reason of a fact begins that is undecided because of a flag that the engine does not know."""
 _PLAIN_FLAG = re.compile(r"--?[a-z][a-z0-9_-]{0,60}")
+WOULD_NOT_START = "the engine would not start"
 _LARGEST = 1e15
 _NO = ("--no-", "--no_", "-no-", "-nkvo")
 _NUMBER = re.compile(r"-\d+|-\d*\.\d+")
@@ -154,7 +155,7 @@ class Parsed:
             return []
         odd = [(word, f"{NO_FLAG} {version if assumed else 'this version'}") for word in self.unknown_flags]
         plain = {word: why for word, why in [*odd, *self.refused] if _PLAIN_FLAG.fullmatch(word)}
-        then = ": the version is assumed, the image names none" if assumed else ": the engine would not start"
+        then = ": the version is assumed, the image names none" if assumed else f": {WOULD_NOT_START}"
         return [(word, why + then) for word, why in plain.items()]
 
     def said(self, name: str, undecided: list[tuple[str, str]]) -> Word | None:
@@ -346,6 +347,7 @@ def human_number(text: str, kind: type[int | float]) -> int | float | None:
 
 __all__ = [
     "NOT_KNOWN",
+    "WOULD_NOT_START",
     "Dialect",
     "FlagTable",
     "Parsed",

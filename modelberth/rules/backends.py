@@ -10,7 +10,7 @@ from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Resource
 from modelberth.rules.base import advice, undecided
-from modelberth.rules.relations import chosen, is_called, leading_pod, same_namespace, serving
+from modelberth.rules.relations import chosen, depends_on, is_called, leading_pod, same_namespace, serving
 
 ROUTES = ("GRPCRoute", "HTTPRoute", "TCPRoute", "TLSRoute")
 _QUESTION = "whether requests reach the Service that is meant"
@@ -30,8 +30,21 @@ def lead_somewhere(inventory: Inventory) -> Iterator[tuple[Resource, Finding]]:
     for door in inventory.of_kind("Ingress", *ROUTES):
         near = [service for service in doors if same_namespace(door, service) is not False]
         if any(doors[service] for service in near):
+            for hidden in _hidden(door):
+                yield door, undecided("WH-14", _QUESTION, hidden)
             for backend in _backends(door):
-                yield from ((door, finding) for finding in _of(backend, near, doors))
+                yield from ((door, finding) for finding in _of(door, backend, near, doors))
+
+
+def _hidden(door: Resource) -> Iterator[Node]:
+    """The values that hide where a door leads to."""
+    rules = door.node.at("spec", "rules")
+    steps = [rules, *rules.elements()]
+    for rule in rules.elements():
+        paths, backends = rule.at("http", "paths"), rule["backendRefs"]
+        steps += [paths, *paths.elements(), backends, *backends.elements()]
+        steps += [node for path in paths.elements() for node in (path["backend"], path.at("backend", "service"))]
+    yield from {each.path: each for each in steps if each.unknown}.values()
 
 
 def _serves(inventory: Inventory, service: Resource) -> bool:
@@ -56,12 +69,20 @@ def _backends(door: Resource) -> Iterator[_Backend]:
                 yield _Backend(backend["name"], backend["port"], Node(None, backend["port"].path))
 
 
-def _of(backend: _Backend, near: list[Resource], doors: dict[Resource, bool]) -> Iterator[Finding]:
+def _of(door: Resource, backend: _Backend, near: list[Resource], doors: dict[Resource, bool]) -> Iterator[Finding]:
     if backend.name.unknown:
+        known = depends_on(door)
+        meant = [each for each in near if not known or each.urn in known]
+        wrong = [list(_port(backend, each)) for each in meant if doors[each]]
+        if wrong and all(wrong) and len(wrong) == len(meant):
+            yield undecided("WH-14", _QUESTION, backend.name)
         return
     answers = {service: is_called(service, backend.name) for service in near}
     named = [service for service, answer in answers.items() if answer]
-    if not named and None not in answers.values():
+    later = [service for service, answer in answers.items() if answer is None and doors[service]]
+    if not named and len(later) == len(near) and all(list(_port(backend, each)) for each in later):
+        yield undecided("WH-14", _QUESTION, later[0].object_name)
+    elif not named and None not in answers.values():
         message = "the stack has no Service of this name in this namespace, where a Service leads to a model server"
         yield advice(Finding("WH-14", backend.name.path, message, "the name of the Service that is meant"))
     elif len(named) == 1 and doors[named[0]]:

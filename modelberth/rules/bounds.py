@@ -13,7 +13,7 @@ from modelberth.resources import Pod, Resource
 from modelberth.rules.autoscalers import governing, open_target
 from modelberth.rules.base import undecided
 from modelberth.rules.capacity import Room, room_for
-from modelberth.rules.relations import SERVES_ON, replicas, same_namespace
+from modelberth.rules.relations import SERVES_ON, cause, replicas, same_namespace
 
 _HOST = "kubernetes.io/hostname"
 _ZONE = "topology.kubernetes.io/zone"
@@ -55,6 +55,9 @@ def _beyond_pools(pod: Pod, workload: Workload, stated: Node, inventory: Invento
         remedy = f"replicas: {room.replicas}, or more nodes in a pool"
         yield Finding("SZ-15", stated.path, f"{message}: the others wait for ever", remedy)
         return
+    hidden = cause(_required(pod))
+    if hidden and count > min(room.nodes, room.zones or room.nodes):
+        yield undecided("SZ-15", _QUESTION, hidden)
     for apart in _apart(pod, room):
         if workload.group_size == 1 and count > apart.places:
             message = (
@@ -74,9 +77,13 @@ class _Apart:
     places: int
 
 
+def _required(pod: Pod) -> Node:
+    return pod.spec.at("affinity", "podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+
+
 def _apart(pod: Pod, room: Room) -> Iterator[_Apart]:
     """Required anti-affinity of a pod to its own kind."""
-    terms = pod.spec.at("affinity", "podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
+    terms = _required(pod)
     places = {_HOST: ("node", room.nodes), _ZONE: ("zone", room.zones)}
     for term in terms.elements():
         what, count = places.get(term["topologyKey"].text(), ("", None))
@@ -91,12 +98,16 @@ def _beyond_quota(quota: Resource, inventory: Inventory) -> Iterator[Finding]:
     hard = spec.at("hard", _QUOTA)
     if spec["scopes"].value or spec["scopeSelector"].value or not hard.stated:
         return
-    near = [(pod, each) for pod, each in inventory.serving if same_namespace(quota, pod.resource)]
+    near = [(pod, each) for pod, each in inventory.serving if same_namespace(quota, pod.resource) is not False]
     needs = [(replicas(inventory, pod.resource).least, each.replica_gpus) for pod, each in near]
     wanted = sum((least or 0) * (gpus or 0) for least, gpus in needs)
     given = hard.whole()
-    if hard.unknown and wanted:
-        yield undecided("SZ-15", _QUESTION, hard)
-    elif given is not None and wanted > given:
+    sure = all(same_namespace(quota, pod.resource) for pod, _ in near)
+    hidden = (
+        hard if hard.unknown else None if sure else cause(quota.namespace, *(p.resource.namespace for p, _ in near))
+    )
+    if hidden and wanted and (given is None or wanted > given):
+        yield undecided("SZ-15", _QUESTION, hidden)
+    elif sure and given is not None and wanted > given:
         message = f"the replicas of the namespace's model servers request {wanted} GPUs, the quota gives {given}: "
         yield Finding("SZ-15", hard.path, f"{message}the others are refused", f"{_QUOTA}: {wanted}, or fewer replicas")

@@ -28,7 +28,8 @@ _STANDS_FOR_ONE = re.compile(
     r"(.)\1*|x{3,}.*|.*(x{6,}|\*{3,}|\.{3}|0123456789abcdef{3,}).*|"
     r"(sk-)?(no|none|not|null|nil|empty|dummy|fake|sample|todo|tbd|test|unset|unused|any|anything|default|"
     r"disabled|redacted|hidden|masked|placeholder|optional|required|string|change-?me|changeit|replace-?me|insert-?here)"
-    r"([-_ ]?(key|token|secret|password|api[-_]?key|required|needed|used|set|here|value))*([-_ ]?12345?6?7?8?9?0?)?|"
+    r"([-_ ]?(key|token|secret|password|api[-_]?key|required|needed|used|set|here|value))*"
+    r"([-_ ]?(123(4567890?)?|0?987654321))?|"
     r"(your|my|the|insert|replace|enter|put)[-_ ].*|.*[-_ ](here|goes[-_ ]here)|true|false|yes|on|off",
     re.IGNORECASE | re.DOTALL,
 )

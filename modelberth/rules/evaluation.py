@@ -36,6 +36,12 @@ it (vLLM 0.32.0 and 0.33.0, config/model.py, ``_resolve_auto_dtype``) or even th
 ``maybe_downgrade_dtype_for_legacy_gpu``).
 """
 _NO_BFLOAT16_BELOW = (8, 0)
+_BY_NAME = "name its catalog id as the served model name or alias"
+_NAMED_BY = {"ollama": "pull it by its repository: hf.co/OWNER/NAME:QUANTIZATION, or name its catalog id as MODEL"}
+"""Engine -> how a manifest says which model it serves, where its arguments do not."""
+_BY_LABEL = (
+    "select nodes by cloud.google.com/gke-accelerator, nvidia.com/gpu.product or node.kubernetes.io/instance-type"
+)
 _NEEDS = {
     "SZ-03": frozenset({CONTAINER, "engine"}) | _MODEL | _TENSOR_PARALLEL,
     "SZ-04": frozenset({CONTAINER, "engine"}) | _PARALLEL,
@@ -198,7 +204,7 @@ def _model(
     if observed.model is None or not _REPOSITORY.fullmatch(observed.model):
         if not any(each.fact in _MODEL for each in undecided):
             why = "it is not named by the arguments as a repository"
-            undecided.append(_of(workload, "model", why, "name its catalog id as the served model name or alias"))
+            undecided.append(_of(workload, "model", why, _NAMED_BY.get(observed.engine, _BY_NAME)))
         return None, None
     try:
         model = catalog().model(observed.model)
@@ -254,9 +260,7 @@ def _accelerator(
     if workload.gpu is None:
         if not any(each.fact == "GPU" for each in undecided):
             why = "it is named by no node selector or required affinity as one kind that the catalog knows"
-            undecided.append(
-                Undecided(_pod_path(workload) + ".nodeSelector", "GPU", why, "select nodes by their accelerator label")
-            )
+            undecided.append(Undecided(_pod_path(workload) + ".nodeSelector", "GPU", why, _BY_LABEL))
         return None
     gpu = catalog().gpu(workload.gpu)
     return Accelerator(gpu, gpu.visible_memory_bytes)
@@ -268,8 +272,7 @@ def _slice(workload: Workload, profile: str, undecided: list[Undecided]) -> Acce
     kinds = [gpu for gpu in cut if workload.gpu in (None, gpu.id)]
     if len(kinds) != 1:
         why = f"it is a slice {profile} of one of {len(cut)} kinds that are cut like that"
-        remedy = "select nodes by their accelerator label"
-        undecided.append(Undecided(_pod_path(workload) + ".nodeSelector", "GPU", why, remedy))
+        undecided.append(Undecided(_pod_path(workload) + ".nodeSelector", "GPU", why, _BY_LABEL))
         return None
     memory_gib = kinds[0].mig_profiles[profile].memory_gib
     if memory_gib is None:

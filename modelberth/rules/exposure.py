@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from modelberth.catalog import catalog
 from modelberth.clouds import addresses
+from modelberth.clouds.facts import open_to_all
 from modelberth.doors import controllers
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
@@ -69,14 +70,15 @@ def _balancer(service: Resource) -> Iterator[Finding]:
     if turned:
         yield undecided("WH-13", GUARDED.question, turned)
         return
-    if addresses.is_internal(_texts(notes), spec["loadBalancerClass"].text()) or _is_private(address):
+    if addresses.is_internal(_texts(notes), spec["loadBalancerClass"].text()) or addresses.is_private(address.text()):
         return
     if open_ended:
         yield undecided("WH-13", GUARDED.question, open_ended)
         return
     said = any(notes[key].text() for key in addresses.RANGES)
     path = spec["type"].path
-    if _are_everything(ranges) or not (ranges.value or said):
+    everyone = _are_everything(ranges) or any(open_to_all(each) for each in ranges.elements())
+    if everyone or not (ranges.value or said):
         told = "from every address" if ranges.value else "and no source ranges are stated"
         message = f"a load balancer leads from outside the cluster to a model server, {told}"
         remedy = (
@@ -86,13 +88,6 @@ def _balancer(service: Resource) -> Iterator[Finding]:
         return
     message = "a load balancer leads to a model server directly: nothing encrypts or checks more than its own API key"
     yield from softened(service, [Finding("WH-13", path, message, "a gateway with a certificate that checks callers")])
-
-
-def _is_private(address: Node) -> bool:
-    try:
-        return ip_address(address.text()).is_private
-    except ValueError:
-        return False
 
 
 def _are_everything(ranges: Node) -> bool:

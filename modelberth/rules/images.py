@@ -19,6 +19,7 @@ from modelberth.versions import key
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _DOCKER_HUB = "docker.io"
+_TRITON = "tritonserver"
 
 
 def _pinned(resource: Resource, settings: Settings) -> Iterator[Finding]:
@@ -112,14 +113,18 @@ def _safe(resource: Resource, settings: Settings) -> Iterator[Finding]:
             running = _running(workload, image)
             if running:
                 yield from _holes(workload, image, *running)
+        known = {workload.path for workload in pod.serving}
+        for container in pod.containers:
+            release = None if container.path in known else _triton(container["image"])
+            if release:
+                yield from _holes(None, container["image"], "triton", release, "Triton")
 
 
 def _running(workload: Workload, image: Node) -> tuple[str, str, str] | None:
     """(engine as advisories call it, its version, its name), None where the image does not tell the version."""
-    repository, tag, _ = image_parts(image.text())
-    if repository.rsplit("/", 1)[-1] == "tritonserver":
-        release = re.match(r"\d\d\.\d\d", tag or "")
-        return ("triton", release[0], "Triton") if release else None
+    if image_parts(image.text())[0].rsplit("/", 1)[-1] == _TRITON:
+        release = _triton(image)
+        return ("triton", release, "Triton") if release else None
     if workload.engine is None:
         return None
     facts = catalog().engine(workload.engine)
@@ -130,9 +135,16 @@ def _running(workload: Workload, image: Node) -> tuple[str, str, str] | None:
     return None if assumed else (facts.id, version, facts.name)
 
 
-def _holes(workload: Workload, image: Node, engine: str, version: str, name: str) -> Iterator[Finding]:
+def _triton(image: Node) -> str | None:
+    """The release of Triton that an image is; with another backend it serves models that are none of language too."""
+    repository, tag, _ = image_parts(image.text())
+    release = re.match(r"\d\d\.\d\d", tag or "")
+    return release[0] if release and repository.rsplit("/", 1)[-1] == _TRITON else None
+
+
+def _holes(workload: Workload | None, image: Node, engine: str, version: str, name: str) -> Iterator[Finding]:
     found = [each for each in advisories() if each.engine == engine and _open_in(each, version)]
-    found = [each for each in found if each.only_with != "vision" or _sees(workload)]
+    found = [each for each in found if each.only_with != "vision" or (workload and _sees(workload))]
     if not found:
         return
     found.sort(key=lambda each: (each.severity != "critical", -each.published.toordinal()))

@@ -111,6 +111,9 @@ def _node(resource: Resource, settings: Settings) -> Iterator[Finding]:
     for pod in resource.pods:
         if not (pod.serves or resource.ours):
             continue
+        volumes = pod.spec["volumes"]
+        for hidden in (each for each in (volumes, *volumes.elements()) if each.unknown):
+            yield undecided(_NODE, _SOCKET, hidden)
         for breach in host_breaches(pod):
             if not breach.baseline:
                 continue
@@ -121,6 +124,7 @@ def _node(resource: Resource, settings: Settings) -> Iterator[Finding]:
 
 
 _SHARED = "whether the pod shares nothing with its node"
+_SOCKET = "whether the container runtime's socket stays out of reach of a server"
 
 
 def _shared(field: Node, level: Level) -> Iterator[Finding]:
@@ -146,8 +150,7 @@ def _mounted(field: Node, level: Level) -> Iterator[Finding]:
     path = field["path"]
     folder = path.text().rstrip("/") or ("/" if path.text() else "")
     if path.unknown:
-        question = "whether the container runtime's socket stays out of reach of a server"
-        yield undecided(_NODE, question, path)
+        yield undecided(_NODE, _SOCKET, path)
     elif folder in _SOCKETS or folder in _HOLDS_SOCKETS:
         message = "hands the node over: whoever reaches the container runtime's socket rules everything on it"
         yield Finding(_NODE, field.path, message, "leave it out")

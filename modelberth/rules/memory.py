@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from modelberth.catalog import Gpu, catalog
+from modelberth.devices import VISIBLE
 from modelberth.engines import Accelerator, Engine, Sizing
 from modelberth.findings import Finding, Level
 from modelberth.fit import Verdict, fit, starts
@@ -23,7 +24,6 @@ _FRACTIONS = {"sglang": "mem_fraction_static", "vllm": "gpu_memory_utilization"}
 """Engines that take their share of a card when they start, by the flag that states it. TGI takes a tenth less than it
 is told, TensorRT-LLM a share of what is free after loading."""
 _STATES = _FRACTIONS | {"tensorrt_llm": "kv_cache_free_gpu_memory_fraction", "tgi": "cuda_memory_fraction"}
-_VISIBLE = "NVIDIA_VISIBLE_DEVICES"
 
 
 def _share(resource: Resource, settings: Settings) -> Iterator[Finding]:
@@ -83,7 +83,7 @@ def _devices(container: Node) -> Iterator[Node]:
     claims = container.at("resources", "claims")
     yield from (claim["name"] for claim in claims.each())
     for variable in container["env"].elements():
-        if variable["name"].text() == _VISIBLE and variable["value"].text() not in ("", "none", "void"):
+        if variable["name"].text() == VISIBLE and variable["value"].text() not in ("", "none", "void"):
             yield variable["value"]
 
 

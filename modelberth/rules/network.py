@@ -11,6 +11,7 @@ from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Resource
 from modelberth.rules.base import ADVICE, ALWAYS, IN_PROD, Rule, Settings, Severity, advice, softened, undecided
+from modelberth.rules.loading import weights_of
 from modelberth.rules.relations import cause, chosen, depends_on, leading_pod, means, same_namespace, serving
 from modelberth.rules.standards import ENFORCE
 
@@ -103,6 +104,8 @@ def _isolated(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resour
             continue
         yield from ((server, finding) for finding in _directions(server, meant))
         yield from ((server, finding) for finding in _left_open(server, meant))
+        sure = all(answer is False for each, answer in answers.items() if each not in meant)
+        yield from ((meant[0], finding) for finding in (_fetches_nothing(server, meant) if sure else ()))
         judged.update(dict.fromkeys(meant))
     judged.update({each: None for each in inventory.of_kind("NetworkPolicy") if each.ours})
     for policy in judged:
@@ -134,6 +137,18 @@ def _directions(server: Resource, policies: list[Resource]) -> Iterator[Finding]
         if not any(_limits(policy, direction) for policy in policies):
             message = f"the NetworkPolicies that select its pods say nothing about {direction}: all of it is allowed"
             yield Finding("WH-12", path, message, f"policyTypes: [Ingress, Egress], and rules for {direction}")
+
+
+def _fetches_nothing(server: Resource, policies: list[Resource]) -> Iterator[Finding]:
+    """Pods that may reach nothing, and have to fetch their weights."""
+    rules = [each.node.at("spec", "egress") for each in policies]
+    pod = leading_pod(server)
+    found = [weights for each in pod.serving if (weights := weights_of(pod, each))]
+    closed = any(_limits(each, "Egress") for each in policies) and not any(each.value or each.unknown for each in rules)
+    if closed and any(weights.downloads for weights in found):
+        message = "no policy lets its pods reach anything, and they download their weights when they start: none arrive"
+        remedy = "egress to DNS and to the hub on port 443; or weights on a volume, and HF_HUB_OFFLINE=1"
+        yield Finding("WH-12", rules[0].path, message, remedy)
 
 
 def _limits(policy: Resource, direction: str) -> bool:

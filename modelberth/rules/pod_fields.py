@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from modelberth.findings import Finding
 from modelberth.node import Node
 from modelberth.resources import Pod
+from modelberth.rules.base import undecided
 
+_QUESTION = "whether the API server takes the pod"
 _REFUSED = "the API server refuses the pod"
 _ALWAYS = frozenset({"DaemonSet", "Deployment", "LeaderWorkerSet", "ReplicaSet", "StatefulSet"})
 _NEVER_ALWAYS = frozenset({"CronJob", "Job"})
@@ -25,6 +27,20 @@ def refused_by_the_api(pod: Pod) -> Iterator[Finding]:
         yield from _repeated([each["name"] for each in container["ports"].elements()], "another port has this name")
         yield from (finding for mount in mounts for finding in _mounts_nothing(pod, mount["name"]))
     yield from _restarts(pod)
+    yield from (undecided("WH-21", _QUESTION, hidden) for hidden in _hidden(pod))
+
+
+def _hidden(pod: Pod) -> Iterator[Node]:
+    """Values that may be there twice, or name nothing. A volume of a computed name is mounted by the same."""
+    volumes = pod.spec["volumes"]
+    same = volumes.unknown or any(each.unknown or each["name"].unknown for each in volumes.elements())
+    nodes = [pod.spec["restartPolicy"]]
+    for container in pod.all_containers:
+        mounts = container["volumeMounts"]
+        nodes += [] if container.unknown else [container["name"], mounts]
+        for mount in mounts.elements():
+            nodes += [mount, *([] if same else [mount["name"]]), mount["mountPath"]]
+    yield from {each.path: each for each in nodes if each.unknown}.values()
 
 
 def _repeated(names: list[Node], message: str) -> Iterator[Finding]:

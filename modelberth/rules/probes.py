@@ -84,8 +84,17 @@ def _open(container: Node, kind: str) -> Iterator[Finding]:
     fields = [probe, *(handler[name] for handler in handlers for name in ("port", "host", "path"))]
     fields += [probe["successThreshold"]] if kind != "readinessProbe" else []
     fields += [probe["httpGet"]["scheme"]]
+    if any(_is_name(handler["port"]) for handler in handlers):
+        declared = container["ports"]
+        names = [each["name"] for each in declared.elements()]
+        sought = {handler["port"].text() for handler in handlers if _is_name(handler["port"])}
+        fields += [] if sought <= {each.text() for each in names} else [declared, *names]
     for unknown in {each.path: each for each in fields if each.unknown}.values():
         yield undecided(_ID, _QUESTION, unknown)
+
+
+def _is_name(port: Node) -> bool:
+    return bool(port.text()) and not port.text().isdigit()
 
 
 def _refused_port(container: Node, port: Node) -> Iterator[Finding]:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from modelberth.catalog import catalog
 from modelberth.engines import ENGINES
-from modelberth.engines.flags import Parsed, Word, environment
+from modelberth.engines.flags import WOULD_NOT_START, Parsed, Word, environment
+from modelberth.engines.serving import table_of
+from modelberth.errors import suggest
 from modelberth.findings import Finding
-from modelberth.manifests import Workload
+from modelberth.manifests import Undecided, Workload
 from modelberth.node import Node, fields_of
 from modelberth.observed import UNKNOWN, Observed
 from modelberth.resources import Pod
 from modelberth.rules.base import undecided
 from modelberth.rules.evaluation import Evaluation, evaluate
+from modelberth.versions import key
 
 _PLAIN_TYPES = ("f32", "f16", "bf16")
 
 
 def refused(pod: Pod, workload: Workload) -> Iterator[Finding]:
     """What one container's arguments contradict among themselves."""
+    yield from _not_of_this_version(workload)
     observed, container = workload.observed, fields_of(pod.container_at(workload).value)
     parsed = ENGINES[observed.engine].line(container) if observed else None
     if observed is None or parsed is None or parsed.opaque:
@@ -33,6 +38,34 @@ def refused(pod: Pod, workload: Workload) -> Iterator[Finding]:
             yield undecided("SZ-01", "whether the engine starts", Node(UNKNOWN, workload.arguments_path))
     for message, remedy in said:
         yield Finding("SZ-01", workload.arguments_path, f"does not start: {message}", remedy)
+
+
+def surely_refused(workload: Workload, fact: Undecided) -> bool:
+    """Whether an engine of a known version does not take what is undecided for that reason alone."""
+    observed = workload.observed
+    return observed is not None and not observed.version_assumed and fact.why.endswith(WOULD_NOT_START)
+
+
+def _not_of_this_version(workload: Workload) -> Iterator[Finding]:
+    """Flags that the parser of a version refuses, and models that it does not know."""
+    observed = workload.observed
+    if observed is None or observed.version_assumed:
+        return
+    facts = catalog().engine(observed.engine)
+    running = f"{facts.name} {observed.engine_version}"
+    for fact in workload.undecided:
+        if surely_refused(workload, fact):
+            why = fact.why.removesuffix(WOULD_NOT_START).removeprefix("it ").rstrip(": ")
+            why = why.replace("of this version", f"of {running}")
+            flags = table_of(facts, observed.engine_version).flags
+            close = suggest(fact.fact, [flag for flag in flags if flag.startswith("--")], limit=1)
+            remedy = f"did you mean {close[0]}?" if close and close[0] != fact.fact else "correct it, or drop it"
+            yield Finding("SZ-01", fact.path, f"does not start: {fact.fact} {why}", remedy)
+    model = evaluate(workload).model
+    since = facts.architectures_since.get(model.architecture) if model else None
+    if model and since and key(observed.engine_version) < key(since):
+        message = f"does not start: {running} does not know {model.architecture}, the architecture of {model.id}"
+        yield Finding("SZ-01", workload.arguments_path, message, f"{facts.name} {since} or later")
 
 
 def _batches(observed: Observed, parsed: Parsed, found: Evaluation) -> Iterator[tuple[str, str]]:

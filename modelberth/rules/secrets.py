@@ -26,6 +26,8 @@ _HOLDS_SECRETS = frozenset({"data", "stringData"})
 _DEPTH = 40
 _CHARTS = "helm.sh"
 """Values of a chart usually become a Secret: there is no other way to hand it one."""
+_LISTS = {"env": "the variables", "httpHeaders": "the headers"}
+"""Fields of containers that are lists of names and values."""
 _HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
 
 
@@ -48,7 +50,9 @@ def _within(node: Node, key: str, depth: int) -> Iterator[Finding]:
     value = node.value
     if depth == 0:
         return
-    if key == "env" and isinstance(value, list | tuple):
+    if node.unknown and key in _LISTS and "[" in node.path:
+        yield undecided(_ID, f"whether {_LISTS[key]} hold a credential in plain sight", node, _REMEDY)
+    elif key == "env" and isinstance(value, list | tuple):
         yield from _variables(node, depth)
     elif key == "httpHeaders" and isinstance(value, list | tuple):
         yield from _headers(node)
@@ -75,6 +79,7 @@ def _variables(env: Node, depth: int) -> Iterator[Finding]:
         value = entry["value"]
         called = naming(entry["name"].text())
         if entry.unknown:
+            yield undecided(_ID, "whether the variable holds a credential in plain sight", entry, _REMEDY)
             continue
         if value.unknown and called is Naming.SURELY:
             yield undecided(_ID, "whether the variable holds a credential in plain sight", value, _REMEDY)
@@ -92,8 +97,11 @@ def _variables(env: Node, depth: int) -> Iterator[Finding]:
 def _headers(headers: Node) -> Iterator[Finding]:
     for header in headers.elements():
         value = header["value"]
+        if header.unknown:
+            yield undecided(_ID, "whether the header holds a credential in plain sight", header, _REMEDY)
+            continue
         called = Naming.SURELY if header["name"].text().lower() in _HEADERS else Naming.NO
-        if value.unknown and not header.unknown and called is Naming.SURELY:
+        if value.unknown and called is Naming.SURELY:
             yield undecided(_ID, "whether the header holds a credential in plain sight", value, _REMEDY)
         elif shape(value.text()) or in_text(value.text()) or is_credential(value.text().split(" ")[-1], called):
             yield _finding(value, "the header holds a credential in plain sight")

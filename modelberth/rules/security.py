@@ -62,11 +62,17 @@ def _never_starts(pod: Pod, container: Node) -> Iterator[Finding]:
 def _may_never_start(pod: Pod, container: Node) -> Iterator[Finding]:
     """Values that are not known yet and may contradict what is."""
     context = container["securityContext"]
-    if context["allowPrivilegeEscalation"].flag() is False:
+    if context.unknown and not container.unknown:
+        yield undecided(_ID, _GROUPED, context)
+        return
+    escalation = context["allowPrivilegeEscalation"]
+    if escalation.unknown and not container.unknown and context["privileged"].flag():
+        yield undecided(_ID, _GROUPED, escalation)
+    if escalation.flag() is False:
         rights = [context["privileged"], *context.at("capabilities", "add").elements()]
         yield from (undecided(_ID, _GROUPED, each) for each in rights if each.unknown)
     non_root, user = effective(pod, container, "runAsNonRoot"), effective(pod, container, "runAsUser")
-    if user.unknown and non_root.flag():
+    if user.unknown and (non_root.flag() or non_root == user):
         yield undecided(_ID, _GROUPED, user)
 
 

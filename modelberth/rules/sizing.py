@@ -20,7 +20,7 @@ from modelberth.parallel import exchanged_bytes
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, per_workload, undecided
 from modelberth.rules.evaluation import Evaluation, blocks, evaluate
-from modelberth.rules.refusals import refused
+from modelberth.rules.refusals import refused, surely_refused
 from modelberth.rules.releases import with_releases
 from modelberth.rules.wording import arithmetic, assumed, headline, ways_out
 from modelberth.units import gib, tokens
@@ -239,7 +239,7 @@ def _longer(pod: Pod, workload: Workload, model: Model, context: int, most: int)
 
 
 def _evaluated(workload: Workload) -> list[Finding]:
-    causes = sorted(evaluate(workload).undecided, key=_cause)
+    causes = sorted((each for each in evaluate(workload).undecided if not surely_refused(workload, each)), key=_cause)
     return [_cannot_decide(list(facts)) for _, facts in groupby(causes, key=_cause)]
 
 

@@ -137,14 +137,13 @@ def test_a_wrong_threshold_is_a_problem_with_its_place(limited: Rule, name: str,
         assert found.remedy == "did you mean 'share'?"
 
 
-def test_levels_for_what_others_wrote_may_be_softer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_levels_for_what_others_wrote_may_be_softer() -> None:
     rule = made(foreign=ADVICE)
-    monkeypatch.setattr("modelberth.verdicts.ALL", (rule,))
     ours = {"metadata": {"labels": {"app.kubernetes.io/part-of": "modelberth"}}}
     resources = [Resource("kubernetes:core/v1:Pod", "a", inputs) for inputs in (ours, {})]
-    assert [judge(each, PolicyFile())[0].enforcement for each in resources] == ["mandatory", "advisory"]
+    assert [judge(each, PolicyFile(), [rule])[0].enforcement for each in resources] == ["mandatory", "advisory"]
     chosen = PolicyFile(levels={"SZ-99": Enforcement.MANDATORY})
-    assert [judge(each, chosen)[0].enforcement for each in resources] == ["mandatory", "mandatory"]
+    assert [judge(each, chosen, [rule])[0].enforcement for each in resources] == ["mandatory", "mandatory"]
 
 
 @pytest.mark.parametrize(
@@ -155,24 +154,20 @@ def test_levels_for_what_others_wrote_may_be_softer(monkeypatch: pytest.MonkeyPa
         ({"nature": Nature.INTERNAL}, "mandatory", "mandatory", "mandatory"),
     ],
 )
-def test_advice_doubt_and_failure_of_a_mandatory_rule(
-    said: dict[str, Any], dev: str, prod: str, strict: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_advice_doubt_and_failure_of_a_mandatory_rule(said: dict[str, Any], dev: str, prod: str, strict: str) -> None:
     always = Levels(*[Enforcement.MANDATORY] * 3)
     rule = made(always, replace(Finding("SZ-99", "spec", "wrong", "mend"), **said))
-    monkeypatch.setattr("modelberth.verdicts.ALL", (rule,))
     about = Resource("kubernetes:core/v1:Pod", "a", {})
-    assert [judge(about, PolicyFile(profile))[0].enforcement for profile in Profile] == [dev, prod, strict]
+    assert [judge(about, PolicyFile(profile), [rule])[0].enforcement for profile in Profile] == [dev, prod, strict]
 
 
-def test_a_rule_that_fails_stops_even_where_it_only_advises(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_that_fails_stops_even_where_it_only_advises() -> None:
     def broken(*_: Any) -> list[Finding]:
         raise KeyError("x")
 
     rule = replace(made(), check=broken)
-    monkeypatch.setattr("modelberth.verdicts.ALL", (rule,))
     policy = PolicyFile(levels={"SZ-99": Enforcement.ADVISORY})
-    (found,) = judge(Resource("kubernetes:core/v1:Pod", "a", {}), policy)
+    (found,) = judge(Resource("kubernetes:core/v1:Pod", "a", {}), policy, [rule])
     assert found.stops
 
 

@@ -60,6 +60,8 @@ def test_every_kind_is_judged_under_its_type(kind: str) -> None:
     properties = server()
     if kind.endswith("Pod"):
         properties["spec"] = properties["spec"]["template"]["spec"]
+    elif kind.endswith("Job"):
+        properties["spec"]["template"]["spec"]["restartPolicy"] = "Never"
     del properties["kind"]
     assert stopping(analyze(properties, f"kubernetes:{kind}")) == ["SZ-01"]
 
@@ -199,7 +201,7 @@ def test_a_manifest_that_breaks_the_reader_is_one_finding_that_stops(monkeypatch
 
 
 def test_two_broken_containers_of_one_pod_share_one_finding_about_the_pod() -> None:
-    properties = deployment(vllm(), vllm())
+    properties = deployment(vllm(), vllm(name="other"))
     del properties["spec"]["selector"]
     assert stopping(analyze(properties)).count("WH-21") == 1
 

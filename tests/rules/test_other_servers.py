@@ -92,7 +92,10 @@ def test_a_context_beyond_the_models_maximum_is_stopped() -> None:
         (sglang(*MODEL, "--context-length", UNKNOWN), "because --context-length is only known after apply"),
         (sglang(*ROOMY, "--tp-size", UNKNOWN), "because --tp-size is only known after apply"),
         (sglang(*ROOMY, "--enable-lora"), "because --enable-lora changes memory in a way that cannot be sized yet"),
-        (sglang(*ROOMY, "--turbo"), "because --turbo is no flag of this version"),
+        (
+            sglang(*ROOMY, "--turbo", image="lmsysorg/sglang:latest"),
+            "because --turbo is no flag of this version",
+        ),
         (sglang(*ROOMY[2:]), "because the model is not named by the arguments as a repository"),
         (sglang(args=UNKNOWN), "because a part of the arguments is only known after apply"),
         (

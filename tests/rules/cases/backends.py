@@ -83,4 +83,22 @@ CASES = (
         service(ports=[{"port": UNKNOWN, "targetPort": 8000}]),
         _route(),
     ),
+    _case(
+        "rules that are computed are open",
+        server(),
+        service(),
+        made("HTTPRoute", {"rules": UNKNOWN}),
+        red="the Service that is meant",
+        undecided=True,
+    ),
+    _case("a Service by a computed name arrives by its port", server(), service(), _route(UNKNOWN)),
+    _case(
+        "a Service by a computed name with another port is open",
+        server(),
+        service(),
+        _route(UNKNOWN, 80),
+        red="backendRefs[0].name",
+        undecided=True,
+    ),
+    _case("a Service whose name is computed arrives by its port", server(), service(name=UNKNOWN), _route()),
 )

@@ -85,4 +85,19 @@ CASES = (
         _quota("1") | {"metadata": {"namespace": "b"}},
     ),
     _case("a quota that is computed is open", _replicas(2), _quota(UNKNOWN), red="have a place", undecided=True),
+    _case(
+        "anti-affinity that is computed is open",
+        _replicas(2, affinity=UNKNOWN),
+        _pool(1, "g2-standard-24", 2),
+        red="have a place",
+        undecided=True,
+    ),
+    _case("anti-affinity that is computed needs no place beside enough", _replicas(2, affinity=UNKNOWN), _pool()),
+    _case(
+        "a quota of a namespace that is computed is open",
+        _replicas(2),
+        _quota("1") | {"metadata": {"namespace": UNKNOWN}},
+        red="metadata.namespace",
+        undecided=True,
+    ),
 )

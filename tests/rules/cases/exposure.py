@@ -206,9 +206,14 @@ CASES = (
     ),
     Case(
         "WH-13",
-        "half of all addresses is direct",
+        "half of all addresses is as good as all",
         _balancer(loadBalancerSourceRanges=["0.0.0.0/1"]),
-        DIRECT,
-        advice=True,
+        "from every address",
     ),
+    Case(
+        "WH-13",
+        "an address of MetalLB that is private is for the inside",
+        _balancer({"metallb.io/loadBalancerIPs": "10.1.2.3"}),
+    ),
+    Case("WH-13", "a public address of Cilium's is open", _balancer({"lbipam.cilium.io/ips": "8.8.8.8"}), OPEN),
 )

@@ -151,4 +151,10 @@ CASES = (
         (server(vllm(image=f"https://ghcr.io/vllm/vllm-openai:v0.33.0{DIGEST}")),),
         "neither a scheme nor blanks",
     ),
+    Case(
+        "CS-21",
+        "Triton of any backend is looked at",
+        (server({"name": "triton", "image": "nvcr.io/nvidia/tritonserver:24.01-vllm-python-py3"}),),
+        "Triton 24.01 has a known hole",
+    ),
 )

@@ -219,4 +219,11 @@ CASES: tuple[Case, ...] = (
     ),
     Case("WH-07", "an account that is not known yet passes", (ours(serviceAccountName=UNKNOWN),)),
     Case("WH-07", "a pod that serves nothing is left alone", (workload({"name": "web"}, serviceAccountName=None),)),
+    Case(
+        "WH-05",
+        "volumes that are computed may hold the socket",
+        (bare(vllm(), volumes=UNKNOWN),),
+        "the container runtime's socket",
+        undecided=True,
+    ),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from modelberth.observed import UNKNOWN
 from tests.rules.cases import Case
+from tests.rules.samples import vllm
 from tests.rules.stacks import APP, made, policy, server
 
 LEVEL = "pod-security.kubernetes.io/enforce"
@@ -135,4 +136,15 @@ CASES = (
     Case("WH-12", "an unknown exception is open", _ours(egress=_to("0.0.0.0/0", UNKNOWN)), "whether", undecided=True),
     Case("WH-12", "unknown callers are open", _ours(ingress=UNKNOWN), "whether", undecided=True),
     Case("WH-12", "unknown directions are open", _ours(policyTypes=UNKNOWN), "whether", undecided=True),
+    Case(
+        "WH-12",
+        "pods that reach nothing get no weights",
+        (server(ours=True), policy(ours=True, egress=[])),
+        "they download their weights when they start: none arrive",
+    ),
+    Case(
+        "WH-12",
+        "pods with weights on a volume need to reach nothing",
+        (server(vllm(env=[{"name": "HF_HUB_OFFLINE", "value": "1"}]), ours=True), policy(ours=True, egress=[])),
+    ),
 )

@@ -69,4 +69,11 @@ CASES = (
         server(vllm(), sglang("--model-path", QWEN_7B, "--port", "8000") | {"name": "second"}),
         red="like another container of the pod: it does not start",
     ),
+    _case(
+        "a restart policy that is computed is open", server(restartPolicy=UNKNOWN), red="takes the pod", undecided=True
+    ),
+    _case(
+        "a mount that is computed is open", server(vllm(volumeMounts=[UNKNOWN])), red="takes the pod", undecided=True
+    ),
+    _case("a volume and a mount of one computed name pass", _mounted((UNKNOWN, "/a"), volumes=[{"name": UNKNOWN}])),
 )

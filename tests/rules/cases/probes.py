@@ -111,7 +111,13 @@ CASES: tuple[Case, ...] = (
     Case("WH-01", "a number in quotes is refused", (asked(vllm(), "8000"),), "the number, without quotes"),
     Case("WH-01", "ports end at 65535", (asked(vllm(*MODEL, "--port", "65535"), 65535),), boundary=True),
     Case("WH-01", "65536 is no port", (asked(vllm(), 65536),), "is no port", boundary=True),
-    Case("WH-01", "a name that is not known yet may be right", (asked(vllm(ports=UNKNOWN), "http"),)),
+    Case(
+        "WH-01",
+        "a name that is not known yet may be wrong",
+        (asked(vllm(ports=UNKNOWN), "http"),),
+        "cannot decide",
+        undecided=True,
+    ),
     Case(
         "WH-01",
         "a sidecar may listen where the server does not",

@@ -285,6 +285,24 @@ CASES: tuple[Case, ...] = (
     ),
     Case("WH-15", "an access key of AWS is read", (config(id="AKIAIOSFODNN7EXAMPLE"),), "an access key of AWS"),
     Case("WH-15", "a token of GitHub is read", (config(x="ghp_" + "a1B2" * 9),), "a token of GitHub"),
-    Case("WH-15", "a key that counts passes", (workload(server("--api-key", "test-key-1234567890")),)),
+    Case(
+        "WH-15",
+        "a key that counts passes",
+        (workload(server("--api-key", "test-key-1234567890"), server("--api-key", "test-key-0987654321")),),
+    ),
     Case("WH-15", "a token that documentation writes passes", (config(x="hf_XXXXXXXXXXXXXXXXXXXXXXXXXXXX"),)),
+    Case(
+        "WH-15",
+        "variables that are computed are open",
+        (bare(vllm(env=UNKNOWN)),),
+        "whether the variables hold a credential",
+        undecided=True,
+    ),
+    Case(
+        "WH-15",
+        "a variable that is computed is open",
+        (bare(vllm(env=[UNKNOWN])),),
+        "whether the variable holds",
+        undecided=True,
+    ),
 )

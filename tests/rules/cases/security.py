@@ -201,4 +201,18 @@ CASES: tuple[Case, ...] = (
         "a namespace that only warns lets everything in",
         (namespace("privileged"), inside(workload(**pod(volumes=[{"name": "tmp", "hostPath": {"path": "/data"}}])))),
     ),
+    Case(
+        "WH-03",
+        "rights that are computed are open",
+        (bare(vllm(securityContext=UNKNOWN)),),
+        "cannot decide",
+        undecided=True,
+    ),
+    Case(
+        "WH-03",
+        "whether privileged rights are refused is open",
+        (bare(vllm(securityContext={"privileged": True, "allowPrivilegeEscalation": UNKNOWN})),),
+        "cannot decide",
+        undecided=True,
+    ),
 )

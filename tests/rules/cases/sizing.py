@@ -232,4 +232,30 @@ CASES = (
         (short("--enable-expert-parallel"),),
         red="expert parallel ranks need experts",
     ),
+    Case(
+        "SZ-01",
+        "a flag that the version has not is refused",
+        (deployment(vllm("--model", LLAMA_8B, "--max-modle-len", "8192")),),
+        "does not start: --max-modle-len is no flag of vLLM 0.33.0\n    way out: did you mean --max-model-len?",
+    ),
+    Case(
+        "SZ-01",
+        "an architecture that the version does not know is refused",
+        (
+            deployment(
+                vllm("--model", "openai/gpt-oss-20b", "--max-model-len", "8192", image="vllm/vllm-openai:v0.9.2")
+            ),
+        ),
+        "vLLM 0.9.2 does not know GptOssForCausalLM",
+    ),
+    Case(
+        "SZ-04",
+        "GPUs that a runtime shows unasked are no missing ones",
+        (deployment(vllm(resources={}, env=[{"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}])),),
+    ),
+    Case(
+        "SZ-04",
+        "accelerators of another maker are no missing GPUs",
+        (deployment(vllm(resources={"limits": {"habana.ai/gaudi": 1}})),),
+    ),
 )
