@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from modelberth.engines.base import WEIGHTS_MOUNT
+from modelberth.engines.base import HUB_ENDPOINT, WEIGHTS_MOUNT
 from modelberth.engines.shells import environment
-from modelberth.findings import Finding
+from modelberth.findings import Finding, Level
 from modelberth.inventory import Inventory
 from modelberth.node import Node, fields_of
 from modelberth.resources import Pod, Resource
+from modelberth.rules.relations import resembles
+from modelberth.rules.variables import misspelt
 
 Told = Iterator[tuple[Resource, Finding]]
 _ROLE = "modelberth.dev/role"
 _READ = re.compile(r"\$\{?([A-Z][A-Z_]+)(?![A-Z_]*:-)\}?|os\.environ\[\"([A-Z_]+)\"\]")
 _SET = re.compile(r"^\s*([A-Z][A-Z_]+)=|;\s*([A-Z][A-Z_]+)=", re.MULTILINE)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _FOLDER = re.compile(rf"(?<![\w./-]){WEIGHTS_MOUNT}/([\w.][\w./-]*)")
 
 
@@ -45,6 +48,7 @@ def _started(rule_id: str, container: Node) -> Iterator[Finding]:
         yield Finding(rule_id, command.path, message, "let the components write it")
         return
     yield from _into_its_folder(rule_id, container)
+    yield from misspelt(rule_id, container, None, None, Level.ERROR)
     script = words[2]
     given = {name for found in _SET.findall(script) for name in found if name}
     given |= {name for name, value in environment(fields_of(container.value)).items() if value != ""}
@@ -61,8 +65,13 @@ def _into_its_folder(rule_id: str, container: Node) -> Iterator[Finding]:
     folder, repository, revision = (env.get(name) for name in ("FOLDER", "REPOSITORY", "REVISION"))
     if not isinstance(folder, str) or not isinstance(repository, str):
         return
+    endpoint = env.get("HF_ENDPOINT")
+    if isinstance(endpoint, str) and resembles(endpoint, HUB_ENDPOINT):
+        message = "the hub's address is misspelt: nothing is found there"
+        yield Finding(rule_id, f"{container.path}.env", message, HUB_ENDPOINT)
     named = [repository.replace("/", "--"), *([revision] if isinstance(revision, str) and revision else [])]
-    if not all(part in folder.split("/") for part in named):
+    pinned = any(_COMMIT.fullmatch(part) for part in folder.split("/"))
+    if not all(part in folder.split("/") for part in named) or (pinned and len(named) == 1):
         message = "the folder is named after another repository or revision than is downloaded into it"
         yield Finding(rule_id, f"{container.path}.env", message, "let the components write it")
 
@@ -86,7 +95,13 @@ def read_by_servers(rule_id: str, inventory: Inventory) -> Told:
     used = [*_texts(inventory)]
     for pod in inventory.pods:
         folder = _folder_of(pod) if is_download(pod.resource) else None
-        if folder and not any(folder in text or text in folder for text in used):
+        file = _variable(pod, "FILE") if folder else None
+        read = [text for text in used if folder and text.startswith(f"{folder}/")]
+        if file and read and not any(text == f"{folder}/{file}" for text in read):
+            message = "the server reads another file than is downloaded into this folder"
+            path = f"{pod.spec.path}.containers[0].env"
+            yield pod.resource, Finding(rule_id, path, message, "the file that a server is told")
+        elif folder and not any(folder in text or text in folder for text in used):
             message = "no server of the stack reads the folder that this download fills"
             path = f"{pod.spec.path}.containers[0].env"
             yield pod.resource, Finding(rule_id, path, message, "the folder that a server is told")
@@ -111,8 +126,12 @@ def _same(read: str, filled: str) -> bool:
 
 
 def _folder_of(pod: Pod) -> str | None:
+    return _variable(pod, "FOLDER")
+
+
+def _variable(pod: Pod, name: str) -> str | None:
     entries = (entry for container in pod.containers for entry in container["env"].elements())
-    return next((entry["value"].text() or None for entry in entries if entry["name"].text() == "FOLDER"), None)
+    return next((entry["value"].text() or None for entry in entries if entry["name"].text() == name), None)
 
 
 __all__ = ["is_download", "read_by_servers", "started"]

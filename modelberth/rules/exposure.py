@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from modelberth.catalog import catalog
 from modelberth.clouds import addresses
 from modelberth.clouds.facts import open_to_all
+from modelberth.doors import controllers
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
@@ -128,6 +130,8 @@ def _ingress(ingress: Resource, behind: list[Pod]) -> Iterator[Finding]:
     class_name = spec["ingressClassName"].text() or notes["kubernetes.io/ingress.class"].text()
     if addresses.is_internal(_texts(notes), class_name):
         return
+    if ingress.ours:
+        yield from _as_rendered(notes)
     tls, certificates = spec["tls"], any(notes[key].stated for key in addresses.CERTIFICATES)
     if tls.unknown:
         yield undecided("WH-13", GUARDED.question, tls)
@@ -136,6 +140,30 @@ def _ingress(ingress: Resource, behind: list[Pod]) -> Iterator[Finding]:
         yield Finding("WH-13", tls.path, message, "spec.tls with a host and the Secret of its certificate")
     if not any(notes[key].stated for key in addresses.CHECKS):
         yield from _key(ingress, behind, notes.path)
+
+
+def _as_rendered(notes: Node) -> Iterator[Finding]:
+    """What our components tell a controller: without it answers are cut off after a minute, or held back."""
+    texts = {name: note for name, note in notes.items() if not note.unknown}
+    if notes.unknown or len(texts) < len(notes.names()):
+        return
+    for facts in controllers().values():
+        asked = facts.annotations
+        if not any(name in texts for name in asked):
+            continue
+        for name, template in asked.items():
+            said = notes[name].text()
+            if not _fills(template, said):
+                message = f"{facts.name} is not told what our components tell it: requests are cut off or refused"
+                yield Finding("WH-13", notes[name].path, message, "let the components write it")
+
+
+def _fills(template: str, said: str) -> bool:
+    """Whether a text may be what a template became: figures where figures go, ranges where ranges go."""
+    if "ranges" in template:
+        return bool(said) and all(_network(Node(part.strip(), "")) is not None for part in said.split(","))
+    pattern = "[1-9][0-9]*".join(re.escape(part) for part in re.split(r"\{\w+\}", template))
+    return re.fullmatch(pattern, said) is not None
 
 
 def _key(door: Resource, behind: list[Pod], path: str) -> Iterator[Finding]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modelberth.catalog import catalog
 from modelberth.engines.shells import environment
 from modelberth.findings import Finding, Level
 from modelberth.inventory import Inventory
@@ -12,7 +11,7 @@ from modelberth.manifests import COMPUTES_AND_ENDS, Workload
 from modelberth.node import Node, fields_of
 from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ADVICE, ALWAYS, Rule, Settings, Severity, undecided
-from modelberth.rules.commands import fetches_weights
+from modelberth.rules.commands import arguments, fetches_weights
 from modelberth.rules.downloads import is_download, started
 from modelberth.rules.relations import resembles
 
@@ -53,6 +52,7 @@ def _labelled(resource: Resource, _: Settings) -> Iterator[Finding]:
             yield Finding(_LABELS, f"{pod.template.at('metadata').path}.labels", message, remedy, Level.WARNING)
         for workload in pod.serving:
             yield from _names_its_model(workload)
+            yield from _served_as(pod, workload)
             yield from _as_labelled(pod, workload)
 
 
@@ -74,17 +74,17 @@ def _as_labelled(pod: Pod, workload: Workload) -> Iterator[Finding]:
             yield Finding(_LABELS, label.path, message, f"{runs}", Level.WARNING)
 
 
-def _misspelt(name: str) -> bool:
-    """Whether no model is called like this, and one almost so."""
-    known = [model.id for model in catalog().models() if model.id.partition("/")[0] == name.partition("/")[0]]
-    return name not in known and any(resembles(name, each) and name.startswith(each) for each in known)
+def _served_as(pod: Pod, workload: Workload) -> Iterator[Finding]:
+    """A name of one's own is free; one that is almost the repository's is meant to be it."""
+    parsed, seen = arguments(workload, pod.container_at(workload)), workload.observed
+    name = parsed.values.get("served_model_name") if parsed else None
+    if isinstance(name, str) and seen and seen.model and name.startswith(seen.model) and resembles(name, seen.model):
+        message = "the name under which the model is served is almost that of its repository"
+        yield Finding(_LABELS, workload.arguments_path, message, "the repository, letter by letter", Level.WARNING)
 
 
 def _names_its_model(workload: Workload) -> Iterator[Finding]:
     seen = workload.observed
-    if seen and seen.model and _misspelt(seen.model):
-        message = "the name under which the model is served is almost that of its repository"
-        yield Finding(_LABELS, workload.arguments_path, message, "the repository, letter by letter", Level.WARNING)
     if seen and not seen.helper and seen.anonymous_path and not seen.model and not workload.undecided:
         message = "nothing says which model lies at the path that is served"
         remedy = "the model's repository as the served model name, or in the path as org--name/revision"

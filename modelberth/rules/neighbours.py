@@ -17,8 +17,11 @@ Told = Iterator[tuple[Resource, Finding]]
 _ALIKE = 0.8
 """How alike two names are that may be one, misspelt (difflib)."""
 _WITH_PODS = (
+    "BackendTrafficPolicy",
     "ConfigMap",
+    "GCPBackendPolicy",
     "HTTPRoute",
+    "HealthCheckPolicy",
     "HorizontalPodAutoscaler",
     "Ingress",
     "Job",
@@ -27,6 +30,7 @@ _WITH_PODS = (
     "PodMonitor",
     "PrometheusRule",
     "ScaledObject",
+    "SecurityPolicy",
     "Service",
     "ServiceAccount",
 )
@@ -102,6 +106,50 @@ def _references(inventory: Inventory) -> Iterator[_Reference]:
         for rule in ingress.node.at("spec", "rules").elements():
             for path in rule.at("http", "paths").elements():
                 yield _Reference(ingress, "Service", path.at("backend", "service", "name"))
+
+
+def sections(rule_id: str, inventory: Inventory) -> Told:
+    """Listeners that routes name are listeners of the Gateway, where it is of the stack."""
+    gateways = list(inventory.of_kind("Gateway"))
+    for route in inventory.of_kind("HTTPRoute"):
+        for parent in route.node.at("spec", "parentRefs").elements():
+            section = parent["sectionName"]
+            meant = [each for each in gateways if is_called(each, parent["name"])]
+            if len(meant) != 1 or section.unknown or not section.text():
+                continue
+            listeners = meant[0].node.at("spec", "listeners")
+            names = [each["name"] for each in listeners.elements()]
+            if not listeners.unknown and not any(each.unknown or each.text() == section.text() for each in names):
+                message = "the Gateway has no listener of this name: the route is attached to nothing"
+                yield route, Finding(rule_id, section.path, message, "the name of a listener")
+
+
+def of_clouds(rule_id: str, inventory: Inventory) -> Told:
+    """Pools name their cluster, and what is said about a bucket names it."""
+    for resource in inventory.resources:
+        for prefix, field, target, named in _CLOUD:
+            if resource.type == target or not resource.type.startswith(prefix):
+                continue
+            value = resource.node[field]
+            names = [each.node[named] for each in inventory.of_type(target)]
+            texts = sorted(name.text() for name in names if name.text())
+            if value.unknown or value.text() in texts or any(name.unknown or not name.stated for name in names):
+                continue
+            if not value.stated and prefix.endswith(("Member", "NodePool", "NodeGroup")):
+                yield resource, Finding(rule_id, value.path, f"it names no {named} that it is for", f"state {field}")
+            elif value.text() and get_close_matches(value.text(), texts, n=1, cutoff=_ALIKE):
+                message = "the stack has none of this name, and one that is called almost so"
+                near = get_close_matches(value.text(), texts, n=1, cutoff=_ALIKE)[0]
+                yield resource, Finding(rule_id, value.path, message, f"{near}, if that is meant")
+
+
+_CLOUD = (
+    ("gcp:container/nodePool:NodePool", "cluster", "gcp:container/cluster:Cluster", "name"),
+    ("aws:eks/nodeGroup:NodeGroup", "clusterName", "aws:eks/cluster:Cluster", "name"),
+    ("gcp:storage/bucketIAM", "bucket", "gcp:storage/bucket:Bucket", "name"),
+    ("aws:s3/bucket", "bucket", "aws:s3/bucket:Bucket", "bucket"),
+)
+"""Types that begin like this, the field that names another resource, its type and the field with its name."""
 
 
 def strays(rule_id: str, inventory: Inventory) -> Told:

@@ -103,6 +103,7 @@ def _isolated(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resour
                 yield server, Finding("WH-12", labels.path, message, remedy)
             continue
         yield from ((server, finding) for finding in _directions(server, meant))
+        yield from ((server, finding) for finding in _left_open(server, meant))
         sure = all(answer is False for each, answer in answers.items() if each not in meant)
         yield from ((meant[0], finding) for finding in (_fetches_nothing(server, meant) if sure else ()))
         judged.update(dict.fromkeys(meant))
@@ -114,6 +115,17 @@ def _isolated(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resour
 def _chosen(selector: Node, server: Resource) -> bool | None:
     """An absent or empty selector means every pod of the namespace."""
     return chosen(selector, leading_pod(server)) if selector.value else True
+
+
+def _left_open(server: Resource, policies: list[Resource]) -> Iterator[Finding]:
+    """Pods of a group beside the one that takes requests: ranks talk to each other without asking who calls."""
+    for pod in server.pods:
+        selectors = [each.node.at("spec", "podSelector") for each in policies]
+        if pod is not leading_pod(server) and all(each.value and chosen(each, pod) is False for each in selectors):
+            message = (
+                "no NetworkPolicy of the stack selects these pods of the group: whoever is in the cluster reaches them"
+            )
+            yield Finding("WH-12", pod.labels.path, message, "a label that all pods of the group have")
 
 
 def _directions(server: Resource, policies: list[Resource]) -> Iterator[Finding]:

@@ -83,7 +83,7 @@ def _open(container: Node, kind: str) -> Iterator[Finding]:
     handlers = [probe[name] for name in ("grpc", "httpGet", "tcpSocket")]
     fields = [probe, *(handler[name] for handler in handlers for name in ("port", "host", "path"))]
     fields += [probe["successThreshold"]] if kind != "readinessProbe" else []
-    fields += [probe["httpGet"]["scheme"]]
+    fields += [probe["httpGet"]["scheme"], *(probe[name] for name in _FIGURES if name != "successThreshold")]
     if any(_is_name(handler["port"]) for handler in handlers):
         declared = container["ports"]
         names = [each["name"] for each in declared.elements()]

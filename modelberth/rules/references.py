@@ -15,7 +15,7 @@ from modelberth.resources import Pod, Resource
 from modelberth.rules.backends import lead_somewhere
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, advice, undecided
 from modelberth.rules.downloads import read_by_servers
-from modelberth.rules.neighbours import misspelt, strays
+from modelberth.rules.neighbours import misspelt, of_clouds, sections, strays
 from modelberth.rules.relations import (
     SCALERS,
     SERVES_ON,
@@ -35,6 +35,7 @@ Told = Iterator[tuple[Resource, Finding]]
 
 def _resolved(inventory: Inventory, settings: Settings) -> Told:
     servers = list(serving(inventory))
+    yield from of_clouds("WH-14", inventory)
     if servers:
         yield from _services(inventory, servers)
         yield from _budgets(inventory, servers)
@@ -42,6 +43,7 @@ def _resolved(inventory: Inventory, settings: Settings) -> Told:
         yield from _peers(inventory, servers)
         yield from misspelt("WH-14", inventory)
         yield from strays("WH-14", inventory)
+        yield from sections("WH-14", inventory)
         yield from read_by_servers("WH-14", inventory)
         yield from _guards_nothing(inventory)
         yield from lead_somewhere(inventory)
@@ -212,6 +214,11 @@ def _scalers(inventory: Inventory, servers: list[Resource]) -> Told:
                 yield scaler, undecided("WH-14", "whether the workload that it scales is there", open_ended)
             continue
         there = [each for each in _near(scaler, inventory.of_kind(*SERVES_ON)) if each.kind == kind]
+        version = target["apiVersion"]
+        if version.text() and near and version.text() not in {each.api_version for each in near}:
+            message = f"no {kind} of the stack is of this API version: nothing is scaled"
+            yield scaler, Finding("WH-14", version.path, message, near[0].api_version)
+            continue
         if not target["name"].text():
             message = f"the {scaler.kind} names nothing to scale: it is refused"
             yield scaler, Finding("WH-14", f"{target.path}.name", message, "the name of the workload")
@@ -250,22 +257,23 @@ def _guards_nothing(inventory: Inventory) -> Told:
 
 
 def _peers(inventory: Inventory, servers: list[Resource]) -> Told:
-    """Pods of its own namespace that a NetworkPolicy lets in, where a server is behind it."""
+    """Pods of its own namespace that a NetworkPolicy lets in, or lets its pods go to, where a server is behind it."""
     for policy in inventory.of_kind("NetworkPolicy"):
         spec = policy.node["spec"]
         near = _near(policy, servers)
         if not any(chosen(spec["podSelector"], leading_pod(server)) for server in near):
             continue
         pods = [pod for pod in inventory.pods if same_namespace(policy, pod.resource) is not False]
-        for rule in spec["ingress"].elements():
-            for peer in rule["from"].elements():
-                wanted = peer["podSelector"]
-                if not wanted.value or peer["namespaceSelector"].stated or cause(wanted):
-                    continue
-                if not any(chosen(wanted, pod) is not False for pod in pods):
-                    message = "the stack has no pod of this namespace that this lets in"
-                    finding = Finding("WH-14", wanted.path, message, "the labels of the pods that may call")
-                    yield policy, advice(finding)
+        peers = [peer for rule in spec["ingress"].elements() for peer in rule["from"].elements()]
+        peers += [peer for rule in spec["egress"].elements() for peer in rule["to"].elements()]
+        for peer in peers:
+            wanted = peer["podSelector"]
+            if not wanted.value or peer["namespaceSelector"].stated or cause(wanted):
+                continue
+            if not any(chosen(wanted, pod) is not False for pod in pods):
+                message = "the stack has no pod of this namespace that this means"
+                finding = Finding("WH-14", wanted.path, message, "the labels of the pods that may call")
+                yield policy, advice(finding)
 
 
 RESOLVED = Rule(

@@ -191,7 +191,10 @@ def _followed(scaler: Autoscaler, workload: Workload) -> Iterator[Finding]:
 
 def _query(signal: Signal) -> Iterator[Finding]:
     """A trigger without a query is refused by KEDA, an illegible one answers nothing."""
-    if signal.node["type"].text() != "prometheus":
+    kind = signal.node["type"]
+    if kind.text() != "prometheus":
+        if resembles(kind.text(), "prometheus"):
+            yield Finding("SZ-16", kind.path, "is no trigger that KEDA has: it refuses the object", "prometheus")
         return
     query = signal.node.at("metadata", "query")
     if not query.text():

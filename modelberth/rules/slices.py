@@ -56,13 +56,17 @@ def _is_cut(workload: Workload, profile: str) -> Iterator[Finding]:
 
 
 def _joined(workload: Workload, container: Node) -> Iterator[Finding]:
-    """Slices are never joined: a process sees the first of them only (NVIDIA, MIG user guide, CUDA concepts)."""
+    """Slices of one GPU are no peers of each other.
+
+    Drivers before R570 show a process only one of them, newer ones each GPU instance (NVIDIA, MIG user guide, CUDA device enumeration): whether it starts hangs on the nodes.
+    """
     observed, slices = workload.observed, slices_of(container)
     ranks = observed.tensor_parallel * observed.pipeline_parallel if observed else 1
     if observed and slices and slices[1] > 1 and ranks > 1:
-        message = f"does not start: of {slices[1]} slices {slices[0]} a process sees one, the arguments ask for {ranks}"
+        message = f"{ranks} ranks on {slices[1]} slices {slices[0]}: before driver R570 a process sees one slice only, "
+        message += "and slices exchange nothing directly"
         remedy = f"{ENGINES[observed.engine].parallel_flag} 1 on one larger slice, or whole GPUs"
-        yield Finding("SZ-24", workload.arguments_path, message, remedy)
+        yield Finding("SZ-24", workload.arguments_path, message, remedy, Level.WARNING)
 
 
 def _holds(workload: Workload, profile: str) -> Iterator[Finding]:

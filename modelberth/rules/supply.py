@@ -15,6 +15,7 @@ from modelberth.rules.base import ADVICE, IN_PROD, Profile, Rule, Settings, Seve
 from modelberth.rules.facts import remarked
 from modelberth.rules.hosting import Hidden, hosting
 from modelberth.rules.needs import in_one_zone, selected
+from modelberth.rules.relations import is_called, same_namespace
 
 _MOST_NODES = Threshold("most_nodes", 32, "The most nodes that one pool with GPUs may grow to.", least=1, most=15000)
 _SCARCE = Threshold(
@@ -193,9 +194,9 @@ def _claims(pod: Pod, inventory: Inventory) -> Iterator[tuple[Resource, Node]]:
         own = volume["ephemeral"]["volumeClaimTemplate"]["spec"]
         if own.stated:
             yield pod.resource, own
-        name = volume["persistentVolumeClaim"]["claimName"].text()
-        for claim in inventory.of_kind("PersistentVolumeClaim") if name else ():
-            if claim.object_name.text() == name:
+        name = volume["persistentVolumeClaim"]["claimName"]
+        for claim in inventory.of_kind("PersistentVolumeClaim") if name.text() else ():
+            if is_called(claim, name) and same_namespace(claim, pod.resource) is not False:
                 yield claim, claim.node["spec"]
 
 

@@ -26,6 +26,8 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 def _sound(resource: Resource, settings: Settings) -> Iterator[Finding]:
     if resource.is_kubernetes:
         yield from refused("WH-21", resource)
+    if resource.ours and not resource.workloads:
+        yield from (finding for pod in resource.pods for finding in refused_by_the_api(pod))
     if not resource.workloads:
         return
     if resource.kind in _SELECTING:

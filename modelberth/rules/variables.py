@@ -20,16 +20,19 @@ _READ = {
         )
     ),
     "sglang": frozenset({"SGLANG_API_KEY"}),
-    "vllm": frozenset({"VLLM_API_KEY", "VLLM_CACHE_ROOT", "VLLM_HOST_IP", "VLLM_NO_USAGE_STATS"}),
+    "vllm": frozenset({"VLLM_API_KEY"}),
 }
 """Variables that our components set, beside those of flags: envconfig/config.go of Ollama, vllm/envs.py."""
 _READ_BY_ALL = frozenset(["HF_ENDPOINT", "HF_HOME", "HF_HUB_OFFLINE", "HF_TOKEN", "HF_TOKEN_PATH", "TMPDIR"])
 """huggingface_hub, constants.py; tempfile.py."""
 
 
-def misspelt(rule_id: str, container: Node, observed: Observed, table: FlagTable, level: Level) -> Iterator[Finding]:
-    """A variable that nothing reads, and that one letter or two make one that the engine does."""
-    known = frozenset(table.env) | _READ.get(observed.engine, frozenset()) | _READ_BY_ALL
+def misspelt(
+    rule_id: str, container: Node, observed: Observed | None, table: FlagTable | None, level: Level
+) -> Iterator[Finding]:
+    """A variable that nothing reads, and that one letter or two make one that the engine, or a download, does."""
+    of_engine = _READ.get(observed.engine if observed else "", frozenset[str]())
+    known = frozenset(table.env if table else ()) | of_engine | _READ_BY_ALL
     names = environment(fields_of(container.value))
     for name in names:
         near = next((each for each in sorted(known - names.keys()) if _almost(name, each)), None)

@@ -231,7 +231,7 @@ def test_profile_thresholds_and_exemptions_come_from_the_configuration(program: 
     assert ("mandatory", "WH-21", "guide") in run.says("0.0.1")
     assert not [each for each in run.says("0.0.1") if each[1] == "SZ-01"]
     assert "the exemption from this rule ended on 2020-01-01 (long ago)" in run.text
-    assert "SZ-01 does not apply to default/guide until 2099-01-01: known" in run.text
+    assert "SZ-01 does not apply to Deployment default/guide until 2099-01-01: known" in run.text
     assert "the exemption (SZ-04, urn *::guide) was not needed: in case" in run.text
     assert {("advisory", "SZ-01", "guide"), ("mandatory", "WH-06", "guide")} <= set(run.says("0.0.2"))
     assert run.says("0.0.3") == [("advisory", "WH-06", "guide")]

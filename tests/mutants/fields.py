@@ -56,7 +56,7 @@ class _Name(str):
         same = super().__eq__(other)
         if same is True and other is not self:
             self._asked()
-        return bool(same)
+        return same is True
 
     __hash__ = str.__hash__
 

@@ -201,7 +201,7 @@ def test_a_manifest_that_breaks_the_reader_is_one_finding_that_stops(monkeypatch
 
 
 def test_two_broken_containers_of_one_pod_share_one_finding_about_the_pod() -> None:
-    properties = deployment(vllm(), vllm(name="other"))
+    properties = deployment(vllm(), vllm("--model", LLAMA_8B, "--port", "8001") | {"name": "second"})
     del properties["spec"]["selector"]
     assert stopping(analyze(properties)).count("WH-21") == 1
 

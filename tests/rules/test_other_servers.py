@@ -94,7 +94,7 @@ def test_a_context_beyond_the_models_maximum_is_stopped() -> None:
         (sglang(*ROOMY, "--enable-lora"), "because --enable-lora changes memory in a way that cannot be sized yet"),
         (
             sglang(*ROOMY, "--turbo", image="lmsysorg/sglang:latest"),
-            "because --turbo is no flag of this version",
+            "because --turbo is no flag of 0.5.23: the version is assumed",
         ),
         (sglang(*ROOMY[2:]), "because the model is not named by the arguments as a repository"),
         (sglang(args=UNKNOWN), "because a part of the arguments is only known after apply"),

@@ -154,7 +154,16 @@ CASES = (
     Case(
         "CS-21",
         "Triton of any backend is looked at",
-        (server({"name": "triton", "image": "nvcr.io/nvidia/tritonserver:24.01-vllm-python-py3"}),),
+        (
+            server(
+                {
+                    "name": "triton",
+                    "image": "nvcr.io/nvidia/tritonserver:24.01-vllm-python-py3",
+                    "command": ["tritonserver", "--model-repository=/models", "--http-port=8000", "--grpc-port=8001"],
+                    "resources": {"limits": {"nvidia.com/gpu": 1}},
+                }
+            ),
+        ),
         "Triton 24.01 has a known hole",
     ),
 )

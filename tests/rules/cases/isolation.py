@@ -222,7 +222,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "WH-05",
         "volumes that are computed may hold the socket",
-        (bare(vllm(), volumes=UNKNOWN),),
+        (workload(volumes=UNKNOWN),),
         "the container runtime's socket",
         undecided=True,
     ),

@@ -102,7 +102,7 @@ CASES = (
     case("figures of the wrong type say nothing", served(rolling(["a"], {"b": 1})), claim()),
     case(
         "figures of a rolling update beside another strategy are refused",
-        served({"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}),
+        served({"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}, pod=TWO_GPUS, replicas=2),
         red="type Recreate and rollingUpdate contradict each other",
     ),
 )

@@ -204,14 +204,14 @@ CASES: tuple[Case, ...] = (
     Case(
         "WH-03",
         "rights that are computed are open",
-        (bare(vllm(securityContext=UNKNOWN)),),
+        (workload(server(securityContext=UNKNOWN)),),
         "cannot decide",
         undecided=True,
     ),
     Case(
         "WH-03",
         "whether privileged rights are refused is open",
-        (bare(vllm(securityContext={"privileged": True, "allowPrivilegeEscalation": UNKNOWN})),),
+        (workload(server(securityContext=hardened(privileged=True, allowPrivilegeEscalation=UNKNOWN))),),
         "cannot decide",
         undecided=True,
     ),

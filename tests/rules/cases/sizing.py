@@ -251,11 +251,40 @@ CASES = (
     Case(
         "SZ-04",
         "GPUs that a runtime shows unasked are no missing ones",
-        (deployment(vllm(resources={}, env=[{"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}])),),
+        (
+            deployment(
+                vllm(
+                    "--model",
+                    LLAMA_8B,
+                    "--max-model-len",
+                    "8192",
+                    "-tp",
+                    "1",
+                    "--dtype",
+                    "auto",
+                    resources={},
+                    env=[{"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}],
+                )
+            ),
+        ),
     ),
     Case(
         "SZ-04",
         "accelerators of another maker are no missing GPUs",
-        (deployment(vllm(resources={"limits": {"habana.ai/gaudi": 1}})),),
+        (
+            deployment(
+                vllm(
+                    "--model",
+                    LLAMA_8B,
+                    "--max-model-len",
+                    "8192",
+                    "-tp",
+                    "1",
+                    "--dtype",
+                    "auto",
+                    resources={"limits": {"habana.ai/gaudi": 1}},
+                )
+            ),
+        ),
     ),
 )

@@ -109,9 +109,10 @@ CASES = (
     ),
     Case(
         "SZ-24",
-        "slices are not joined",
+        "ranks on several slices are advised against",
         slice_("1g.10gb", SMALL, "-tp", "2", count=2, labels=A100_80),
-        "of 2 slices 1g.10gb a process sees one, the arguments ask for 2",
+        "2 ranks on 2 slices 1g.10gb: before driver R570 a process sees one slice only",
+        advice=True,
     ),
     Case(
         "SZ-24",
