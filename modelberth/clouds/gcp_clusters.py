@@ -49,7 +49,7 @@ def _control_plane(cluster: Node) -> Fact:
 
 
 def _vpc_native(cluster: Node) -> Fact:
-    """Nothing stated is VPC-native since version 5 of the provider."""
+    """Nothing stated is VPC-native: container_cluster, networking_mode, in hashicorp/terraform-provider-google."""
     routed = equals(cluster["networkingMode"], "ROUTES")
     return Fact(
         "the cluster is VPC-native",

@@ -30,7 +30,7 @@ GUARDED = Rule(
     remediation="TLS 1.2 or newer, access logs, a firewall for requests, and protection from deletion.",
     severity=Severity.HIGH,
     levels=IN_PROD,
-    source="CKV_AWS_2, _91, _103 and _150, CKV2_AWS_28, CKV_GCP_4 and awsguard elb-* of outside judges",
+    source="CKV_AWS_2, _91, _103 and _150, CKV2_AWS_28, CKV_GCP_4 and of checkov; elb-* of AWSGuard",
     check=_guarded,
     across=_together,
 )

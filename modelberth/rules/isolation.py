@@ -217,7 +217,8 @@ READ_ONLY = Rule(
     remediation="readOnlyRootFilesystem: true; an emptyDir with a sizeLimit at /tmp and wherever caches go.",
     severity=Severity.MEDIUM,
     levels=ALWAYS,
-    source="CKV_K8S_22 of checkov, C-0017 of NSA, require-emptydir-requests-limits of Kyverno; tempfile.py of Python",
+    source="CKV_K8S_22 of checkov, C-0017 of Kubescape, require-emptydir-requests-limits of Kyverno; "
+    "tempfile.py of Python",
     check=_files,
 )
 NOTHING_SHARED = Rule(
@@ -229,7 +230,8 @@ NOTHING_SHARED = Rule(
     remediation="A claim for weights, an emptyDir in memory at /dev/shm for shared memory, a Service for the port.",
     severity=Severity.HIGH,
     levels=ALWAYS,
-    source="Pod Security Standards, baseline; CKV_K8S_17, _18, _19, _26, _27 of checkov; C-0038, C-0041, C-0044 of NSA",
+    source="Pod Security Standards, baseline; CKV_K8S_17, _18, _19, _26, _27 of checkov; "
+    "C-0038, C-0041, C-0044 of Kubescape",
     check=_node,
 )
 NO_TOKEN = Rule(
@@ -241,7 +243,7 @@ NO_TOKEN = Rule(
     remediation="automountServiceAccountToken: false on the pod, and an account of its own.",
     severity=Severity.MEDIUM,
     levels=IN_PROD,
-    source="CKV_K8S_38, _41 and _42 of checkov; C-0034 of NSA",
+    source="CKV_K8S_38, _41 and _42 of checkov; C-0034 of Kubescape",
     check=_token,
     across=_token_of_account,
     foreign=ADVICE,

@@ -278,7 +278,8 @@ ISOLATED = Rule(
     severity=Severity.HIGH,
     levels=ALWAYS,
     foreign=ADVICE,
-    source="CKV2_K8S_6 (checkov), non-isolated-pod (kube-linter), NSA C-0030 and C-0054; vLLM, docs/usage/security.md",
+    source="CKV2_K8S_6 (checkov), non-isolated-pod (kube-linter), C-0030 and C-0054 of Kubescape; "
+    "vLLM, docs/usage/security.md",
     across=_isolated,
 )
 RULES = (OWN, ISOLATED)

@@ -31,7 +31,7 @@ EXPLICIT = Rule(
     remediation="Make a provider that names its cluster, project or account, and pass it to every resource.",
     severity=Severity.MEDIUM,
     levels=IN_PROD,
-    source="the fault of a wrong context; default providers of Pulumi: pkg/resource/deploy/providers/registry.go",
+    source="Pulumi, default providers: pkg/resource/deploy/providers/registry.go; disable-default-providers",
     check=_explicit,
 )
 RULES = (EXPLICIT,)

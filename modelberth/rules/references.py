@@ -280,7 +280,7 @@ RESOLVED = Rule(
     id="WH-14",
     name="references-resolve",
     title="Services, budgets, autoscalers and policies mean workloads that are there",
-    question="whether it selects the pods that are meant",
+    question="whether objects mean the pods that are there",
     why="A selector or name that is spelled differently is no error to Kubernetes: the model is only not reached, not "
     "scaled, not protected.",
     remediation="Use the labels of the pod template, the names of its ports and of its workload.",

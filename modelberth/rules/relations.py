@@ -15,11 +15,12 @@ from modelberth.manifests import COMPUTES_AND_ENDS
 from modelberth.node import Node
 from modelberth.observed import UNKNOWN
 from modelberth.resources import Pod, Resource
+from modelberth.rules.autoscalers import HORIZONTAL, KEDA, autoscaler
 
 LWS = "leaderworkerset.sigs.k8s.io"
 SERVES_ON = ("Deployment", "StatefulSet", "ReplicaSet", "LeaderWorkerSet")
 """Kinds that keep a number of replicas."""
-SCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
+SCALERS = (HORIZONTAL, KEDA)
 _MADE_UP = {
     "Deployment": ("pod-template-hash",),
     "ReplicaSet": ("pod-template-hash",),
@@ -141,18 +142,11 @@ class Replicas(NamedTuple):
 
 def replicas(inventory: Inventory, resource: Resource) -> Replicas:
     """How many copies a workload has; an autoscaler's bounds go before what the workload itself says."""
-    for scaler in scaled_by(inventory, resource):
-        spec = scaler.node["spec"]
-        keda = scaler.kind == "ScaledObject"
-        least = spec["minReplicaCount" if keda else "minReplicas"]
-        most = spec["maxReplicaCount" if keda else "maxReplicas"]
-        return Replicas(_count(least, 0 if keda else 1), _count(most, 100 if keda else 1), least, most)
+    for found in filter(None, map(autoscaler, scaled_by(inventory, resource))):
+        return Replicas(found.least_replicas, found.most_replicas, found.least, found.most)
     stated = resource.node.at("spec", "replicas")
-    return Replicas(_count(stated, 1), _count(stated, 1), stated, stated)
-
-
-def _count(node: Node, default: int) -> int | None:
-    return node.whole() if node.stated else default
+    count = stated.whole() if stated.stated else 1
+    return Replicas(count, count, stated, stated)
 
 
 __all__ = [

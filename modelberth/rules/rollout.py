@@ -33,7 +33,7 @@ _PLACES = {
     "LeaderWorkerSet": (("spec", "rolloutStrategy"), "rollingUpdateConfiguration", 0, 1),
 }
 """Kind -> where the strategy is, its field, and the defaults of maxSurge and maxUnavailable: apps/v1 defaults.go of
-Kubernetes, and the webhook of LeaderWorkerSet."""
+Kubernetes; kubernetes-sigs/lws, docs/concepts/rollout-strategy."""
 
 
 @dataclass(frozen=True)

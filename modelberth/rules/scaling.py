@@ -262,7 +262,8 @@ BOUNDS = Rule(
     severity=Severity.HIGH,
     levels=ALWAYS,
     source="Kubernetes, autoscaling/v2 (HorizontalPodAutoscalerSpec, HPAScalingRules, gate HPAScaleToZero); KEDA, "
-    "ScaledObject specification and its admission webhook; KServe's own check of minReplicas and maxReplicas",
+    "ScaledObject specification and verifyReplicaCount of its admission webhook; "
+    "KServe's own check of minReplicas and maxReplicas",
     check=_bounds,
     across=_together,
     thresholds=(

@@ -177,7 +177,8 @@ HIDDEN = Rule(
     remediation="Keep it in a Secret, by secretKeyRef or as a mounted file, and replace what was seen.",
     severity=Severity.CRITICAL,
     levels=ALWAYS,
-    source="CKV_K8S_35 of checkov, env-var-secret of kube-linter, sensitiveContainerEnvVar of Polaris; C-0012 of NSA",
+    source="CKV_K8S_35 of checkov, env-var-secret of kube-linter, sensitiveContainerEnvVar of Polaris; "
+    "C-0012 of Kubescape",
     check=_check,
 )
 RULES: tuple[Rule, ...] = (HIDDEN,)

@@ -15,7 +15,10 @@ from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, Threshold, g
 from modelberth.rules.standards import ENFORCE, Breach, applies, container_breaches, effective, host_breaches
 
 _ID = "WH-03"
-_LEAST_USER = Threshold("least_user", 10001, "The smallest user id that no person and no service of a node has.", 1)
+_LEAST_USER = Threshold(
+    "least_user", 10001, "The smallest user id that no person and no service of a node is taken to have.", 1
+)
+"""kube-score asks for more than 10000, CKV_K8S_40 of checkov for 10000 or more; no API server asks for either."""
 _GROUPED = "whether containers have no more rights than they need"
 
 

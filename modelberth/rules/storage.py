@@ -160,7 +160,7 @@ KEPT_SAFE = Rule(
     remediation="The resource options protect and retainOnDelete, forceDestroy false, a rule for broken uploads.",
     severity=Severity.HIGH,
     levels=ALWAYS,
-    source="the fault of a deleted store; forceDestroy of pulumi-gcp and pulumi-aws; CKV_AWS_300 of checkov",
+    source="Pulumi, resource options protect and retainOnDelete; forceDestroy of buckets; CKV_AWS_300 of checkov",
     check=_kept,
     across=_kept_together,
 )
@@ -173,7 +173,7 @@ ENCRYPTED = Rule(
     remediation="Ask for encryption when the disk or file system is made.",
     severity=Severity.HIGH,
     levels=ALWAYS,
-    source="defaults of EBS and EFS, which are off; CKV_AWS_3, _42, _184 and _190 of checkov",
+    source="docs.aws.amazon.com: encryption of EBS and EFS is off by default; CKV_AWS_3, _42, _184 and _190 of checkov",
     check=_encrypted,
     thresholds=(_OWN_KEYS,),
 )

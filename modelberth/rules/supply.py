@@ -15,7 +15,7 @@ from modelberth.rules.base import ADVICE, IN_PROD, Profile, Rule, Settings, Seve
 from modelberth.rules.facts import remarked
 from modelberth.rules.hosting import Hidden, hosting
 from modelberth.rules.needs import in_one_zone, selected
-from modelberth.rules.relations import is_called, same_namespace
+from modelberth.rules.relations import is_called, replicas, same_namespace
 
 _MOST_NODES = Threshold("most_nodes", 32, "The most nodes that one pool with GPUs may grow to.", least=1, most=15000)
 _SCARCE = Threshold(
@@ -131,29 +131,14 @@ def _too_few(pod: Pod, inventory: Inventory) -> Finding | Node:
     if (size.whole() or 1) > 1:
         message = f"all {size.whole()} pods of a group stop when one of their nodes is taken away, and spot nodes are"
         return Finding("CS-12", "", message, firm)
-    replicas = _replicas(pod.resource, inventory)
-    if isinstance(replicas, Node):
-        return replicas
-    if replicas < 2:
+    count = replicas(inventory, pod.resource)
+    if count.least is None and count.least_at.unknown:
+        return count.least_at
+    if (count.least or 0) < 2:
         message = "the only replica runs on nodes that are taken away within two minutes' notice"
         return Finding("CS-12", "", message, f"at least 2 replicas with some of them on {firm}, or {firm}")
-    message = f"all {replicas} replicas run on spot nodes, which may be taken away at the same time"
+    message = f"all {count.least} replicas run on spot nodes, which may be taken away at the same time"
     return Finding("CS-12", "", message, f"some replicas on {firm}", Level.WARNING)
-
-
-def _replicas(resource: Resource, inventory: Inventory) -> int | Node:
-    stated = resource.node["spec"]["replicas"]
-    least = [stated]
-    for scaler, field in (("HorizontalPodAutoscaler", "minReplicas"), ("ScaledObject", "minReplicaCount")):
-        for each in inventory.of_kind(scaler):
-            target = each.node["spec"]["scaleTargetRef"]["name"]
-            same = target.text() == resource.object_name.text()
-            if target.unknown or resource.object_name.unknown or not resource.object_name.stated or same:
-                least.append(each.node["spec"][field])
-    counts = [node.whole() for node in least if not node.unknown]
-    most = max((count for count in counts if count is not None), default=1)
-    unknown = next((node for node in least if node.unknown), None)
-    return unknown if unknown and most < 2 else most
 
 
 def _there_when_asked(inventory: Inventory, settings: Settings) -> Iterator[tuple[Resource, Finding]]:
