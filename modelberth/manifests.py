@@ -297,21 +297,11 @@ def _gpus(container: Node) -> tuple[int | None, list[Undecided]]:
             return None, [Undecided(asked.path, "GPU count", f"it {LATER}")]
         if asked.value is not None:
             count = asked.whole()
-            why = (
-                []
-                if count is not None
-                else [Undecided(asked.path, "GPU count", "it is not a whole number", "1, 2 or more")]
-            )
-            return count, why
+            doubt = Undecided(asked.path, "GPU count", "it is not a whole number", "1, 2 or more")
+            return count, [] if count is not None else [doubt]
     if resources["claims"].value:
-        return None, [
-            Undecided(
-                resources["claims"].path,
-                "GPU count",
-                "it is left to resource claims, which cannot be sized yet",
-                f"request {GPU_RESOURCE}",
-            )
-        ]
+        why = "it is left to resource claims, which cannot be sized yet"
+        return None, [Undecided(resources["claims"].path, "GPU count", why, f"request {GPU_RESOURCE}")]
     return 0, []
 
 
