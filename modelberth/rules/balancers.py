@@ -10,6 +10,7 @@ from modelberth.inventory import Inventory
 from modelberth.resources import Resource
 from modelberth.rules.base import IN_PROD, Rule, Settings, Severity
 from modelberth.rules.facts import told
+from modelberth.rules.validity import beside_what_clouds_take
 
 
 def _guarded(resource: Resource, settings: Settings) -> Iterable[Finding]:
@@ -30,8 +31,8 @@ GUARDED = Rule(
     remediation="TLS 1.2 or newer, access logs, a firewall for requests, and protection from deletion.",
     severity=Severity.HIGH,
     levels=IN_PROD,
-    source="CKV_AWS_2, _91, _103 and _150, CKV2_AWS_28, CKV_GCP_4 and of checkov; elb-* of AWSGuard",
-    check=_guarded,
+    source="CKV_AWS_2, _91, _103 and _150, CKV2_AWS_28, and CKV_GCP_4 of checkov; elb-* of AWSGuard",
+    check=beside_what_clouds_take("CS-18", _guarded),
     across=_together,
 )
 RULES = (GUARDED,)

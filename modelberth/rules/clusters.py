@@ -13,6 +13,7 @@ from modelberth.resources import Resource
 from modelberth.rules.base import ALWAYS, IN_PROD, Rule, Settings, Severity, advice, undecided
 from modelberth.rules.credentials import in_text, shape
 from modelberth.rules.facts import told
+from modelberth.rules.validity import beside_what_clouds_take
 
 _PLAIN_SCRIPT = "whether what machines run when they start holds a credential"
 
@@ -73,7 +74,7 @@ NETWORK = Rule(
     severity=Severity.HIGH,
     levels=IN_PROD,
     source="CIS GKE Benchmark 5.6; CKV_GCP_12, _18, _20, _23, _25 and _61 of checkov",
-    check=_network,
+    check=beside_what_clouds_take("CS-04", _network),
     across=_private_nodes,
 )
 CONTROL_PLANE = Rule(
@@ -86,7 +87,7 @@ CONTROL_PLANE = Rule(
     severity=Severity.HIGH,
     levels=IN_PROD,
     source="CIS EKS Benchmark 2, 5.1 and 5.4; CKV_AWS_37, _38, _39, _58 and _339 of checkov",
-    check=_control_plane,
+    check=beside_what_clouds_take("CS-05", _control_plane),
 )
 MACHINES = Rule(
     id="CS-06",
@@ -98,7 +99,7 @@ MACHINES = Rule(
     severity=Severity.CRITICAL,
     levels=ALWAYS,
     source="EKS best practices, access to the instance profile; CKV_AWS_24, _46, _79, _88, _100 and _341, CKV_GCP_2",
-    check=_machines,
+    check=beside_what_clouds_take("CS-06", _machines),
     across=_disks,
 )
 RULES = (NETWORK, CONTROL_PLANE, MACHINES)

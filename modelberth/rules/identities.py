@@ -12,6 +12,7 @@ from modelberth.inventory import Inventory
 from modelberth.node import Node
 from modelberth.resources import Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, advice, undecided
+from modelberth.rules.validity import beside_what_clouds_take
 
 _QUESTION = "whether the identity of pods only reads"
 _OWNS = Breadth.OWNS
@@ -116,7 +117,7 @@ READS_ONLY = Rule(
     severity=Severity.HIGH,
     levels=ALWAYS,
     source="least privilege; CKV_AWS_274, CKV_GCP_41, _42, _46, _49 and _117 of checkov",
-    check=_alone,
+    check=beside_what_clouds_take("CS-09", _alone),
     across=_together,
 )
 RULES = (READS_ONLY,)

@@ -13,6 +13,7 @@ from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, undecided
 from modelberth.rules.facts import remarked
 from modelberth.rules.hosting import Hosting, hosting
 from modelberth.rules.needs import wants_other_devices
+from modelberth.rules.validity import beside_what_clouds_take
 
 _NO_ACCELERATOR = 16
 
@@ -77,6 +78,6 @@ MACHINES = Rule(
     severity=Severity.HIGH,
     levels=ALWAYS,
     source="machine type tables: cloud.google.com/compute/docs/gpus; the catalog's machine types",
-    check=_machines,
+    check=beside_what_clouds_take("SZ-07", _machines),
 )
 RULES = (HOSTED, MACHINES)

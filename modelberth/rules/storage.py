@@ -14,6 +14,7 @@ from modelberth.resources import Pod, Resource
 from modelberth.rules.base import ALWAYS, Rule, Settings, Severity, Threshold, advice
 from modelberth.rules.buckets import Bucket, buckets, named_as_weights
 from modelberth.rules.facts import as_advice, told
+from modelberth.rules.validity import beside_what_clouds_take
 
 _OWN_KEYS = Threshold("own_keys", False, "Whether what is stored has to be encrypted with a key of yours.")
 _ADVICE_ALWAYS = frozenset({TLS, TIDY})
@@ -147,7 +148,7 @@ GUARDED = Rule(
     severity=Severity.CRITICAL,
     levels=ALWAYS,
     source="CKV_GCP_28, _29, _78 and _114, CKV2_AWS_6, CKV_AWS_20, _21, _53 to _57 and _145 of checkov",
-    check=_guarded,
+    check=beside_what_clouds_take("CS-07", _guarded),
     across=_guarded_together,
     thresholds=(_OWN_KEYS,),
 )

@@ -14,6 +14,8 @@ from modelberth.catalog.schema import Row, Text
 from modelberth.findings import Finding
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
+from modelberth.rules.base import Check, Settings
+from modelberth.rules.relations import resembles
 
 _LARGEST_PORT = 65535
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -31,14 +33,19 @@ class FieldRule(Row):
     needed: bool = False
     words: tuple[str, ...] = ()
     form: Literal["", "amount", "count", "field_of_pod", "port", "range"] = ""
+    pattern: str = ""
+    near: tuple[str, ...] = ()
+    """Words that it is usually one of: another one may be right, one that is almost one of these is not."""
+    rule: Text = "WH-21"
 
 
 @cache
 def field_rules() -> dict[str, tuple[FieldRule, ...]]:
     """Every row, by kind."""
     found: dict[str, list[FieldRule]] = {}
-    for row in read_rows(files("modelberth.catalog") / "required_fields.yaml", FieldRule):
-        found.setdefault(row.kind, []).append(row)
+    for file in ("required_fields.yaml", "cloud_fields.yaml"):
+        for row in read_rows(files("modelberth.catalog") / file, FieldRule):
+            found.setdefault(row.kind, []).append(row)
     return {kind: tuple(rows) for kind, rows in found.items()}
 
 
@@ -57,19 +64,43 @@ def refused(rule_id: str, resource: Resource) -> Iterator[Finding]:
             yield from _held(rule_id, row, pod.spec, whole=True)
 
 
-def _held(rule_id: str, row: FieldRule, root: Node, *, whole: bool) -> Iterator[Finding]:
+def beside_what_clouds_take(rule_id: str, check: Check) -> Check:
+    """A check of a cloud's resource that also tells what the cloud would refuse in it."""
+
+    def both(resource: Resource, settings: Settings) -> Iterator[Finding]:
+        yield from refused_by_cloud(rule_id, resource)
+        yield from check(resource, settings)
+
+    return both
+
+
+def refused_by_cloud(rule_id: str, resource: Resource) -> Iterator[Finding]:
+    """The same of a cloud's resource, as far as this rule tells it."""
+    for row in field_rules().get(resource.type, ()):
+        if row.rule == rule_id:
+            yield from _held(rule_id, row, resource.node, whole=True, by="the cloud")
+
+
+def _held(rule_id: str, row: FieldRule, root: Node, *, whole: bool, by: str = "the API server") -> Iterator[Finding]:
     for node in _at(root, row.path):
         if node.unknown:
             continue
         if not node.stated or node.value in ("", [], ()):
             if row.needed and whole:
-                message = f"{_last(row.path)} is needed here: the API server refuses the object"
+                message = f"{_last(row.path)} is needed here: {by} refuses the object"
                 yield Finding(rule_id, node.path, message, f"state {_last(row.path)}")
         elif row.words and node.value not in row.words:
             known = ", ".join(word for word in row.words if word)
-            yield Finding(rule_id, node.path, "is none of the words that Kubernetes takes here", f"one of {known}")
+            yield Finding(rule_id, node.path, f"is none of the words that {by} takes here", f"one of {known}")
         elif row.form and not _IS[row.form](node):
-            yield Finding(rule_id, node.path, f"is no {_SAID[row.form]}: the API server refuses it", _WANTED[row.form])
+            yield Finding(rule_id, node.path, f"is no {_SAID[row.form]}: {by} refuses it", _WANTED[row.form])
+        elif row.pattern and not re.fullmatch(row.pattern, node.text()):
+            yield Finding(rule_id, node.path, f"is nothing that {by} takes here", "as its documentation spells it")
+        elif row.near and node.text() not in row.near and any(resembles(node.text(), each) for each in row.near):
+            meant = next(each for each in row.near if resembles(node.text(), each))
+            yield Finding(
+                rule_id, node.path, f"is nothing that {by} is known to take here", f"{meant}, if that is meant"
+            )
 
 
 def _last(path: str) -> str:

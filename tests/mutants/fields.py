@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelberth.inventory import Inventory
-from modelberth.resources import Resource
+from modelberth.resources import PART_OF, Resource
 from modelberth.rules import ALL
 from tests.mutants.mutate import policy_of, stack
 
 Way = tuple[str | int, ...]
+_WHO_WROTE_IT = ("metadata", "labels", PART_OF)
+"""Asked of every object to know how strict to be with it: nothing is decided about the label itself."""
 _READ_EVERY_TEXT = frozenset({"WH-15"})
 """Rules that look at every text for what it may hold, a credential: that they read a field says nothing about it."""
 
@@ -187,7 +189,7 @@ def _read_fields(name: str) -> list[set[Way]]:
                 rule.about(each, policy.settings(rule))
             rule.over(inventory, policy.settings(rule))
     return [
-        ways & set(_scalars(each.properties, ()))
+        (ways & set(_scalars(each.properties, ()))) - {_WHO_WROTE_IT}
         if not each.type.startswith(("modelberth:", "pulumi:"))
         else set[Way]()
         for each, ways in zip(plain, seen, strict=True)

@@ -43,5 +43,5 @@ def test_every_reason_is_a_sentence_of_its_own() -> None:
 
 
 def test_a_star_stands_for_no_dot_and_no_blank() -> None:
-    assert reason_key("Service.metadata.labels.app.kubernetes.io/part-of dropped")
-    assert not reason_key("Service.metadata.labels.app.kubernetes.io/part-of.more dropped")
+    assert reason_key("Job.metadata.labels.modelberth.dev/role dropped")
+    assert not reason_key("Job.more.metadata.labels.modelberth.dev/role dropped")

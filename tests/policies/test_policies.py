@@ -114,7 +114,7 @@ def test_an_unknown_pod_stops_the_preview(where: str) -> None:
 def test_an_unknown_element_does_not_disable_the_rules_for_its_siblings() -> None:
     broken = vllm("--model", LLAMA_8B, env=[UNKNOWN_STRING, {"name": "A", "value": UNKNOWN_STRING}])
     sidecar = {"name": "sidecar", "image": UNKNOWN_STRING}
-    assert stopping(analyze(deployment(sidecar, broken))) == ["SZ-01"]
+    assert stopping(analyze(deployment(sidecar, broken))) == ["SZ-01", "WH-15"]
 
 
 def test_an_unknown_value_elsewhere_is_no_matter() -> None:

@@ -57,7 +57,6 @@ ADVISED_WHEN_UNKNOWN = {
 _CLOSED = "the bucket refuses everyone, whoever is named"
 _NAME_ALONE = "a name that says nothing; what is computed is no literal in the code"
 _ANY_VALUE = "that something is stated is enough, whatever it will be"
-_APART = "an unknown term may ask for anything, and pools that could hold every replica are a guess then"
 _ITS_OWN = "a name that is computed is most likely one of its own, and the API server tells at once where it is not"
 SILENT_WHEN_UNKNOWN = {
     "CS-06-a-key-without-groups-opens-SSH": _ANY_VALUE,
@@ -83,16 +82,7 @@ SILENT_WHEN_UNKNOWN = {
     "WH-15-what-kubectl-left-of-a-Secret-is-read": "kubectl writes it, no program",
     "WH-15-an-access-key-of-AWS-is-read": _NAME_ALONE,
     "WH-15-a-token-of-GitHub-is-read": _NAME_ALONE,
-    "SZ-15-replicas-apart-by-node-need-as-many-nodes": _APART,
-    "SZ-15-replicas-apart-by-zone-need-as-many-zones": _APART,
-    "WH-01-a-figure-below-0-is-refused": _ANY_VALUE,
-    "WH-21-a-Deployment-whose-pods-end-is-refused": _ANY_VALUE,
-    "WH-21-a-Job-whose-pods-never-end-is-refused": _ANY_VALUE,
-    "WH-21-a-mount-of-no-volume-is-refused": _ITS_OWN,
-    "WH-21-a-name-for-two-containers-is-refused": _ITS_OWN,
     "WH-21-a-name-for-two-volumes-is-refused": _ITS_OWN,
-    "WH-21-a-path-for-two-volumes-is-refused": _ITS_OWN,
-    "WH-21-an-init-container's-name-counts": _ITS_OWN,
     "WH-21-two-values-of-one-variable-are-refused": "a variable whose name is computed has a name of its own",
     "WH-21-an-unknown-second-value-counts-as-another": "a variable whose name is computed has a name of its own",
     "WH-21-sidecars-are-read-too": "a variable whose name is computed has a name of its own",
