@@ -7,6 +7,13 @@ from collections.abc import Iterable, Sequence
 from modelberth.clouds.pool_facts import AnyResource, Registered
 from modelberth.node import Node
 
+BY_NAME = (
+    ("gcp:container/nodePool:NodePool", "cluster", "gcp:container/cluster:Cluster", "name"),
+    ("aws:eks/nodeGroup:NodeGroup", "clusterName", "aws:eks/cluster:Cluster", "name"),
+    ("gcp:storage/bucketIAM", "bucket", "gcp:storage/bucket:Bucket", "name"),
+    ("aws:s3/bucket", "bucket", "aws:s3/bucket:Bucket", "bucket"),
+)
+"""Types that begin like this, the field that names another resource, its type and the field with its name."""
 _NAMES = ("id", "name", "bucket", "arn", "selfLink")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from modelberth.clouds.links import BY_NAME
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
@@ -127,7 +128,7 @@ def sections(rule_id: str, inventory: Inventory) -> Told:
 def of_clouds(rule_id: str, inventory: Inventory) -> Told:
     """Pools name their cluster, and what is said about a bucket names it."""
     for resource in inventory.resources:
-        for prefix, field, target, named in _CLOUD:
+        for prefix, field, target, named in BY_NAME:
             if resource.type == target or not resource.type.startswith(prefix):
                 continue
             value = resource.node[field]
@@ -141,15 +142,6 @@ def of_clouds(rule_id: str, inventory: Inventory) -> Told:
                 message = "the stack has none of this name, and one that is called almost so"
                 near = get_close_matches(value.text(), texts, n=1, cutoff=_ALIKE)[0]
                 yield resource, Finding(rule_id, value.path, message, f"{near}, if that is meant")
-
-
-_CLOUD = (
-    ("gcp:container/nodePool:NodePool", "cluster", "gcp:container/cluster:Cluster", "name"),
-    ("aws:eks/nodeGroup:NodeGroup", "clusterName", "aws:eks/cluster:Cluster", "name"),
-    ("gcp:storage/bucketIAM", "bucket", "gcp:storage/bucket:Bucket", "name"),
-    ("aws:s3/bucket", "bucket", "aws:s3/bucket:Bucket", "bucket"),
-)
-"""Types that begin like this, the field that names another resource, its type and the field with its name."""
 
 
 def strays(rule_id: str, inventory: Inventory) -> Told:

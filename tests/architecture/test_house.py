@@ -110,7 +110,10 @@ def test_no_typed_figure_of_a_machine_or_a_price_hides_in_python(folder: str) ->
 CLOUDS = re.compile(
     r"(?<![a-z])(?:aks|amazon|aws|azure|ec2|eks|gcp|gcs|gke|google|karpenter|s3)(?![a-z])", re.IGNORECASE
 )
-SPEAKS_OF_CLOUDS = {"modelberth/rules/credentials.py": "credentials are called as their issuers call them"}
+SPEAKS_OF_CLOUDS = {
+    "modelberth/rules/credentials.py": "credentials are called as their issuers call them",
+    "modelberth/rules/evaluation.py": "a way out names the labels that tell a GPU in each dialect",
+}
 
 
 def words_of(tree: ast.AST) -> list[str]:

@@ -239,6 +239,6 @@ CASES = (
     Case(
         "CS-09",
         "what is no policy is left to the API",
-        (role(assumeRolePolicy=7), inline("no JSON"), grant(member=7, role=[])),
+        (role(assumeRolePolicy=7), inline("no JSON"), grant(role=[])),
     ),
 )
