@@ -56,8 +56,8 @@ def _is_cut(workload: Workload, profile: str) -> Iterator[Finding]:
 
 
 def _joined(workload: Workload, container: Node) -> Iterator[Finding]:
-    """Slices of one GPU are no peers of each other. Drivers before R570 show a process only one of them, newer ones each
-    GPU instance (NVIDIA, MIG user guide, CUDA device enumeration): whether it starts hangs on the nodes.
+    """Slices of one GPU are no peers of each other. Drivers before R570 show a process only one of them, newer ones
+    each GPU instance (NVIDIA, MIG user guide, CUDA device enumeration): whether it starts hangs on the nodes.
     """
     observed, slices = workload.observed, slices_of(container)
     ranks = observed.tensor_parallel * observed.pipeline_parallel if observed else 1
