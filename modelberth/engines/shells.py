@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
-from modelberth.engines.script import Expansion, Illegible, Part, commands
+from modelberth.engines.script import Command, Expansion, Illegible, Part, commands
 from modelberth.observed import UNKNOWN
 
 Word = Any
@@ -191,10 +192,7 @@ def _hole(word: Word) -> str:
 
 def _run(script: Word, shell: _Shell) -> Started:
     """The command of a script that starts a server, else its last one; a choice between servers is UNKNOWN."""
-    try:
-        lines = list(commands(script, HOLE)) if isinstance(script, str) else None
-    except Illegible:
-        lines = None
+    lines = _lines(script) if isinstance(script, str) else None
     if lines is None:
         return Started([UNKNOWN], shell.env)
     starting: list[Started] = []
@@ -221,6 +219,15 @@ def _run(script: Word, shell: _Shell) -> Started:
         stop += first[stop : stop + 1] == ["serve"]
         return Started([*first[:stop], UNKNOWN], shell.env)
     return starting[0] if starting else Started(last, shell.env)
+
+
+@lru_cache(maxsize=256)
+def _lines(script: str) -> tuple[Command, ...] | None:
+    """The commands of a script, None where it is not legible: every engine asks about every script."""
+    try:
+        return tuple(commands(script, HOLE))
+    except Illegible:
+        return None
 
 
 def _note_changes(shell: _Shell, program: str, rest: Sequence[Sequence[Part]]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from modelberth.catalog import Metric, catalog
 from modelberth.inventory import Inventory
@@ -137,7 +138,18 @@ def target_of(scaler: Autoscaler, inventory: Inventory) -> Resource | None:
 
 def governing(resource: Resource, inventory: Inventory) -> Autoscaler | None:
     """What sets the replicas of a resource, None when nothing in the stack does."""
-    return next((each for each in autoscalers(inventory) if target_of(each, inventory) is resource), None)
+    return _governors(inventory).get(resource)
+
+
+@lru_cache(maxsize=2)
+def _governors(inventory: Inventory) -> Mapping[Resource, Autoscaler]:
+    """What every autoscaler of a stack scales, the first of them where there are several."""
+    found: dict[Resource, Autoscaler] = {}
+    for scaler in autoscalers(inventory):
+        target = target_of(scaler, inventory)
+        if target is not None:
+            found.setdefault(target, scaler)
+    return found
 
 
 def most_replicas(resource: Resource, inventory: Inventory) -> Node:
