@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.modelberth.commands import ran
 from tests.modelberth.samples import ROOT
 from tests.rules.samples import CANARY, deployment, guide, vllm
 
@@ -19,17 +20,16 @@ GUIDE = "examples/guide/deployment.yaml"
 
 
 def check(*words: str, cwd: Path = ROOT, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "modelberth", "check", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        input=stdin,
-        timeout=120,
-        env=os.environ | {"COLUMNS": "200", "PYTHONPATH": str(ROOT)},
-    )
+    done = ran("check", *words, cwd=cwd, stdin=stdin)
     assert "Traceback" not in done.stderr
     return done
+
+
+def as_process(*words: str) -> subprocess.CompletedProcess[str]:
+    """The same as a process of its own."""
+    command = [sys.executable, "-m", "modelberth", "check", *words]
+    environment = os.environ | {"COLUMNS": "200", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, env=environment, check=False)
 
 
 def rules(done: subprocess.CompletedProcess[str]) -> set[str]:
@@ -235,9 +235,14 @@ def test_a_name_cannot_play_tricks_on_a_terminal_or_a_comment(tmp_path: Path) ->
 def cpu_s(*words: str) -> float:
     """What a process needs, whatever else runs on this machine."""
     before = os.times()
-    check(*words)
+    as_process(*words)
     after = os.times()
     return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+def test_a_process_says_the_same_and_ends_alike() -> None:
+    done, here = as_process(GUIDE), check(GUIDE)
+    assert (done.returncode, done.stdout, done.stderr) == (here.returncode, here.stdout, here.stderr)
 
 
 def test_one_file_takes_less_than_a_second() -> None:

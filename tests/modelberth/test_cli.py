@@ -1,4 +1,4 @@
-"""The command as people run it: a process with output, errors and an exit code."""
+"""The command as people run it: output, errors and an exit code."""
 
 from __future__ import annotations
 
@@ -12,25 +12,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.modelberth.commands import ran
 from tests.modelberth.samples import CPU_POOL, L4_POOL, LLAMA_8B, LLAMA_70B, ROOT, document, stack_document
-
-COMMAND = Path(sys.executable).with_name("modelberth")
-
-
-def modelberth(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *words], cwd=cwd, capture_output=True, text=True, timeout=60, env=os.environ | {"COLUMNS": "200"}
-    )
 
 
 def good(*words: str, cwd: Path = ROOT) -> str:
-    done = modelberth(*words, cwd=cwd)
+    done = ran(*words, cwd=cwd)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
 def bad(*words: str, cwd: Path = ROOT) -> str:
-    done = modelberth(*words, cwd=cwd)
+    done = ran(*words, cwd=cwd)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
@@ -48,6 +41,12 @@ def write_spec(folder: Path, content: object, name: str = "spec.yaml") -> Path:
     path = folder / name
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
+
+
+def test_the_command_that_is_installed_says_the_same() -> None:
+    command = [Path(sys.executable).with_name("modelberth"), "fit", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=os.environ | {"COLUMNS": "200"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, good("fit", "--help"), "")
 
 
 def test_a_stack_is_planned_by_its_name_or_its_file() -> None:
@@ -141,7 +140,7 @@ def test_a_lock_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     services = {"chat": document(typical_tokens=3000)}
     path = write_spec(tmp_path, stack_document(pools={"l4": L4_POOL}, services=services), "Pulumi.dev.yaml")
     (tmp_path / "dev.plan.yaml").mkdir()
-    done = modelberth("plan", str(path), "--update")
+    done = ran("plan", str(path), "--update")
     assert done.returncode == 1
     assert done.stderr == f"error: {tmp_path / 'dev.plan.yaml'}: Is a directory\n"
 
@@ -192,13 +191,13 @@ def test_the_fewest_gpus_that_fit_are_found() -> None:
 
 
 def test_a_model_that_does_not_fit_ends_with_one() -> None:
-    done = modelberth("fit", LLAMA_70B, "--gpu", "nvidia-l4", "--tensor-parallel", "1")
+    done = ran("fit", LLAMA_70B, "--gpu", "nvidia-l4", "--tensor-parallel", "1")
     assert done.returncode == 1
     assert done.stdout.startswith("1 x NVIDIA L4: does not fit, ")
 
 
 def test_what_is_too_close_to_call_is_unknown_and_ends_with_one() -> None:
-    done = modelberth("fit", LLAMA_8B, "--gpu", "nvidia-l4", "--tensor-parallel", "1", "--context", "36000")
+    done = ran("fit", LLAMA_8B, "--gpu", "nvidia-l4", "--tensor-parallel", "1", "--context", "36000")
     assert done.returncode == 1
     assert done.stdout.startswith("1 x NVIDIA L4: unknown, too close to call, ")
 
@@ -213,7 +212,7 @@ def test_without_a_gpu_the_whole_catalog_is_searched() -> None:
 
 
 def test_nothing_that_holds_it_ends_with_one() -> None:
-    done = modelberth("fit", LLAMA_70B, "--concurrency", "1000000")
+    done = ran("fit", LLAMA_70B, "--concurrency", "1000000")
     assert done.returncode == 1
     assert "no GPU of the catalog holds it" in done.stdout
 
@@ -278,7 +277,7 @@ def test_an_unknown_name_is_one_line(words: list[str], message: str) -> None:
     ],
 )
 def test_bad_usage_ends_with_two(words: list[str]) -> None:
-    done = modelberth(*words)
+    done = ran(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
 
@@ -295,6 +294,6 @@ def test_a_bare_spec_whose_file_begins_with_a_digit_is_planned_under_a_name_that
 ) -> None:
     path = tmp_path / "8b-chat.yaml"
     path.write_text((ROOT / "examples" / "chat.yaml").read_text())
-    done = modelberth("plan", str(path))
+    done = ran("plan", str(path))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("b-chat: ")

@@ -21,8 +21,9 @@ from modelberth.speed.constants import constants
 from modelberth.speed.estimate import work_at
 from modelberth.speed.formulas import first_token_ms, step_ms
 from modelberth.units import GIB
+from tests.modelberth.commands import ran
 from tests.modelberth.samples import LLAMA_8B, LLAMA_70B, ROOT
-from tests.modelberth.test_cli import bad, good, modelberth
+from tests.modelberth.test_cli import bad, good
 
 H100, H200, L4 = "nvidia-h100-80gb", "nvidia-h200-141gb", "nvidia-l4"
 TRAFFIC = {"batch": 32, "input_tokens": 1024, "output_tokens": 512}
@@ -279,7 +280,7 @@ def test_one_figure_can_be_asked_for() -> None:
 
 
 def test_what_does_not_fit_is_explained_and_exits_with_one() -> None:
-    done = modelberth("explain", LLAMA_70B, "--gpu", L4, "--context", "8192")
+    done = ran("explain", LLAMA_70B, "--gpu", L4, "--context", "8192")
     assert done.returncode == 1
     assert "does not fit" in done.stdout
     assert "mlp: ffn_down" in done.stdout
