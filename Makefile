@@ -6,10 +6,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STACK ?= local
+OF_PACK := tests/rules tests/policies tests/process tests/mutants tests/corpus
 TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-engine test-engines accuracy mutants bench generate pack lock clean
+.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-policies test-engine test-engines accuracy mutants bench generate pack lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -59,8 +60,11 @@ check: setup ## ruff, pyright, import-linter, generated files
 	@$(BIN)/lint-imports --no-cache > /dev/null || $(BIN)/lint-imports --no-cache
 	@$(BIN)/pyright --warnings
 
-test-unit: setup ## the pure tests
-	@$(BIN)/python -m pytest -q -n 2 -m "not engine"
+test-unit: setup ## the pure tests, without those of the pack
+	@$(BIN)/python -m pytest -q -n 2 -m "not engine" $(OF_PACK:%=--ignore %)
+
+test-policies: setup ## the rules, their examples through the pack's process, mutants and corpus
+	@$(BIN)/python -m pytest -q -n 2 -m "not engine" $(OF_PACK)
 
 test-engine: toolchain-tests ## tests under the real engine, API server and scheduler
 	@$(BIN)/python -m pytest -q $(TOGETHER) -m engine
