@@ -18,6 +18,7 @@ from modelberth.decision import SIZING_ANNOTATION
 from modelberth.devices import GPU_RESOURCE, KNOWN_LATER, LATER, PLAIN_VALUE, Undecided, gpus_of, shared_as, slice_of
 from modelberth.engines.base import image_parts
 from modelberth.engines.flags import command_line
+from modelberth.engines.images import published_as
 from modelberth.node import Node, fields_of
 from modelberth.observed import Observed
 
@@ -245,12 +246,9 @@ def _helps(words: list[Any]) -> bool:
 
 def _engine_of(repository: str) -> tuple[str | None, bool]:
     """(engine, whether it is its image for CPUs) of an image repository, also behind a registry prefix."""
-    for engine in catalog().engines():
-        homes = {variant: image_parts(template)[0] for variant, template in engine.images.items()}
-        named = {v for v, home in homes.items() if repository == home or repository.endswith(f"/{home}")}
-        if named:
-            return engine.id, named == {"cpu"}
-    return None, False
+    named = published_as(repository)
+    engine = named[0][0] if named else None
+    return engine, bool(named) and {variant for id_, variant in named if id_ == engine} == {"cpu"}
 
 
 def _unread(fact: str, why: str, path: str) -> Undecided:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from modelberth.node import Node
 
@@ -82,6 +82,14 @@ def holds(node: Node, *wanted: str) -> bool | None:
     return None if any(each.unknown for each in elements) else False
 
 
+def network_of(block: Node) -> IPv4Network | IPv6Network | None:
+    """The network that an address block is, None for anything else."""
+    try:
+        return ip_network(block.text(), strict=False)
+    except ValueError:
+        return None
+
+
 def open_to_all(block: Node) -> bool | None:
     """Whether an address block is (nearly) the whole internet: fewer than 8 bits of an IPv4 network, 16 of IPv6.
 
@@ -89,11 +97,8 @@ def open_to_all(block: Node) -> bool | None:
     """
     if block.unknown:
         return None
-    try:
-        network = ip_network(block.text(), strict=False)
-    except ValueError:
-        return False
-    return not network.is_private and network.prefixlen <= _NARROWEST_OPEN[network.version]
+    network = network_of(block)
+    return network is not None and not network.is_private and network.prefixlen <= _NARROWEST_OPEN[network.version]
 
 
 def narrow(blocks: Node) -> bool | None:

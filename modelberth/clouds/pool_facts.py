@@ -11,7 +11,6 @@ from modelberth.clouds.base import ARCH, INSTANCE_TYPE, OS
 from modelberth.node import Node
 
 ZONE = "topology.kubernetes.io/zone"
-REGION = "topology.kubernetes.io/region"
 
 _ADDED_BY_KUBERNETES = ("kubernetes.io", "k8s.io", "nvidia.com", "amd.com", "x-k8s.io")
 """Whose labels nodes carry without being told: kubelet, cloud providers, feature discovery."""

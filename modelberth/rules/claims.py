@@ -120,9 +120,3 @@ def kept_together(pod: Pod) -> bool:
         return True
     near = pod.spec.at("affinity", "podAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
     return any(term["topologyKey"].text() == HOSTNAME for term in near.elements())
-
-
-def kept_apart(pod: Pod) -> bool:
-    """Whether no two pods may share a node."""
-    apart = pod.spec.at("affinity", "podAntiAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
-    return any(term["topologyKey"].text() == HOSTNAME for term in apart.elements())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from modelberth.catalog import catalog
 from modelberth.clouds import addresses
-from modelberth.clouds.facts import open_to_all
+from modelberth.clouds.facts import network_of, open_to_all
 from modelberth.doors import controllers
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
@@ -92,17 +92,10 @@ def _balancer(service: Resource) -> Iterator[Finding]:
 
 def _are_everything(ranges: Node) -> bool:
     """Whether ranges hold every address of a family, alone or together."""
-    known = [each for text in ranges.elements() if (each := _network(text))]
+    known = [each for text in ranges.elements() if (each := network_of(text))]
     four = [each for each in known if isinstance(each, IPv4Network)]
     six = [each for each in known if isinstance(each, IPv6Network)]
     return any(each.prefixlen == 0 for each in (*collapse_addresses(four), *collapse_addresses(six)))
-
-
-def _network(cidr: Node) -> IPv4Network | IPv6Network | None:
-    try:
-        return ip_network(cidr.text(), strict=False)
-    except ValueError:
-        return None
 
 
 def _texts(notes: Node) -> dict[str, str]:
@@ -161,7 +154,7 @@ def _as_rendered(notes: Node) -> Iterator[Finding]:
 def _fills(template: str, said: str) -> bool:
     """Whether a text may be what a template became: figures where figures go, ranges where ranges go."""
     if "ranges" in template:
-        return bool(said) and all(_network(Node(part.strip(), "")) is not None for part in said.split(","))
+        return bool(said) and all(network_of(Node(part.strip(), "")) is not None for part in said.split(","))
     pattern = "[1-9][0-9]*".join(re.escape(part) for part in re.split(r"\{\w+\}", template))
     return re.fullmatch(pattern, said) is not None
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 
-from modelberth.clouds.facts import open_to_all
+from modelberth.clouds.facts import network_of, open_to_all
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
@@ -223,10 +223,10 @@ def _destinations(rule: Node) -> Iterator[Finding]:
         yield Finding("WH-12", rule.path, message, f"to: ipBlock with except {METADATA}/32, or ports of DNS only")
     for peer in peers.elements():
         cidr = peer.at("ipBlock", "cidr")
-        block = _network(cidr)
+        block = network_of(cidr)
         if block is None or METADATA not in block or cause(peer):
             continue
-        left_out = [_network(each) for each in peer.at("ipBlock", "except").elements()]
+        left_out = [network_of(each) for each in peer.at("ipBlock", "except").elements()]
         if not any(each and METADATA in each for each in left_out):
             message = f"this range holds {METADATA}, where clouds keep the credentials of nodes"
             yield Finding("WH-12", cidr.path, message, f"except: [{METADATA}/32], or [169.254.0.0/16]")
@@ -246,13 +246,6 @@ def _only_dns(ports: Node) -> bool:
     return bool(listed) and all(
         each["port"].whole() == DNS and (each["endPort"].whole() or DNS) == DNS for each in listed
     )
-
-
-def _network(node: Node) -> IPv4Network | IPv6Network | None:
-    try:
-        return ip_network(node.text(), strict=False)
-    except ValueError:
-        return None
 
 
 OWN = Rule(

@@ -12,6 +12,7 @@ from modelberth.catalog import Format, Gpu, Model, catalog
 from modelberth.compatibility import Answer, Kind, Subject
 from modelberth.engines import ENGINES
 from modelberth.engines.base import Asked, image_parts, objection
+from modelberth.engines.images import published_as
 from modelberth.errors import UnknownName
 from modelberth.findings import Finding, Level
 from modelberth.manifests import Workload
@@ -140,9 +141,7 @@ def _loads_format(pod: Pod, workload: Workload, observed: Observed) -> Iterator[
 def stock_image(pod: Pod, workload: Workload) -> bool:
     """Whether the image is the engine's own: any other may hold what that one lacks."""
     repository, _, _ = image_parts(pod.container_at(workload)["image"].text())
-    homes = catalog().engine(workload.engine or "").images.values() if workload.engine else ()
-    own = {image_parts(home)[0] for home in homes}
-    return any(repository == home or repository.endswith(f"/{home}") for home in own)
+    return any(engine == workload.engine for engine, _ in published_as(repository))
 
 
 def _words(pod: Pod, workload: Workload, observed: Observed, level: Level) -> Iterator[Finding]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from modelberth.catalog import catalog
 from modelberth.engines.base import image_parts
+from modelberth.engines.images import published_as
 from modelberth.findings import Finding, Level, Nature
 from modelberth.node import Node
 from modelberth.resources import HELM_RELEASE, Resource
@@ -51,12 +51,7 @@ def _images(node: Node, depth: int) -> Iterator[Node]:
     if depth > _DEEPEST:
         return
     if node.text() and "/" in node.text():
-        repository = image_parts(node.text())[0]
-        if any(repository == home or repository.endswith(f"/{home}") for home in _homes()):
+        if published_as(image_parts(node.text())[0]):
             yield node
     for inner in (*node.elements(), *(each for _, each in node.items())):
         yield from _images(inner, depth + 1)
-
-
-def _homes() -> Iterator[str]:
-    return (image_parts(template)[0] for engine in catalog().engines() for template in engine.images.values())

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
-from ipaddress import ip_network
 from typing import Literal
 
 from modelberth.catalog.loader import read_rows
 from modelberth.catalog.schema import Row, Text
+from modelberth.clouds.facts import network_of
 from modelberth.findings import Finding
 from modelberth.node import Node
 from modelberth.resources import Pod, Resource
@@ -140,11 +140,7 @@ def _is_port(node: Node) -> bool:
 
 
 def _is_range(node: Node) -> bool:
-    try:
-        ip_network(node.text(), strict=False)
-    except ValueError:
-        return False
-    return "/" in node.text()
+    return network_of(node) is not None and "/" in node.text()
 
 
 _IS: Mapping[str, Callable[[Node], bool]] = {
