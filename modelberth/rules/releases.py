@@ -50,8 +50,7 @@ def _images(node: Node, depth: int) -> Iterator[Node]:
     """Values that name the image of an engine, with its registry and tag or without."""
     if depth > _DEEPEST:
         return
-    if node.text() and "/" in node.text():
-        if published_as(image_parts(node.text())[0]):
-            yield node
+    if "/" in node.text() and published_as(image_parts(node.text())[0]):
+        yield node
     for inner in (*node.elements(), *(each for _, each in node.items())):
         yield from _images(inner, depth + 1)
