@@ -9,6 +9,7 @@ import pytest
 
 from modelberth.engines.flags import table
 from tests.modelberth.samples import QWEN_7B, plan_of
+from tests.ports import free_port
 from tests.proofs import PARSER, claims
 from toolchain import judges
 
@@ -37,8 +38,9 @@ def test_the_table_of_the_build_is_what_its_own_server_prints() -> None:
 
 def test_a_rendered_command_line_of_that_build_is_taken_to_the_point_where_the_model_is_missing() -> None:
     made = plan_of(model=QWEN_7B, accelerators=["cpu"], concurrency=2, engine_version=BUILD)
+    here = ("--host", "127.0.0.1", "--port", str(free_port()))  # it binds before it loads, so two servers would collide
     said = subprocess.run(
-        [judges.llama_server(), *made.launch.args], capture_output=True, text=True, check=False, timeout=60
+        [judges.llama_server(), *made.launch.args, *here], capture_output=True, text=True, check=False, timeout=60
     ).stderr
     assert "invalid argument" not in said
     assert "error while handling argument" not in said
