@@ -1,0 +1,118 @@
+"""What the SDKs' types do not tell, read from the tables beside this module.
+
+`gcp.yaml` and `aws.yaml` are written by hand: names, ids, outputs, references. `gcp_schema.yaml` and `aws_schema.yaml`
+hold what the official providers' own schemas say: what replaces, which values are allowed, what excludes what.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Name:
+    """How a resource gets its physical name."""
+
+    property: str = "name"
+    auto: bool = True
+    """Whether the provider makes one up from the logical name when the program gives none."""
+    longest: int = 63
+    pattern: str = ""
+    separator: str = "-"
+    lower: bool = False
+    """Whether a made-up name is written in lower case."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An input that names another object, which must exist."""
+
+    to: str
+    by: str = "id"
+    """The output of the other object that the input holds."""
+    holds: bool = False
+    """Whether the other object cannot be deleted while this one exists."""
+    falls: bool = False
+    """Whether this object goes when the other one is deleted."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """All that is known of one resource type."""
+
+    id: str
+    name: Name | None = None
+    outputs: dict[str, Any] = field(default_factory=dict)
+    references: dict[str, Reference] = field(default_factory=dict)
+    replace: frozenset[str] = frozenset()
+    """Paths of inputs whose change replaces; below an object only where that is named itself."""
+    defaults: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, list[Any]] = field(default_factory=dict)
+    patterns: dict[str, str] = field(default_factory=dict)
+    ranges: dict[str, list[float | None]] = field(default_factory=dict)
+    excludes: list[list[str]] = field(default_factory=list)
+    """Sets of paths of which at most one may be given."""
+    one_of: list[list[str]] = field(default_factory=list)
+    """Sets of paths of which exactly one must be given."""
+    together: list[list[str]] = field(default_factory=list)
+    """Pairs: the first needs the second."""
+    protected_by: list[str] = field(default_factory=list)
+    """Inputs that keep an object from being deleted while they are true."""
+    operation: str = ""
+    """The operation of the AWS API that makes it, as `eks.CreateCluster`."""
+    shapes: dict[str, str] = field(default_factory=dict)
+    """Path of an input -> path in that operation's request, where it cannot be told from the names."""
+
+
+class UnknownResourceError(Exception):
+    """The stand-in has no row for a type."""
+
+
+@functools.cache
+def _tables(package: str) -> dict[str, dict[str, Any]]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    merged: dict[str, dict[str, Any]] = {}
+    for suffix in ("_schema", ""):
+        file = HERE / f"{package}{suffix}.yaml"
+        if file.is_file():
+            for token, row in yaml.load(file.read_text(), loader)["types"].items():  # noqa: S506 (a safe loader)
+                held = merged.setdefault(token, {})
+                for key, value in (row or {}).items():
+                    old = held.get(key)
+                    if isinstance(old, list):
+                        held[key] = [*old, *value]
+                    elif isinstance(old, dict):
+                        held[key] = {**old, **value}
+                    else:
+                        held[key] = value
+    return merged
+
+
+@functools.cache
+def rules(token: str) -> Rules:
+    """The row of a type; raises UnknownResourceError when the stand-in does not know it."""
+    package = token.partition(":")[0]
+    row = _tables(package).get(token)
+    if row is None or "id" not in row:
+        raise UnknownResourceError(
+            f"the stand-in for {package} does not know {token}: add a row to tests/providers/{package}.yaml"
+        )
+    row = {key: value for key, value in row.items() if key not in ("terraform", "source", "kept")}
+    kept = set(_tables(package)[token].get("kept", []))
+    name = row.pop("name", None)
+    references = {path: Reference(**each) for path, each in row.pop("references", {}).items()}
+    replace = frozenset(row.pop("replace", [])) - kept
+    return Rules(**row, name=Name(**name) if name else None, references=references, replace=replace)
+
+
+def steps(path: str) -> str:
+    """A path with its indices left out: `taints[0].key` as `taints[*].key`."""
+    return re.sub(r"\[\d+\]", "[*]", path)
