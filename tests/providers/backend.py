@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from types import TracebackType
+from typing import Any, Self
 
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import status_pb2
 from pulumi.runtime.proto import provider_pb2
 
-from tests.providers import checks, faults, outputs, sdk_types
+from tests.providers import aws, cluster, faults, gcp, outputs, sdk_types
 from tests.providers.cloud import Cloud, Fault, Object, State
-from tests.providers.tables import Rules, rules
-from tests.providers.values import DEFAULTS, at, to_struct, unknown
+from tests.providers.failures import Failure
+from tests.providers.tables import Reference, Rules, rules
+from tests.providers.values import DEFAULTS, at, to_struct
 
 
 class Refused(Exception):
@@ -44,6 +47,7 @@ class Backend:
 
     def __init__(self, package: str, cloud: Cloud) -> None:
         self._package = package
+        self._own: Any = {"gcp": gcp, "aws": aws}[package]
         self._cloud = cloud
         self._config: dict[str, Any] = {}
 
@@ -51,21 +55,23 @@ class Backend:
         """Take over the provider's own inputs."""
         self._config = config
 
-    def checked(self, token: str, inputs: dict[str, Any]) -> list[checks.Failure]:
-        """What is wrong with inputs that only this package knows."""
-        return []
+    def checked(self, token: str, inputs: dict[str, Any]) -> list[Failure]:
+        """What neither the resource nor its provider says and somebody has to."""
+        needed = self._own.needed(token, inputs, self._config, sdk_types.resource(token))
+        return [Failure(needed, "required, and neither the resource nor the provider gives it")] if needed else []
 
     def create(self, urn: str, token: str, inputs: dict[str, Any]) -> Object:
         """Make an object; refused when one of that id exists."""
         row = rules(token)
         with _Call(self._cloud, self._package, "create", token, urn) as call:
             with self._cloud.changed() as state:
-                self._references(state, token, inputs, row)
-                context = self._context(state)
+                self._acceptable(state, token, inputs, row)
+                context = {**cluster.addresses(), **self._own.context(self._config, inputs, state)}
                 found = outputs.computed(token, inputs, sdk_types.resource(token), row, context)
+                self._own.answered(token, inputs, found, self._config, state)
                 made = Object(token, str(found.pop("id")), inputs, found, urn)
-                if made.key in state.objects:
-                    raise Refused(f"{self._already(token)}: {made.id} exists already")
+                if made.key in state.objects and not row.idempotent:
+                    raise Refused(f"{self._own.ALREADY}: {made.id} exists already")
                 state.objects[made.key] = made
             call.done(made)
         return made
@@ -73,7 +79,7 @@ class Backend:
     def read(self, urn: str, token: str, id_: str) -> Object | None:
         """The object, or None when there is none."""
         with _Call(self._cloud, self._package, "read", token, urn) as call:
-            found = self._cloud.state().objects.get(f"{token}|{id_}")
+            found = _existing(self._cloud.state(), token, id_)
             call.done(found, id_)
         return found
 
@@ -82,14 +88,18 @@ class Backend:
         row = rules(token)
         with _Call(self._cloud, self._package, "update", token, urn) as call:
             with self._cloud.changed() as state:
-                found = state.objects.get(f"{token}|{id_}")
+                found = _existing(state, token, id_)
                 if found is None:
-                    raise Refused(f"{self._missing(token)}: there is no {id_}")
-                self._references(state, token, inputs, row)
-                given = {key for key in found.inputs if key != DEFAULTS}
+                    raise Refused(f"{self._own.MISSING}: there is no {id_}")
+                self._acceptable(state, token, inputs, row)
+                given = found.inputs.keys() - row.computed - {DEFAULTS}
                 kept = {key: value for key, value in found.outputs.items() if key not in given}
-                new = {key: value for key, value in inputs.items() if key != DEFAULTS}
+                new = {
+                    key: outputs.merged(found.outputs.get(key), inputs[key], row, key)
+                    for key in inputs.keys() - {DEFAULTS}
+                }
                 found.inputs, found.outputs, found.failed = inputs, {**kept, **new}, ""
+                self._own.updated(token, found)
             call.done(found)
         return found
 
@@ -97,41 +107,43 @@ class Backend:
         """Delete an object; one that is gone already is no error."""
         row = rules(token)
         if inputs.get("deletionPolicy") == "PREVENT":
-            raise Refused(f"{id_} cannot be deleted: deletionPolicy is PREVENT")
+            raise Refused(f"{id_} cannot be deleted: its deletionPolicy is PREVENT, set it to DELETE first")
         if inputs.get("deletionPolicy") == "ABANDON":
             return
         with _Call(self._cloud, self._package, "delete", token, urn) as call:
             with self._cloud.changed() as state:
-                found = state.objects.get(f"{token}|{id_}")
+                found = _existing(state, token, id_)
                 if found is not None:
                     self._deletable(state, found, row)
-                    del state.objects[found.key]
-                    for other, falls in _referring(state, found):
-                        if falls:
-                            del state.objects[other.key]
+                    for each in [found, *_falling(state, found)]:
+                        if rules(each.type).remains:
+                            each.deleted = True
+                        else:
+                            state.objects.pop(each.key, None)
             call.done(found, id_)
 
     def invoke(self, token: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a function of the SDK."""
-        raise Refused(f"the stand-in for {self._package} does not answer {token}")
+        """The answer to a function of the SDK; a function that is not known is refused."""
+        found = self._own.invoked(token, arguments, self._config, self._cloud.state())
+        if found is None:
+            raise Refused(f"the stand-in for {self._package} has no answer to {token}({arguments})")
+        return found
 
     def as_inputs(self, found: Object, old: dict[str, Any]) -> dict[str, Any]:
         """The inputs that would make an object as it is, in terms of those it was made with."""
-        result = {key: value for key, value in found.inputs.items()}
-        if DEFAULTS in old:
-            result[DEFAULTS] = old[DEFAULTS]
-        return result
+        if not old:  # an import: nothing says which of the inputs the program gave
+            return {key: value for key, value in found.inputs.items() if key != DEFAULTS}
+        return {**found.inputs, DEFAULTS: old.get(DEFAULTS, [])}
 
-    def _context(self, state: State) -> dict[str, Any]:
-        return {key: value for key, value in self._config.items() if isinstance(value, str)}
-
-    def _references(self, state: State, token: str, inputs: dict[str, Any], row: Rules) -> None:
+    def _acceptable(self, state: State, token: str, inputs: dict[str, Any], row: Rules) -> None:
+        """Refuse inputs that name what does not exist, and those that this cloud's API does not take."""
         for path, reference in row.references.items():
             for value in at(inputs, path):
-                if not unknown(value) and not any(
-                    _is_meant(each, reference.by, value) for each in state.of_type(reference.to)
-                ):
-                    raise Refused(f"{self._missing(token)}: {path} names {value}, which does not exist")
+                elsewhere = reference.unless and re.search(reference.unless, str(value))
+                if not elsewhere and not any(_is_meant(each, reference, value) for each in state.of_type(reference.to)):
+                    raise Refused(f"{self._own.MISSING}: {path} names {value!r}, which does not exist")
+        if reason := self._own.refusal(token, inputs, state):
+            raise Refused(f"{self._own.INVALID}: {reason}")
 
     def _deletable(self, state: State, found: Object, row: Rules) -> None:
         for flag in row.protected_by:
@@ -139,33 +151,37 @@ class Backend:
                 raise Refused(f"{found.id} cannot be deleted while {flag} is true: set it to false first")
         if found.contents and found.inputs.get("forceDestroy") is not True:
             raise Refused(f"{found.id} is not empty: it holds {found.contents} objects and forceDestroy is not set")
-        held = [other.id for other, falls in _referring(state, found, holding=True) if not falls]
+        emptied = found.inputs.get("forceDestroy") is True
+        held = [other.id for other, reference in _referring(state, found) if reference.holds and not emptied]
         if held:
             raise Refused(f"{found.id} is still in use by {', '.join(held)}")
 
-    def _already(self, token: str) -> str:
-        return "googleapi: Error 409" if self._package == "gcp" else "api error ResourceInUseException"
 
-    def _missing(self, token: str) -> str:
-        return "googleapi: Error 404" if self._package == "gcp" else "api error ResourceNotFoundException"
-
-
-def _is_meant(found: Object, by: str, value: Any) -> bool:
-    held = found.id if by == "id" else found.outputs.get(by)
-    return held == value
+def _existing(state: State, token: str, id_: str) -> Object | None:
+    found = state.objects.get(f"{token}|{id_}")
+    return None if found is None or found.deleted else found
 
 
-def _referring(state: State, found: Object, *, holding: bool = False) -> list[tuple[Object, bool]]:
-    """Objects that name another one, each with whether it goes with it."""
+def _is_meant(found: Object, reference: Reference, value: Any) -> bool:
+    return any(value == (found.id if by == "id" else found.outputs.get(by)) for by in reference.by)
+
+
+def _referring(state: State, found: Object) -> list[tuple[Object, Reference]]:
+    """Objects that name another one."""
     result = []
     for other in state.objects.values():
-        for path, reference in rules(other.type).references.items():
-            if reference.to != found.type or (holding and not reference.holds):
-                continue
-            if any(_is_meant(found, reference.by, value) for value in at(other.inputs, path)):
-                result.append((other, reference.falls))
+        for path, reference in () if other.deleted else rules(other.type).references.items():
+            if reference.to == found.type and any(_is_meant(found, reference, each) for each in at(other.inputs, path)):
+                result.append((other, reference))
                 break
     return result
+
+
+def _falling(state: State, found: Object) -> list[Object]:
+    """Objects that go with another one, and those that go with them."""
+    emptied = found.inputs.get("forceDestroy") is True
+    direct = [each for each, reference in _referring(state, found) if reference.falls or (reference.holds and emptied)]
+    return [*direct, *(other for each in direct for other in _falling(state, each))]
 
 
 class _Call:
@@ -177,7 +193,7 @@ class _Call:
         self._fault: Fault | None = None
         self._id = ""
 
-    def __enter__(self) -> _Call:
+    def __enter__(self) -> Self:
         self._number, self._fault = self._cloud.begin(self._method, self._token)
         kind = self._fault.kind if self._fault else ""
         if kind and kind not in faults.KINDS:
@@ -206,7 +222,9 @@ class _Call:
                     state.objects[kept.key].failed = message
             raise Refused(message, kept)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._fault is None or self._fault.kind not in faults.KINDS:
             self._log("ok" if error is None else f"refused: {error}")
 

@@ -35,6 +35,8 @@ class Object:
     """How many things a bucket holds beside those that are objects here."""
     failed: str = ""
     """Why it exists but does not work, if so."""
+    deleted: bool = False
+    """Whether it is gone and only its name is still taken."""
 
     @property
     def key(self) -> str:
@@ -69,7 +71,7 @@ class State:
 
     def of_type(self, type_: str) -> list[Object]:
         """The objects of one type."""
-        return [each for each in self.objects.values() if each.type == type_]
+        return [each for each in self.objects.values() if each.type == type_ and not each.deleted]
 
 
 class Cloud:
@@ -106,12 +108,24 @@ class Cloud:
 
     def objects(self, type_: str = "") -> list[Object]:
         """What exists, of one type or of all."""
-        return [each for each in self._read().objects.values() if type_ in ("", each.type)]
+        return [each for each in self._read().objects.values() if type_ in ("", each.type) and not each.deleted]
 
     def put(self, made: Object) -> None:
         """Make an object exist, as if somebody else had made it."""
         with self.changed() as state:
             state.objects[made.key] = made
+
+    def drift(self, found: Object, **values: Any) -> None:
+        """Change an object behind the engine's back."""
+        with self.changed() as state:
+            changed = state.objects[found.key]
+            changed.inputs |= values
+            changed.outputs |= values
+
+    def remove(self, found: Object) -> None:
+        """Delete an object behind the engine's back."""
+        with self.changed() as state:
+            del state.objects[found.key]
 
     def calls(self) -> list[dict[str, Any]]:
         """The calls that reached the cloud, in order."""

@@ -25,13 +25,15 @@ def diff(old: dict[str, Any], new: dict[str, Any], rules: Rules) -> Diff:
     """Compare two sets of checked inputs."""
     changed, replaces = {}, set()
     for path, before, after in differences(old, new):
+        if after is None and steps(path) in rules.computed:
+            continue
         changed[path] = "add" if before is None else "delete" if after is None else "update"
         if replacing(path, before, after, rules):
             replaces.add(path)
     name = rules.name.property if rules.name else None
     # As the bridge does: a name that the user gave cannot be had twice, one that the provider made up is made anew.
-    named = name is not None and name in new and name not in new.get(DEFAULTS, [])
-    return Diff(changed, frozenset(replaces), bool(replaces) and named and name not in _tops(replaces))
+    named = name is not None and name in new and name not in new.get(DEFAULTS, []) and name not in _tops(replaces)
+    return Diff(changed, frozenset(replaces), bool(replaces) and (named or rules.delete_first))
 
 
 def _tops(paths: set[str]) -> set[str]:
@@ -41,7 +43,7 @@ def _tops(paths: set[str]) -> set[str]:
 def replacing(path: str, before: Any, after: Any, rules: Rules) -> bool:
     """Whether the change at a path replaces: the path itself does, or something that came or went with it."""
     plain = steps(path)
-    if plain in rules.replace or plain.removesuffix("[*]") in rules.replace:
+    if {plain, plain.removesuffix("[*]"), f"{plain.rpartition('.')[0]}.*"} & rules.replace:
         return True
     below = [each for each in rules.replace if re.match(rf"{re.escape(plain)}(\.|\[\*\])", each)]
     return any(_holds(before, each[len(plain) :]) != _holds(after, each[len(plain) :]) for each in below)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import shlex
+import ssl
+import sys
 from pathlib import Path
 
 from tests.providers import sdk_types
 from tests.providers.cloud import FOLDER_VARIABLE
-from toolchain import build, engine
+from tests.providers.cluster import KUBECONFIG_VARIABLE, data
+from toolchain import engine
 
 PACKAGES = ("gcp", "aws")
+LOGINS = {"gke-gcloud-auth-plugin": "gcp", "aws": "aws"}
+"""Programs that kubeconfigs call, each with the word that tells the stand-in for which it stands."""
 SCRIPT = """#!/bin/sh
-export PYTHONPATH={clone}
-exec {python} -m tests.providers {package} "$@"
+PYTHONPATH={clone} exec {python} -m {module} {word} "$@"
 """
+NEVER_PASSED_ON = ("AWS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "GCP_")
+"""Variables that the SDKs read as inputs of their providers, or that name an account of the user's."""
 
 
 def environment(root: Path, state: Path, cloud: Path, kubeconfig: Path | None = None) -> dict[str, str]:
@@ -23,46 +29,49 @@ def environment(root: Path, state: Path, cloud: Path, kubeconfig: Path | None = 
     `cloud` is the folder that the stand-ins keep their objects in; `kubeconfig` is that of the cluster which every
     Kubernetes cluster they make turns out to be.
     """
-    variables = engine.environment(root, state)
-    variables |= {
-        "PULUMI_HOME": str(_home(Path(variables["PULUMI_HOME"]), cloud / ".home")),
-        FOLDER_VARIABLE: str(cloud),
-    }
+    found = engine.environment(root, state)
+    variables = {key: value for key, value in found.items() if not key.startswith(NEVER_PASSED_ON)}
+    tools = cloud / ".tools"
+    _install(Path(variables["PULUMI_HOME"]), tools)
+    variables |= {"PULUMI_HOME": str(tools / "home"), FOLDER_VARIABLE: str(cloud.absolute())}
+    variables["PATH"] = os.pathsep.join([str(tools / "bin"), variables["PATH"]])
+    if kubeconfig is not None:
+        trusted = tools / "trusted.pem"  # a GKE cluster's DNS endpoint has a certificate that everybody trusts
+        trusted.write_text(_system_certificates() + ssl_text(kubeconfig))
+        variables |= {KUBECONFIG_VARIABLE: str(kubeconfig.absolute()), "SSL_CERT_FILE": str(trusted)}
     return variables
 
 
-def _home(existing: Path, home: Path) -> Path:
-    """A home beside the cloud: the plugins of the existing one, and the stand-ins at the versions of their SDKs."""
-    python = variables_python()
-    for directory in (existing / "plugins").iterdir():
-        if directory.is_dir():
-            _linked(directory, home / "plugins" / directory.name)
-        elif not (home / "plugins" / directory.name).exists():
-            (home / "plugins").mkdir(parents=True, exist_ok=True)
-            (home / "plugins" / directory.name).write_bytes(directory.read_bytes())
+def _install(existing: Path, tools: Path) -> None:
+    """Put beside the cloud: the plugins of a home, the stand-ins at the versions of their SDKs, and the logins."""
+    plugins = tools / "home" / "plugins"
+    for source in (existing / "plugins").iterdir():
+        if source.is_dir():
+            (plugins / source.name).mkdir(parents=True, exist_ok=True)
+            for file in source.iterdir():
+                if not (target := plugins / source.name / file.name).exists():
+                    os.symlink(file, target)
     for package in PACKAGES:
-        directory = home / "plugins" / f"resource-{package}-v{sdk_types.version(package)}"
-        directory.mkdir(parents=True, exist_ok=True)
-        script = directory / f"pulumi-resource-{package}"
-        script.write_text(
-            SCRIPT.format(clone=shlex.quote(str(engine.CLONE)), python=shlex.quote(python), package=package)
-        )
-        script.chmod(0o755)
-    return home
+        name = f"resource-{package}-v{sdk_types.version(package)}"
+        _script(plugins / name / f"pulumi-resource-{package}", "tests.providers", package)
+    for name, word in LOGINS.items():
+        _script(tools / "bin" / name, "tests.providers.credentials", word)
 
 
-def variables_python() -> str:
-    """The interpreter that has the SDKs: the one that runs this."""
-    import sys
-
-    return sys.executable
-
-
-def _linked(source: Path, target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    for file in source.iterdir():
-        if not (target / file.name).exists():
-            os.symlink(file, target / file.name)
+def _script(path: Path, module: str, word: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    clone, python = shlex.quote(str(engine.CLONE)), shlex.quote(sys.executable)
+    path.write_text(SCRIPT.format(clone=clone, python=python, module=module, word=word))
+    path.chmod(0o755)
 
 
-__all__ = ["build", "environment"]
+def _system_certificates() -> str:
+    file = ssl.get_default_verify_paths().cafile
+    return Path(file).read_text() if file and Path(file).is_file() else ""
+
+
+def ssl_text(kubeconfig: Path) -> str:
+    """The certificate that the kubeconfig's cluster is known by."""
+    import base64
+
+    return base64.b64decode(data(kubeconfig, "cluster", "certificate-authority")).decode()

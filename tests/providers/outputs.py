@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import string
 from typing import Any
 
 from tests.providers import naming
 from tests.providers.tables import Rules
-from tests.providers.values import DEFAULTS, UNKNOWN, contains_unknown
+from tests.providers.values import DEFAULTS, UNKNOWN
 
 Context = dict[str, Any]
 
 
-class _Formatter(string.Formatter):
-    """Templates with `{hash8:WORDS}` and `{digits12:WORDS}` beside the names of values."""
-
-    def get_value(self, key: int | str, args: Any, kwargs: Any) -> Any:
-        if key not in kwargs:
-            raise KeyError(key)
-        return kwargs[key]
-
-
-FORMATTER = _Formatter()
+UNREADY = object()
 
 
 def computed(
@@ -33,43 +23,50 @@ def computed(
     """
     result = {key: value for key, value in inputs.items() if key != DEFAULTS}
     known = {**context, **{key: value for key, value in result.items() if isinstance(value, str | int | float)}}
-    identity = naming.digest(token, context.get("unique", ""), str(sorted(known.items(), key=str)))
+    identity = naming.digest(token, str(sorted(known.items(), key=str)))
     known |= {f"hash{n}": identity[:n] for n in (7, 8, 12, 16, 17, 20, 32, 40)}
     known |= {f"digits{n}": naming.digits(n, identity) for n in (10, 12, 18, 20, 21)}
-    for key, template in rules.outputs.items():
-        if key not in result:
-            result[key] = _expanded(template, known)
-            if isinstance(result[key], str | int):
-                known[key] = result[key]
-    result["id"] = _expanded(rules.id, known)
-    known["id"] = result["id"]
-    for key, template in rules.outputs.items():  # those that need the id
-        if result.get(key) is None:
-            result[key] = _expanded(template, known)
+    waiting = {"id": rules.id, **rules.outputs}
+    while waiting:  # an output may need another, in whatever order they stand
+        ready = {key: found for key, each in waiting.items() if (found := _expanded(each, known)) is not UNREADY}
+        if not ready:
+            raise KeyError(f"{token}: nothing says what these outputs need: {', '.join(waiting)}")
+        for key, value in ready.items():
+            result[key] = _merged(value, result.get(key))
+            known[key] = result[key]
+            del waiting[key]
     for key, type_ in types["outputs"].items():
-        if result.get(key) is None and key not in types["inputs"]:
+        if key not in result and key not in types["inputs"]:
             result[key] = _zero(key, type_, identity)
     return {key: value for key, value in result.items() if value is not None}
 
 
+def _merged(answer: Any, given: Any) -> Any:
+    """What was given, with what the cloud answers beside it."""
+    if isinstance(answer, dict) and isinstance(given, dict):
+        return {key: _merged(answer.get(key), given.get(key)) for key in answer | given}
+    return answer if given is None else given
+
+
 def at_preview(inputs: dict[str, Any], types: dict[str, Any]) -> dict[str, Any]:
     """What is known of an object before it is made: its inputs; what only the cloud knows is unknown."""
-    computed_only = (types["outputs"].keys() - inputs.keys()) | {"id"}
+    computed_only = types["outputs"].keys() - inputs.keys()
     return {key: value for key, value in inputs.items() if key != DEFAULTS} | dict.fromkeys(computed_only, UNKNOWN)
 
 
 def _expanded(template: Any, known: Context) -> Any:
+    """A template with its names replaced; UNREADY while one of them is not known yet."""
     if isinstance(template, str):
-        if template.startswith("=") and template[1:] in known:
-            return known[template[1:]]
         try:
-            return FORMATTER.vformat(template, (), known)
+            return template.format_map(known)
         except KeyError:
-            return None
+            return UNREADY
     if isinstance(template, list):
-        return [_expanded(each, known) for each in template]
+        items = [_expanded(each, known) for each in template]
+        return UNREADY if any(each is UNREADY for each in items) else items
     if isinstance(template, dict):
-        return {key: _expanded(each, known) for key, each in template.items()}
+        values = {key: _expanded(each, known) for key, each in template.items()}
+        return UNREADY if any(each is UNREADY for each in values.values()) else values
     return template
 
 
@@ -81,6 +78,16 @@ def _zero(key: str, type_: Any, identity: str) -> Any:
     return {"int": 0, "float": 0, "bool": False}.get(type_)
 
 
-def settled(value: Any) -> bool:
-    """Whether nothing in a value is unknown."""
-    return not contains_unknown(value)
+def merged(old: Any, new: Any, rules: Rules, path: str) -> Any:
+    """What an update makes of an output: the new input, with what the cloud computed inside the old one."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        kept = {key: value for key, value in old.items() if key not in new and _computed_inside(rules, path, key)}
+        return kept | {key: merged(old.get(key), value, rules, f"{path}.{key}") for key, value in new.items()}
+    return new
+
+
+def _computed_inside(rules: Rules, path: str, key: str) -> bool:
+    template: Any = rules.outputs
+    for step in [*path.split("."), key]:
+        template = template.get(step) if isinstance(template, dict) else None
+    return template is not None or f"{path}.{key}" in rules.computed or key == "effectiveTaints"

@@ -1,7 +1,7 @@
 """The input and output types of a resource, read off the installed SDK by reflection.
 
-Importing an SDK's submodule takes up to a second, so what was read is kept in a file beside the toolchain's cache, named
-after the SDK's version and a digest of this module. A type is JSON:
+Importing an SDK's submodule takes up to a second, so what was read is kept in a file beside the toolchain's cache,
+named after the SDK's version and a digest of this module. A type is JSON:
 
 - `"str"`, `"int"`, `"float"`, `"bool"`, `"any"`, `"asset"`;
 - `{"enum": [...]}`, with `"open": true` when any other string is accepted too;

@@ -3,8 +3,8 @@
 # ruff: noqa: N802 (the service names its methods)
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +15,9 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 from tests.providers import checks, diffs, naming, outputs, sdk_types
 from tests.providers.backend import Backend, Refused
 from tests.providers.cloud import Cloud
+from tests.providers.failures import Failure
 from tests.providers.tables import Rules, UnknownResourceError, rules
-from tests.providers.values import from_struct, to_struct
+from tests.providers.values import DEFAULTS, UNKNOWN, from_struct, to_struct
 
 PropertyDiff = provider_pb2.PropertyDiff
 KINDS = {
@@ -70,7 +71,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         try:
             row, types = rules(token), sdk_types.resource(token)
         except (UnknownResourceError, sdk_types.UnknownTypeError) as error:
-            return _checked({}, [checks.Failure("", str(error))])
+            return _checked({}, [Failure("", str(error))])
         new, failures = naming.filled(
             logical, request.randomSeed, from_struct(request.news), from_struct(request.olds), row
         )
@@ -108,8 +109,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         token, _ = _named(request.urn)
         inputs = from_struct(request.news)
         if request.preview:
-            old = from_struct(request.olds)
-            return provider_pb2.UpdateResponse(properties=to_struct({**old, **inputs}))
+            changing = dict.fromkeys(rules(token).volatile, UNKNOWN)
+            planned = {key: value for key, value in inputs.items() if key != DEFAULTS}
+            return provider_pb2.UpdateResponse(
+                properties=to_struct({**from_struct(request.olds), **planned, **changing})
+            )
         found = self._tried(context, lambda: self._backend.update(request.urn, token, request.id, inputs))
         return provider_pb2.UpdateResponse(properties=to_struct({**found.outputs, "id": found.id}))
 
@@ -151,15 +155,13 @@ def decoded(given: dict[str, Any], types: dict[str, Any]) -> dict[str, Any]:
             continue
         known = types["inputs"].get(key)
         if known is not None and known["type"] != "str" and isinstance(value, str):
-            try:
+            with contextlib.suppress(ValueError):
                 value = json.loads(value)
-            except ValueError:
-                pass
         result[key] = value
     return result
 
 
-def _checked(values: dict[str, Any], failures: list[checks.Failure]) -> provider_pb2.CheckResponse:
+def _checked(values: dict[str, Any], failures: list[Failure]) -> provider_pb2.CheckResponse:
     return provider_pb2.CheckResponse(
         inputs=to_struct(values),
         failures=[
@@ -182,8 +184,3 @@ def _diffed(found: diffs.Diff) -> provider_pb2.DiffResponse:
             for path, kind in found.changed.items()
         },
     )
-
-
-def parent() -> int:
-    """The process that started this one: the engine."""
-    return os.getppid()

@@ -27,6 +27,7 @@ class Name:
     longest: int = 63
     pattern: str = ""
     separator: str = "-"
+    prefix: str = ""
     lower: bool = False
     """Whether a made-up name is written in lower case."""
 
@@ -36,8 +37,10 @@ class Reference:
     """An input that names another object, which must exist."""
 
     to: str
-    by: str = "id"
-    """The output of the other object that the input holds."""
+    by: tuple[str, ...] = ("id",)
+    """The outputs of the other object of which the input holds one."""
+    unless: str = ""
+    """A pattern of values that name nothing which somebody could have made here, as policies of the cloud's own."""
     holds: bool = False
     """Whether the other object cannot be deleted while this one exists."""
     falls: bool = False
@@ -54,22 +57,34 @@ class Rules:
     references: dict[str, Reference] = field(default_factory=dict)
     replace: frozenset[str] = frozenset()
     """Paths of inputs whose change replaces; below an object only where that is named itself."""
+    computed: frozenset[str] = frozenset()
+    """Paths that the cloud fills in: leaving such an input out after it was given changes nothing."""
+    delete_first: bool = False
+    """Whether a replacement deletes the old object before it makes the new one, whatever its name."""
+    volatile: tuple[str, ...] = ()
+    """Outputs that an update changes."""
+    idempotent: bool = False
+    """Whether making it a second time is no error."""
+    remains: bool = False
+    """Whether its name stays taken when it is deleted."""
     defaults: dict[str, Any] = field(default_factory=dict)
     values: dict[str, list[Any]] = field(default_factory=dict)
     patterns: dict[str, str] = field(default_factory=dict)
     ranges: dict[str, list[float | None]] = field(default_factory=dict)
     excludes: list[list[str]] = field(default_factory=list)
     """Sets of paths of which at most one may be given."""
+    values_of: dict[str, str] = field(default_factory=dict)
+    """Path -> a named shape of the AWS service models whose values it takes."""
     one_of: list[list[str]] = field(default_factory=list)
-    """Sets of paths of which exactly one must be given."""
+    """Sets of paths of which exactly one must be given, where what they lie in is given."""
     together: list[list[str]] = field(default_factory=list)
     """Pairs: the first needs the second."""
     protected_by: list[str] = field(default_factory=list)
     """Inputs that keep an object from being deleted while they are true."""
     operation: str = ""
-    """The operation of the AWS API that makes it, as `eks.CreateCluster`."""
-    shapes: dict[str, str] = field(default_factory=dict)
-    """Path of an input -> path in that operation's request, where it cannot be told from the names."""
+    """The operation of the AWS API that makes it, as `eks.CreateCluster`, and where in its request the inputs lie."""
+    members: dict[str, str] = field(default_factory=dict)
+    """Input -> member of that operation's request, where the names differ in more than case."""
 
 
 class UnknownResourceError(Exception):
@@ -108,9 +123,14 @@ def rules(token: str) -> Rules:
     row = {key: value for key, value in row.items() if key not in ("terraform", "source", "kept")}
     kept = set(_tables(package)[token].get("kept", []))
     name = row.pop("name", None)
-    references = {path: Reference(**each) for path, each in row.pop("references", {}).items()}
-    replace = frozenset(row.pop("replace", [])) - kept
-    return Rules(**row, name=Name(**name) if name else None, references=references, replace=replace)
+    references = {path: _reference(**each) for path, each in row.pop("references", {}).items()}
+    for key in ("replace", "computed"):
+        row[key] = frozenset(row.get(key, [])) - kept
+    return Rules(**row, name=Name(**name) if name else None, references=references)
+
+
+def _reference(to: str, by: str | list[str] = "id", **more: Any) -> Reference:
+    return Reference(to, (by,) if isinstance(by, str) else tuple(by), **more)
 
 
 def steps(path: str) -> str:
