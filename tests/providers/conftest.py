@@ -107,6 +107,11 @@ class Project:
         self.cloud.plan(*faults)
 
 
+def changing(stack: Project, since: int) -> list[tuple[str, str]]:
+    """The calls that changed something after a number of calls: method and type."""
+    return [(each["method"], each["type"]) for each in stack.cloud.calls()[since:] if each["method"] != "read"]
+
+
 @pytest.fixture(scope="module")
 def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Project]:
     """A factory of projects, each with a stack that is empty."""

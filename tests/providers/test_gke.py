@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.providers.conftest import Project
+from tests.providers.conftest import Project, changing
 
 pytestmark = pytest.mark.engine
 
@@ -24,11 +24,6 @@ def pool(stack: Project) -> str:
     """The id of the GPU pool."""
     (found,) = (each.id for each in stack.cloud.objects(POOL) if "guestAccelerators" in each.inputs["nodeConfig"])
     return found
-
-
-def changing(stack: Project, since: int) -> list[tuple[str, str]]:
-    """The calls that changed something after a number of calls: method and type."""
-    return [(each["method"], each["type"]) for each in stack.cloud.calls()[since:] if each["method"] != "read"]
 
 
 def test_a_preview_makes_nothing(stack: Project) -> None:
@@ -109,10 +104,7 @@ def test_what_somebody_deleted_is_made_again_after_a_refresh(stack: Project) -> 
 
 
 def test_a_protected_cluster_and_a_bucket_that_is_not_empty_survive_destroy(stack: Project) -> None:
-    stack.settings |= {"deletion_protection": True, "protect": True}
-    stack.up()
-    assert "protect" in stack.destroy(refused=True)
-    stack.settings |= {"protect": False}
+    stack.settings |= {"deletion_protection": True}
     stack.up()
     with stack.cloud.changed() as state:
         state.of_type(BUCKET)[0].contents = 3
@@ -122,10 +114,17 @@ def test_a_protected_cluster_and_a_bucket_that_is_not_empty_survive_destroy(stac
     assert {BUCKET, CLUSTER} <= {each.type for each in stack.cloud.objects()}
 
 
+def test_a_bucket_under_the_engines_own_protection_survives_destroy(stack: Project) -> None:
+    stack.settings |= {"deletion_protection": False, "protect": True}
+    stack.up()
+    assert "protect" in stack.destroy(refused=True)
+    assert stack.only(BUCKET)
+
+
 def test_destroy_leaves_nothing_once_protection_is_off(stack: Project) -> None:
     with stack.cloud.changed() as state:
         state.of_type(BUCKET)[0].contents = 0
-    stack.settings |= {"deletion_protection": False}
+    stack.settings |= {"protect": False}
     stack.up()
     stack.destroy()
     assert stack.cloud.objects() == []
