@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-import threading
+import time
 from concurrent import futures
 
 import grpc
@@ -18,17 +19,17 @@ LONGEST_MESSAGE = 400 * 1024 * 1024
 
 def main(package: str) -> None:
     """Serve until the engine says stop or is gone."""
-    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
     options = [("grpc.max_receive_message_length", LONGEST_MESSAGE), ("grpc.max_send_message_length", LONGEST_MESSAGE)]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8), options=options)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(package, stopped.set), server)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(package), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
     engine = os.getppid()
-    while not stopped.wait(ORPHAN_POLL_S) and os.getppid() == engine:
-        pass
-    server.stop(grace=None)
+    while os.getppid() == engine:
+        time.sleep(ORPHAN_POLL_S)
 
 
 if __name__ == "__main__":

@@ -55,14 +55,20 @@ def _group(inputs: dict[str, Any], state: State) -> str:
     scaling = inputs["scalingConfig"]
     if not scaling["minSize"] <= scaling["desiredSize"] <= scaling["maxSize"]:
         return "desired capacity must lie between the minimum and the maximum size"
-    given = inputs.get("launchTemplate")
-    template = _template(given, state) if given else None
+    if "launchTemplate" not in inputs:
+        return ""
+    template, version = _template(inputs["launchTemplate"], state), inputs["launchTemplate"]["version"]
     if template is None:
-        return "" if given is None else "the launch template does not exist"
-    if not given["version"].isdigit() and given["version"] not in ("$Latest", "$Default"):
-        return f"launch template version {given['version']!r} is no version"
-    if given["version"].isdigit() and int(given["version"]) > template.outputs["latestVersion"]:
-        return f"launch template version {given['version']} does not exist"
+        return "the launch template does not exist"
+    if not version.isdigit() and version not in ("$Latest", "$Default"):
+        return f"launch template version {version!r} is no version"
+    if version.isdigit() and int(version) > template.outputs["latestVersion"]:
+        return f"launch template version {version} does not exist"
+    return _combined(inputs, template)
+
+
+def _combined(inputs: dict[str, Any], template: Object) -> str:
+    """Why a managed node group cannot have a launch template."""
     if template.inputs.get("instanceType") and inputs.get("instanceTypes"):
         return "instance types cannot be given in both the launch template and the node group"
     for key in ("iamInstanceProfile", "instanceInitiatedShutdownBehavior", "hibernationOptions"):
@@ -78,10 +84,14 @@ def _group(inputs: dict[str, Any], state: State) -> str:
     return ""
 
 
-def answered(token: str, inputs: dict[str, Any], found: dict[str, Any], config: dict[str, Any], state: State) -> None:
-    """Add what the cloud computes and no template can say."""
+def labelled(inputs: dict[str, Any], found: dict[str, Any], config: dict[str, Any]) -> None:
+    """Tags as they are in the cloud: those of the provider beside the resource's."""
     if "tagsAll" in found:
         found["tagsAll"] = {**config.get("defaultTags", {}).get("tags", {}), **inputs.get("tags", {})}
+
+
+def answered(token: str, inputs: dict[str, Any], found: dict[str, Any], state: State) -> None:
+    """Add what the cloud computes and no template can say."""
     if token == GROUP:
         cluster = next(each for each in state.of_type(CLUSTER) if each.outputs["name"] == inputs["clusterName"])
         found["version"] = inputs.get("version", cluster.outputs["version"])

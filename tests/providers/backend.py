@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from types import TracebackType
 from typing import Any, Self
@@ -38,7 +39,7 @@ class Refused(Exception):
         packed = any_pb2.Any()
         packed.Pack(detail)
         status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(self), details=[packed])
-        context.set_trailing_metadata([("grpc-status-details-bin", status.SerializeToString())])
+        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
         context.abort(grpc.StatusCode.UNKNOWN, str(self))
 
 
@@ -66,14 +67,26 @@ class Backend:
         with _Call(self._cloud, self._package, "create", token, urn) as call:
             with self._cloud.changed() as state:
                 self._acceptable(state, token, inputs, row)
-                context = {**cluster.addresses(), **self._own.context(self._config, inputs, state)}
-                found = outputs.computed(token, inputs, sdk_types.resource(token), row, context)
-                self._own.answered(token, inputs, found, self._config, state)
-                made = Object(token, str(found.pop("id")), inputs, found, urn)
+                made = self._made(state, urn, token, inputs, row)
                 if made.key in state.objects and not row.idempotent:
                     raise Refused(f"{self._own.ALREADY}: {made.id} exists already")
                 state.objects[made.key] = made
             call.done(made)
+        return made
+
+    def _made(self, state: State, urn: str, token: str, inputs: dict[str, Any], row: Rules) -> Object:
+        """What shall be; where the cloud makes the id up, it is one that nothing has."""
+        context = {**cluster.addresses(), **self._own.context(self._config, inputs, state)}
+        types = sdk_types.resource(token)
+
+        def attempt(number: int) -> Object:
+            found = outputs.computed(token, inputs, types, row, context, salt=f"{urn} {number}")
+            return Object(token, str(found.pop("id")), inputs, found, urn)
+
+        tries = map(attempt, itertools.count())
+        made = next(each for each in tries if each.key not in state.objects or "{hash" not in row.id)
+        self._own.labelled(inputs, made.outputs, self._config)
+        self._own.answered(token, inputs, made.outputs, state)
         return made
 
     def read(self, urn: str, token: str, id_: str) -> Object | None:
@@ -99,6 +112,7 @@ class Backend:
                     for key in inputs.keys() - {DEFAULTS}
                 }
                 found.inputs, found.outputs, found.failed = inputs, {**kept, **new}, ""
+                self._own.labelled(inputs, found.outputs, self._config)
                 self._own.updated(token, found)
             call.done(found)
         return found

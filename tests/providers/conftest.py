@@ -84,6 +84,13 @@ class Project:
         """`pulumi destroy`, and what it printed."""
         return self._ran("destroy", "--yes", "--skip-preview", *arguments, refused=refused)
 
+    def take_over(self, type_: str, name: str, id_: str, *, provider: str) -> str:
+        """`pulumi import` of something that exists, and what it printed."""
+        held = json.loads(self.pulumi("stack", "export").stdout)["deployment"]["resources"]
+        urn = next(each["urn"] for each in held if each["urn"].endswith(f"::{provider}"))
+        options = ["--provider", f"{provider}={urn}", "--protect=false", "--generate-code=false", "--yes"]
+        return self._ran("import", type_, name, id_, *options, "--skip-preview")
+
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""
         return json.loads(self.pulumi("stack", "output", "--json").stdout)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-import yaml
-
 from tests.providers.cloud import Object, State
-from tests.providers.tables import HERE
+from tests.providers.tables import document
 from tests.providers.values import unknown
 
 CLUSTER = "gcp:container/cluster:Cluster"
 POOL = "gcp:container/nodePool:NodePool"
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NO_SCHEDULE"}
+WITH_GPU = ("a2-", "a3-", "a4-", "a4x-", "g2-", "g4-")
 LABELLED = {"goog-pulumi-provisioned": "true"}
 ALREADY, MISSING, INVALID = (f"googleapi: Error {code}" for code in (409, 404, 400))
 
 
-@functools.cache
 def accelerators() -> dict[str, dict[str, list[int]]]:
     """Machine type -> accelerator -> counts."""
-    return yaml.safe_load((HERE / "gcp.yaml").read_text())["accelerators"]
+    return document("gcp")["accelerators"]
 
 
 def context(config: dict[str, Any], inputs: dict[str, Any], state: State) -> dict[str, Any]:
@@ -52,6 +49,8 @@ def refusal(token: str, inputs: dict[str, Any], state: State) -> str:
 def _pool(inputs: dict[str, Any], state: State) -> str:
     node = inputs.get("nodeConfig", {})
     machine = node.get("machineType", "e2-medium")
+    if machine.startswith(WITH_GPU) and machine not in accelerators():
+        return f"machine type {machine} does not exist"
     for each in node.get("guestAccelerators", []):
         if unknown(machine) or unknown(each.get("type")):
             continue
@@ -77,15 +76,16 @@ def _pool(inputs: dict[str, Any], state: State) -> str:
     return ""
 
 
-def answered(token: str, inputs: dict[str, Any], found: dict[str, Any], config: dict[str, Any], state: State) -> None:
-    """Add what the cloud computes and no template can say."""
+def labelled(inputs: dict[str, Any], found: dict[str, Any], config: dict[str, Any]) -> None:
+    """Labels as they are in the cloud: those of the provider and its own mark beside the resource's."""
     if "pulumiLabels" in found:
-        extra = LABELLED if config.get("addPulumiAttributionLabel", True) else {}
-        found["pulumiLabels"] = found["effectiveLabels"] = {
-            **config.get("defaultLabels", {}),
-            **inputs.get("labels", inputs.get("resourceLabels", {})),
-            **extra,
-        }
+        mark = LABELLED if config.get("addPulumiAttributionLabel", True) else {}
+        own = inputs.get("labels", inputs.get("resourceLabels", {}))
+        found["pulumiLabels"] = found["effectiveLabels"] = {**config.get("defaultLabels", {}), **own, **mark}
+
+
+def answered(token: str, inputs: dict[str, Any], found: dict[str, Any], state: State) -> None:
+    """Add what the cloud computes and no template can say."""
     if token == POOL:
         _answer_pool(inputs, found, state)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shlex
 import ssl
@@ -37,7 +38,7 @@ def environment(root: Path, state: Path, cloud: Path, kubeconfig: Path | None = 
     variables["PATH"] = os.pathsep.join([str(tools / "bin"), variables["PATH"]])
     if kubeconfig is not None:
         trusted = tools / "trusted.pem"  # a GKE cluster's DNS endpoint has a certificate that everybody trusts
-        trusted.write_text(_system_certificates() + ssl_text(kubeconfig))
+        trusted.write_text(_system_certificates() + _authority(kubeconfig))
         variables |= {KUBECONFIG_VARIABLE: str(kubeconfig.absolute()), "SSL_CERT_FILE": str(trusted)}
     return variables
 
@@ -70,8 +71,6 @@ def _system_certificates() -> str:
     return Path(file).read_text() if file and Path(file).is_file() else ""
 
 
-def ssl_text(kubeconfig: Path) -> str:
+def _authority(kubeconfig: Path) -> str:
     """The certificate that the kubeconfig's cluster is known by."""
-    import base64
-
     return base64.b64decode(data(kubeconfig, "cluster", "certificate-authority")).decode()

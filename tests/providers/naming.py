@@ -44,7 +44,7 @@ def filled(
         and result.get(name.property) is None
         and not _excluded(name.property, new, rules)
     ):
-        if name.property in old and name.property in old.get(DEFAULTS, []) and not unknown(old[name.property]):
+        if name.property in old and not unknown(old[name.property]):  # an imported one too
             result[name.property] = old[name.property]
         else:
             result[name.property] = _made_up(logical, seed, name)

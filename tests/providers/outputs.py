@@ -15,15 +15,16 @@ UNREADY = object()
 
 
 def computed(
-    token: str, inputs: dict[str, Any], types: dict[str, Any], rules: Rules, context: Context
+    token: str, inputs: dict[str, Any], types: dict[str, Any], rules: Rules, context: Context, salt: str = ""
 ) -> dict[str, Any]:
     """All outputs of a new object, its `id` among them; `context` is what templates know beside the inputs.
 
-    Where no template says what a cloud answers, the value is made up and looks it.
+    Made-up parts follow from the inputs and `salt`. Where no template says what a cloud answers, the value is made up
+    and looks it.
     """
     result = {key: value for key, value in inputs.items() if key != DEFAULTS}
     known = {**context, **{key: value for key, value in result.items() if isinstance(value, str | int | float)}}
-    identity = naming.digest(token, str(sorted(known.items(), key=str)))
+    identity = naming.digest(token, salt, str(sorted(known.items(), key=str)))
     known |= {f"hash{n}": identity[:n] for n in (7, 8, 12, 16, 17, 20, 32, 40)}
     known |= {f"digits{n}": naming.digits(n, identity) for n in (10, 12, 18, 20, 21)}
     waiting = {"id": rules.id, **rules.outputs}

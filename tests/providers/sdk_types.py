@@ -86,8 +86,9 @@ def _classes(token: str) -> tuple[type, type]:
         from pulumi.runtime import rpc
 
         for registered in rpc._RESOURCE_MODULES.get(f"{package}:{path}", []):
-            if name := registered.mod_info["classes"].get(token):
-                found = getattr(importlib.import_module(registered.mod_info["fqn"]), name)
+            described: dict[str, Any] = vars(registered)["mod_info"]
+            if name := described["classes"].get(token):
+                found = getattr(importlib.import_module(described["fqn"]), name)
                 module = importlib.import_module(found.__module__)
                 return found, getattr(module, next(each for each in module.__all__ if each.endswith("Args")))
     raise UnknownTypeError(f"pulumi-{package} {version(package)} has no resource {token}")

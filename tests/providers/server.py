@@ -33,9 +33,8 @@ KINDS = {
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
     """One package, as `gcp`."""
 
-    def __init__(self, package: str, stop: Callable[[], None]) -> None:
+    def __init__(self, package: str) -> None:
         self._package = package
-        self._stop = stop
         self._backend = Backend(package, Cloud.of_environment())
 
     # --- configuration ----------------------------------------------------------------------------------------------
@@ -125,10 +124,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def Invoke(self, request: Any, context: grpc.ServicerContext) -> provider_pb2.InvokeResponse:
         found = self._tried(context, lambda: self._backend.invoke(request.tok, from_struct(request.args)))
-        return provider_pb2.InvokeResponse(**{"return": to_struct(found)})
+        response = provider_pb2.InvokeResponse()
+        getattr(response, "return").CopyFrom(to_struct(found))
+        return response
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> empty_pb2.Empty:
-        self._stop()
         return empty_pb2.Empty()
 
     def _tried(self, context: grpc.ServicerContext, work: Callable[[], Any]) -> Any:

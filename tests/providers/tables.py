@@ -92,22 +92,27 @@ class UnknownResourceError(Exception):
 
 
 @functools.cache
-def _tables(package: str) -> dict[str, dict[str, Any]]:
+def document(name: str) -> dict[str, Any]:
+    """One of the files, as `gcp`; empty when there is none of that name."""
+    file = HERE / f"{name}.yaml"
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(file.read_text(encoding="utf-8"), loader) if file.is_file() else {}  # noqa: S506 (a safe loader)
+
+
+@functools.cache
+def _tables(package: str) -> dict[str, dict[str, Any]]:
     merged: dict[str, dict[str, Any]] = {}
-    for suffix in ("_schema", ""):
-        file = HERE / f"{package}{suffix}.yaml"
-        if file.is_file():
-            for token, row in yaml.load(file.read_text(), loader)["types"].items():  # noqa: S506 (a safe loader)
-                held = merged.setdefault(token, {})
-                for key, value in (row or {}).items():
-                    old = held.get(key)
-                    if isinstance(old, list):
-                        held[key] = [*old, *value]
-                    elif isinstance(old, dict):
-                        held[key] = {**old, **value}
-                    else:
-                        held[key] = value
+    for name in (f"{package}_schema", package):
+        for token, row in document(name).get("types", {}).items():
+            held = merged.setdefault(token, {})
+            for key, value in row.items():
+                old = held.get(key)
+                if isinstance(old, list):
+                    held[key] = [*old, *value]
+                elif isinstance(old, dict):
+                    held[key] = {**old, **value}
+                else:
+                    held[key] = value
     return merged
 
 
@@ -120,12 +125,11 @@ def rules(token: str) -> Rules:
         raise UnknownResourceError(
             f"the stand-in for {package} does not know {token}: add a row to tests/providers/{package}.yaml"
         )
-    row = {key: value for key, value in row.items() if key not in ("terraform", "source", "kept")}
-    kept = set(_tables(package)[token].get("kept", []))
+    row = dict(row)
     name = row.pop("name", None)
     references = {path: _reference(**each) for path, each in row.pop("references", {}).items()}
     for key in ("replace", "computed"):
-        row[key] = frozenset(row.get(key, [])) - kept
+        row[key] = frozenset(row.get(key, []))
     return Rules(**row, name=Name(**name) if name else None, references=references)
 
 

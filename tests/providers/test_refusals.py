@@ -90,6 +90,7 @@ PLANTED: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     (POOL, {"nodeConfig": {"secondaryBootDisks": [{"diskImage": "i"}]}}, "nodeConfig.secondaryBootDisks", "needs"),
     (POOL, {"nodeConfig": {"bootDisk": {"sizeGb": 5}}}, "nodeConfig.bootDisk.sizeGb", "at least 10"),
+    (POOL, {"nodeConfig": {"machineType": "n4-standrad-8"}}, "nodeConfig.machineType", "does not match"),
     (POOL, {"nodeLocations": ["us-central1"]}, "nodeLocations[*]", "does not match"),
     (MEMBER, {"member": "somebody"}, "member", "does not match"),
     (GROUP, {"amiType": "AL2023_x86_64_GPU"}, "amiType", "expected one of"),
@@ -203,6 +204,7 @@ def test_a_function_without_an_answer_is_an_error(plugins: dict[str, Plugin]) ->
             {"nodeConfig": {"machineType": "a3-highgpu-8g", "guestAccelerators": [{"type": "nvidia-l4", "count": 8}]}},
             "does not come with",
         ),
+        ({"nodeConfig": {"machineType": "a3-highgpu-16g"}}, "does not exist"),
         ({"nodeLocations": ["europe-west4-a"]}, "not in the cluster's region"),
         ({"autoscaling": {"totalMinNodeCount": 3, "totalMaxNodeCount": 2}}, "must not be greater"),
         ({"nodeConfig": {"spot": True, "flexStart": True, "maxRunDuration": "60s"}}, "cannot be combined"),
@@ -221,6 +223,11 @@ def test_gke_takes_a_pool_that_can_be(plugins: dict[str, Plugin], gke: str) -> N
     id_, outputs = plugins["gcp"].create(POOL, "l4", **{**GOOD[POOL], "cluster": gke})
     assert id_.startswith(f"{gke}/nodePools/l4-")
     assert outputs["nodeConfig"]["effectiveTaints"] == []
+
+
+def test_what_the_cloud_numbers_itself_can_be_made_twice(plugins: dict[str, Plugin]) -> None:
+    made = {plugins["aws"].create("aws:ec2/eip:Eip", "one", domain="vpc")[0] for _ in range(2)}
+    assert len(made) == 2
 
 
 def test_a_name_that_is_taken_is_refused(plugins: dict[str, Plugin]) -> None:

@@ -5,16 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.providers import requests, sdk_types
-from tests.providers.tables import HERE, Rules, rules
+from tests.providers.tables import Rules, document, rules
 
-TOKENS = [
-    token
-    for package in ("gcp", "aws")
-    for token in yaml.safe_load((HERE / f"{package}.yaml").read_text(encoding="utf-8"))["types"]
-]
+TOKENS = [token for package in ("gcp", "aws") for token in document(package)["types"]]
 
 
 def paths(row: Rules) -> set[str]:
@@ -65,5 +60,5 @@ def test_every_operation_and_every_reference_of_a_row_exists(token: str) -> None
 
 
 def test_no_type_of_the_schemas_lacks_a_row() -> None:
-    listed = yaml.safe_load((HERE / "gcp_schema.yaml").read_text(encoding="utf-8"))["types"]
+    listed = document("gcp_schema")["types"]
     assert sorted(listed.keys() - set(TOKENS)) == []

@@ -78,7 +78,7 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, 
                 yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif isinstance(old, list) and isinstance(new, list):
         for index in range(max(len(old), len(new))):
-            pair = (each[index] if index < len(each) else None for each in (old, new))
-            yield from differences(*pair, f"{path}[{index}]")
+            before, after = (each[index] if index < len(each) else None for each in (old, new))
+            yield from differences(before, after, f"{path}[{index}]")
     elif old != new:
         yield path, old, new

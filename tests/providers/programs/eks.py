@@ -1,4 +1,4 @@
-"""A private EKS cluster with a GPU node group from a launch template, a bucket and who may read it, in plain pulumi-aws."""
+"""A private EKS cluster with a GPU node group, a bucket and who may read it, in plain pulumi-aws."""
 
 import base64
 import json
