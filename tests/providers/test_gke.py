@@ -32,6 +32,13 @@ def test_a_preview_makes_nothing(stack: Project) -> None:
     assert stack.cloud.calls() == []
 
 
+def test_a_wrong_input_stops_a_preview_and_is_named_by_its_path(stack: Project) -> None:
+    stack.settings["nodes"] = 0
+    text = stack.preview(refused=True)
+    del stack.settings["nodes"]
+    assert "autoscaling.totalMaxNodeCount: expected at least 1, got 0" in text
+
+
 def test_up_makes_everything_under_made_up_names(stack: Project) -> None:
     stack.up()
     assert len(stack.cloud.objects()) == 9
