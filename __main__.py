@@ -18,7 +18,7 @@ try:
     reachable(stack, ROOT)
     settled = lock.settle(stack, stackfiles.read_lock(lock_path), stack_name=pulumi.get_stack())
     missing = preflight(stack, settled, ROOT)
-    if settled.new and not pulumi.runtime.is_dry_run():
+    if settled.unwritten and not pulumi.runtime.is_dry_run():
         stackfiles.write_lock(lock_path, settled.lock)
 except ModelberthError as error:
     pulumi.log.error(str(error))

@@ -32,7 +32,7 @@ from modelberth.placement import (
     kind_of,
 )
 from modelberth.reasons import also_fits, over_nodes, reasons_for
-from modelberth.resolve import Reason, Resolved, resolve
+from modelberth.resolve import Reason, Resolved, may_have, resolve
 from modelberth.rollout import Rollout, Share, rollout
 from modelberth.scaling import Scaling, scaling
 from modelberth.scaling import findings as scaling_findings
@@ -291,7 +291,7 @@ def _sites(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Iterator[
         if spec.pool in (None, name):
             pool = stack.pools[name]
             for machine in resolved.machines:
-                if machine.id in pool.machine_types and kind_of(machine) in pool.accelerators:
+                if may_have(pool, machine, stack.target) and kind_of(machine) in pool.accelerators:
                     yield Site(machine, name, pool.max_nodes)
 
 

@@ -17,7 +17,16 @@ from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, 
 from modelberth.names import Objective, Packaging, Spread
 from modelberth.parallel import no_nodes
 from modelberth.placement import accelerator_of, kind_of
-from modelberth.spec import EngineName, NodeLabels, Quantization, ServiceSpec, StackSpec, WeightsKind
+from modelberth.spec import (
+    EngineName,
+    NodeLabels,
+    PoolSpec,
+    Quantization,
+    ServiceSpec,
+    StackSpec,
+    Target,
+    WeightsKind,
+)
 
 AUTO_GGUF = Quantization.Q4_K_M
 
@@ -102,7 +111,7 @@ def _names(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
     yield from _accelerator_names(spec.accelerators, path)
     for pool_name, pool in stack.pools.items():
         if spec.pool in (None, pool_name):
-            yield from _pool_names(pool_name, pool.machine_types, pool.accelerators)
+            yield from _pool_names(pool_name, pool, stack.target)
 
 
 def _accelerator_names(accelerators: tuple[str, ...], path: str) -> Iterator[Finding]:
@@ -124,13 +133,13 @@ def _traffic(spec: ServiceSpec, path: str) -> Iterator[Finding]:
         yield Finding("traffic", f"{path}.traffic", message, "shorter prompts or answers, or a longer context")
 
 
-def _pool_names(name: str, machine_types: tuple[str, ...], accelerators: tuple[str, ...]) -> Iterator[Finding]:
-    path = f"pools.{name}"
-    if not machine_types:
+def _pool_names(name: str, pool: PoolSpec, target: Target) -> Iterator[Finding]:
+    path, accelerators = f"pools.{name}", pool.accelerators
+    if not pool.machine_types and not target.makes_pools:
         out = "machine_types: [g2-standard-8], for example"
         yield Finding("pool", f"{path}.machine_types", "is required: the cluster exists, say what its nodes are", out)
     yield from _accelerator_names(accelerators, path)
-    for machine_id in machine_types:
+    for machine_id in pool.machine_types:
         try:
             machine = catalog().machine(machine_id)
         except UnknownName as unknown:
@@ -167,12 +176,20 @@ def _file_of(first: Checkpoint, wanted: Quantization) -> Checkpoint:
 
 
 def _machines(spec: ServiceSpec, stack: StackSpec) -> Iterator[Machine]:
-    named = {m for name, pool in stack.pools.items() if spec.pool in (None, name) for m in pool.machine_types}
+    pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
     cloud = stack.target.node_labels.value if stack.target.node_labels in (NodeLabels.GCP, NodeLabels.AWS) else None
-    for machine in catalog().machines(cloud=None if stack.pools else cloud):
-        in_pools = machine.id in named if stack.pools else True
+    elsewhere = stack.pools and not stack.target.makes_pools
+    for machine in catalog().machines(cloud=None if elsewhere else cloud):
+        in_pools = any(may_have(pool, machine, stack.target) for pool in pools) if stack.pools else True
         if in_pools and (not spec.accelerators or kind_of(machine) in spec.accelerators):
             yield machine
+
+
+def may_have(pool: PoolSpec, machine: Machine, target: Target) -> bool:
+    """Whether nodes of a pool may be of this machine type: it names the type, or names none and leaves the choice."""
+    if pool.machine_types:
+        return machine.id in pool.machine_types
+    return target.makes_pools and kind_of(machine) in pool.accelerators
 
 
 def _engine(spec: ServiceSpec, machines: tuple[Machine, ...], checkpoint: Checkpoint | None) -> tuple[str, Reason]:
