@@ -23,11 +23,12 @@ from modelberth.fabric import fabric_of
 from modelberth.features import beyond
 from modelberth.findings import Finding, Level, Refused, errors
 from modelberth.fit import Verdict
+from modelberth.offered import may_have
 from modelberth.plan import SCHEMA_VERSION, Plan, plan, replay, together
 from modelberth.pools import PoolChange, PoolPlan, pool_plans
 from modelberth.pools import changes as pool_changes
 from modelberth.pools import decisions as pool_decisions
-from modelberth.resolve import may_have, unknown_versions
+from modelberth.resolve import unknown_versions
 from modelberth.spec import EngineName, Profile, Quantization, ServiceSpec, StackSpec
 from modelberth.units import MIB
 
