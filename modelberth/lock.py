@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from modelberth.catalog import catalog
 from modelberth.clouds import node_profile
 from modelberth.conflicts import conflicts
+from modelberth.costs import NOTHING, Bill, bill
 from modelberth.decision import Decision, PoolDecision
 from modelberth.documents import mapping
 from modelberth.engines import ENGINES
@@ -263,6 +264,8 @@ class Settled:
     """Whether the lock file says something else, or nothing yet, of a service or a pool."""
     remarks: tuple[Finding, ...] = ()
     """Warnings and notes about pools."""
+    bill: Bill = NOTHING
+    """What the stack costs, component by component."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -314,7 +317,17 @@ def settle(
     decided = Locked({each.service: each.decision for each in plans}, pool_decisions(pools))
     advised = tuple(each for each in objections if each.level is not Level.ERROR)
     unwritten = bool(new) or decided.pools != before
-    return Settled(together(stack, plans), decided, tuple(better), tuple(new), pools, moved, unwritten, advised)
+    return Settled(
+        together(stack, plans),
+        decided,
+        tuple(better),
+        tuple(new),
+        pools,
+        moved,
+        unwritten,
+        advised,
+        bill(stack, plans, pools),
+    )
 
 
 def _unlocked_pools(
