@@ -170,7 +170,8 @@ def _pools_and_bill(settled: Settled, draw: Any, heading: str) -> Iterator[str]:
         yield from draw(("component", "USD per hour", "because"), [_cost_row(cost) for cost in settled.bill.costs])
         known = settled.bill
         more = f"; unknown: {', '.join(known.unknown)}" if known.unknown else ""
-        yield f"  in all, as far as it is known: {known.usd_per_hour:.2f} per hour, {known.usd_per_month:,.0f} per month{more}"
+        sums = f"{known.usd_per_hour:.2f} per hour, {known.usd_per_month:,.0f} per month"
+        yield f"  in all, as far as it is known: {sums}{more}"
         yield ""
 
 
