@@ -50,6 +50,10 @@ def checkov_cloud(folder: Path, *stacks: Iterable[Registered]) -> list[Judged]:
 
 SUPPRESSED: dict[tuple[str, str], str] = {
     (
+        "CKV_GCP_12",
+        "google_container_cluster",
+    ): "Dataplane V2 enforces policies: the block is the same request without it",
+    (
         "CKV_GCP_65",
         "google_container_cluster",
     ): "RBAC by Google Groups needs a group of the user's own Workspace domain",
