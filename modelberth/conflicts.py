@@ -46,7 +46,7 @@ def _same_door(plans: Sequence[Plan]) -> Iterator[Finding]:
 
 def _attached_twice(name: str, store: WeightsSpec, users: Sequence[Plan]) -> Iterator[Finding]:
     """A ReadWriteOnce volume is attached to one node at a time (Kubernetes, Persistent Volumes, access modes)."""
-    if store.kind is not WeightsKind.HUB and store.access_mode == "ReadWriteOnce" and len(users) > 1:
+    if store.kind.attached and store.access_mode == "ReadWriteOnce" and len(users) > 1:
         listed = " and ".join(each.service for each in users)
         message = f"{listed} cannot share a ReadWriteOnce volume: their pods may run on different nodes"
         yield Finding("storage", f"weights.{name}.access_mode", message, "ReadWriteMany, or weights for each")

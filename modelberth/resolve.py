@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from modelberth import exposure, scaling
 from modelberth.catalog import Checkpoint, Format, Machine, Model, catalog
+from modelberth.clouds.bucket_names import bucket_name_problem
 from modelberth.decision import Source
 from modelberth.engines import ENGINES, Sizing, kept
 from modelberth.engines.choice import automatic
@@ -17,7 +18,7 @@ from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, 
 from modelberth.names import Objective, Packaging, Spread
 from modelberth.parallel import no_nodes
 from modelberth.placement import accelerator_of, kind_of
-from modelberth.spec import EngineName, NodeLabels, Quantization, ServiceSpec, StackSpec, WeightsKind
+from modelberth.spec import EngineName, NodeLabels, Quantization, ServiceSpec, StackSpec, WeightsKind, WeightsSpec
 
 AUTO_GGUF = Quantization.Q4_K_M
 
@@ -279,17 +280,34 @@ def _source(
 
 def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Iterator[Finding]:
     store = stack.weights_of(spec)
-    if store.kind is not WeightsKind.HUB and spec.most_replicas > 1 and store.access_mode == "ReadWriteOnce":
+    if store.kind.attached and spec.most_replicas > 1 and store.access_mode == "ReadWriteOnce":
         message = f"{spec.most_replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
         out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"
         yield Finding("storage", f"{path}.weights", message, out)
+    yield from _zones(spec, stack, store)
+    problem = bucket_name_problem(store.bucket, stack.target.node_labels.value) if store.bucket else ""
+    if problem:
+        where = f"weights.{spec.weights}.bucket"
+        yield Finding("storage", where, f"{store.bucket} {problem}", "a bucket of another name")
     one_file = ENGINES[engine].reads_gguf and not catalog().engine(engine).model_store
-    if store.kind is WeightsKind.EXISTING_CLAIM and one_file and not store.path.endswith(".gguf"):
+    filled = store.kind is WeightsKind.EXISTING_CLAIM or bool(store.path)
+    if filled and one_file and not store.path.endswith(".gguf"):
         message = f"{engine} reads one file: name it as path of the weights"
         yield Finding("storage", f"weights.{spec.weights}.path", message, "path: FOLDER/FILE.gguf")
     if store.kind is WeightsKind.HUB and not ENGINES[engine].pins_downloads:
         message = f"{engine} cannot be told a revision when it downloads for itself: what is served could change"
         yield Finding("storage", f"{path}.weights", message, "weights of kind claim, filled with a pinned revision")
+
+
+def _zones(spec: ServiceSpec, stack: StackSpec, store: WeightsSpec) -> Iterator[Finding]:
+    """A volume that cannot be attached where its readers may run."""
+    for name, pool in stack.pools.items():
+        zones = pool.zones or stack.target.zones
+        outside = sorted(set(zones) - set(store.zones))
+        if store.zones and outside and spec.pool in (None, name):
+            message = f"its volume is attached in {', '.join(store.zones)}, pool {name} is also in {', '.join(outside)}"
+            out = f"zones: [{', '.join(store.zones)}] of the pool, or weights of another kind"
+            yield Finding("storage", f"weights.{spec.weights}.zones", message, out)
 
 
 def _spread(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:

@@ -293,7 +293,7 @@ os.rename = os.replace = fcntl.flock = no
 def in_bucket(place: Place) -> Fetch:
     fetch = place.fetch("bucket")
     (place.home / "strict.py").write_text(STRICT)
-    quoted = f"python3 -c 'import sys; sys.path.insert(0, \"{place.home}\"); import strict\n"
+    quoted = f'python3 -c \'import sys; sys.path.insert(0, "{place.home}"); import strict\n'
     return Fetch(fetch.image, fetch.script.replace("python3 -c '", quoted), fetch.env)
 
 
