@@ -75,7 +75,7 @@ class EngineDeployment(pulumi.ComponentResource):
             claim=None if weights.kind == "hub" else weights.claim,
             settings=self._config_map().metadata.name if plan.launch.files else None,  # type: ignore[reportAttributeAccessIssue]
         )
-        server = workload.serve(serving, self, [guard, *filled])
+        server = workload.serve(serving, self, [guard, *filled, *placed.pools])
         service = self._service(server, serving)
         self._disruption_budget()
         if plan.scaling:

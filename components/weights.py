@@ -144,7 +144,7 @@ class WeightStore(pulumi.ComponentResource):
                 self,
                 provider=self._target.provider,
                 custom_timeouts=pulumi.CustomTimeouts(create=f"{limit_s + 60}s"),
-                depends_on=[guard],
+                depends_on=[guard, *placed.pools],
             ),
         )
 

@@ -103,6 +103,12 @@ def _image_pull_s(image_gib: float | None) -> float:
     return known["image_pull_s"] * share
 
 
+def image_disk_bytes(image_gib: float | None) -> int:
+    """Disk that an engine's image takes on a node, twice: the next version arrives while the old one runs."""
+    known = _assumptions()
+    return int(2 * (image_gib or known["image_pull_gib"]) * known["image_unpacked_share"] * GIB)
+
+
 def assumed_mib_per_s(*, from_volume: bool) -> float:
     """How fast weights are read from a volume or arrive from a hub."""
     return _assumptions()["volume_mib_per_s" if from_volume else "download_mib_per_s"]

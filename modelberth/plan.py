@@ -19,6 +19,7 @@ from modelberth.fit import Fit, fit
 from modelberth.host import cpu_host, fetch_seconds, gpu_host
 from modelberth.names import Quantization
 from modelberth.objective import Goal, speed_of, usd_per_million_tokens
+from modelberth.offered import may_have, price, region, zones
 from modelberth.placement import (
     UNPLACED,
     Candidate,
@@ -39,7 +40,7 @@ from modelberth.scaling import findings as scaling_findings
 from modelberth.spec import ServiceSpec, StackSpec
 from modelberth.speed import Speed, Traffic
 from modelberth.storage import StorageChoice
-from modelberth.stores import Nodes, own_download_bytes, stored, stored_bytes, zones_of
+from modelberth.stores import Nodes, own_download_bytes, stored, stored_bytes
 
 SCHEMA_VERSION = 1
 
@@ -144,10 +145,10 @@ def assemble(
     """Everything that follows from a decision."""
     spec = stack.services[name]
     machine = catalog().machine(decision.machine_type)
-    price = catalog().price(machine.id)
+    listed = price(stack.target, machine.id)
     share = Share(decision, spec.most_replicas, spec.spread, spec.fewest_replicas)
     launch = ENGINES[decision.engine].launch(decision, wishes(name, stack))
-    usd = share.nodes * price.usd_per_hour if price else None
+    usd = share.nodes * listed.usd_per_hour if listed else None
     speed = _speed(spec, decision, resolved.model, answer)
     return Plan(
         service=name,
@@ -158,7 +159,7 @@ def assemble(
         launch=launch,
         nodes=share.nodes,
         usd_per_hour=usd,
-        price_as_of=price.as_of.isoformat() if price else None,
+        price_as_of=listed.as_of.isoformat() if listed else None,
         fetch_s=fetch_seconds(
             sum(source.stored_bytes for source in (decision.source, *decision.beside)),
             catalog().engine(decision.engine).image_gib,
@@ -189,6 +190,7 @@ def _demand(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Demand:
         pipeline_parallel=spec.pipeline_parallel,
         download_bytes=own_download_bytes(spec, stack, resolved),
         goal=Goal(spec.objective, _traffic(spec), budget),
+        region=region(stack.target),
     )
 
 
@@ -296,7 +298,7 @@ def _sites(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Iterator[
         if spec.pool in (None, name):
             pool = stack.pools[name]
             for machine in resolved.machines:
-                if machine.id in pool.machine_types and kind_of(machine) in pool.accelerators:
+                if may_have(pool, machine, stack.target) and kind_of(machine) in pool.accelerators:
                     yield Site(machine, name, pool.max_nodes)
 
 
@@ -304,7 +306,9 @@ def _decision(
     name: str, spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Candidate
 ) -> tuple[Decision, StorageChoice | None]:
     machine, gpus = best.site.machine, best.sizing.tensor_parallel if best.sizing.accelerator.gpu else 0
-    nodes = Nodes(machine, gpus, best.sizing.pipeline_parallel, zones_of(stack, best.site.pool))
+    pool = stack.pools.get(best.site.pool or "")
+    pool_zones = zones(pool, stack.target, machine.id) if pool else stack.target.zones
+    nodes = Nodes(machine, gpus, best.sizing.pipeline_parallel, pool_zones)
     kept = stored(name, spec, stack, resolved, nodes)
     downloads = stored_bytes(resolved) if kept.storage.kind == "hub" else 0
     memory = best.fit.memory

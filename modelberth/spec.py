@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from modelberth.fields import (
+    BillingKey,
+    BillingValue,
     Count,
     Digest,
     HttpUrl,
@@ -233,6 +235,8 @@ class Defaults(Part):
     """Who answers for the stack; a label on every object."""
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels for every object."""
+    billing: dict[BillingKey, BillingValue] = Field(default_factory=dict)
+    """Labels or tags for everything that a cloud bills, beside owner and env: cost-center, for example."""
     monitoring: Monitoring = Field(default_factory=Monitoring)
     """What the cluster has to watch services with."""
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from modelberth.catalog import Machine, catalog
 from modelberth.catalog.loader import index, read_rows
+from modelberth.catalog.offers import Unit
 from modelberth.catalog.schema import Row, Text
 from modelberth.clouds import node_profile
-from modelberth.clouds.offers import Offer, Offers, Way
+from modelberth.clouds.places import Offer, Offers, Way
 from modelberth.engines import ENGINES
 from modelberth.host import assumed, claim_gib, ephemeral_mib
 from modelberth.units import GB, GIB, MIB, ceil_to, duration, gib
@@ -61,6 +61,7 @@ class Need:
     most_replicas: int = 1
     nodes: int = 1
     zones: tuple[str, ...] = ()
+    region: str | None = None
     gpus: int = 0
     beside: bool = False
     own_image: bool = False
@@ -219,19 +220,18 @@ def _load(need: Need, offer: Offer, size: int) -> tuple[tuple[float, float, floa
     return (slow, counted, fast), (*terms, total)
 
 
-def usd_per_gib_month(offer_id: str) -> float | None:
-    """The price of a way of storage per GiB and month; None when no price is known."""
-    prices: Any = getattr(catalog(), "storage_price", None)
-    row = prices(offer_id) if prices else None
-    return None if row is None else float(row.usd_per_gib_month)
+def usd_per_gib_month(offer: Offer, region: str | None) -> float | None:
+    """The list price of a way of storage per GiB and month in a region; None when none is known."""
+    rate = catalog().rate(offer.cloud, offer.price) if offer.cloud and offer.price else None
+    return rate.usd(region) if rate and region and rate.unit is Unit.GIB_MONTH else None
 
 
 def _cost(offer: Offer, size: int | None, need: Need) -> tuple[float | None, str]:
     if size is None:
         return 0.0, "cost: none beside what is there already"
-    price = usd_per_gib_month(offer.id)
+    price = usd_per_gib_month(offer, need.region)
     if price is None:
-        return None, "cost: unknown, no price of it is known"
+        return None, f"cost: unknown, no price of it{f' in {need.region}' if need.region else ''} is known"
     copies = need.readers if offer.way is Way.NODE_DISK else 1
     usd = price * size * copies
     return usd, f"cost: {usd:,.2f} USD per month, {size * copies} GiB at {price:g}"

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modelberth.catalog import Machine, Model, catalog
-from modelberth.clouds.offers import Offers, Way, offers
+from modelberth.clouds.places import Offers, Way, offers
 from modelberth.decision import Storage
 from modelberth.findings import Finding, refuse
 from modelberth.host import claim_gib, load_seconds, load_seconds_at, startup_budget_seconds
+from modelberth.offered import region
 from modelberth.resolve import Resolved
 from modelberth.spec import ServiceSpec, StackSpec, WeightsKind, WeightsSpec
 from modelberth.storage import Candidate, Need, StorageChoice, choose_storage, hindrances
@@ -59,12 +60,6 @@ def offers_of(target: Target) -> Offers:
     return offers(target.node_labels.value if target.managed else None, target.kind)
 
 
-def zones_of(stack: StackSpec, pool: str | None) -> tuple[str, ...]:
-    """Zones that the nodes of a service may be in, as far as they are stated."""
-    stated = stack.pools[pool].zones if pool else ()
-    return stated or stack.target.zones
-
-
 def need_of(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, nodes: Nodes) -> Need:
     """The planner's question."""
     store = stack.weights_of(spec)
@@ -77,6 +72,7 @@ def need_of(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, nodes: Node
         most_replicas=spec.most_replicas,
         nodes=nodes.count,
         zones=nodes.zones,
+        region=region(stack.target),
         gpus=nodes.gpus,
         beside=bool(resolved.beside.adapters or (resolved.beside.speculative and resolved.beside.speculative.source)),
         own_image=spec.image is not None,

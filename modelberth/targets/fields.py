@@ -23,7 +23,10 @@ def _matching(pattern: str, what: str) -> AfterValidator:
 
 
 GoogleProject = Annotated[
-    Text, _matching(r"([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]", "a project id: 6 to 30 lower-case letters, digits and '-'")
+    Text,
+    _matching(
+        r"([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]", "a project id: 6 to 30 lower-case letters, digits and '-'"
+    ),
 ]
 """cloud.google.com/resource-manager/docs/creating-managing-projects: 6 to 30 characters, begins with a letter."""
 GoogleProjectNumber = Annotated[Text, _matching(r"\d{6,20}", "the project's number, as text of digits")]
@@ -32,7 +35,10 @@ GoogleZone = Annotated[Text, _matching(r"[a-z]+-[a-z]+\d{1,2}-[a-z]", "a zone, s
 AwsAccount = Annotated[Text, _matching(r"\d{12}", "an account id, as text of 12 digits")]
 AwsRegion = Annotated[Text, _matching(r"[a-z]{2}(-[a-z]+)+-\d", "a region, such as eu-central-1")]
 AwsZone = Annotated[
-    Text, _matching(r"[a-z]{2}(-[a-z]+)+-\d[a-z]", "an availability zone, such as eu-central-1a (local zones are not supported)")
+    Text,
+    _matching(
+        r"[a-z]{2}(-[a-z]+)+-\d[a-z]", "an availability zone, such as eu-central-1a (local zones are not supported)"
+    ),
 ]
 AwsArn = Annotated[Text, _matching(r"arn:aws[-a-z]*:[a-z0-9-]+:[a-z0-9-]*:\d{0,12}:\S+", "an ARN")]
 SubnetId = Annotated[Text, _matching(r"subnet-[0-9a-f]{8,17}", "a subnet's id")]

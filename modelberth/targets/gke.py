@@ -38,8 +38,8 @@ class Gke(Part):
 
     project: GoogleProject
     """Project id."""
-    project_number: GoogleProjectNumber | None = None
-    """Number of the project, in quotes; needed where pods read a bucket, for their identity is spelled with it."""
+    project_number: GoogleProjectNumber
+    """Number of the project, in quotes: identities of pods and of Google's own agents are spelled with it."""
     region: GoogleRegion
     """Region of the cluster."""
     zones: tuple[GoogleZone, ...] = Field(min_length=1)

@@ -11,7 +11,7 @@ import pytest
 
 from modelberth.catalog import catalog
 from modelberth.clouds.bucket_names import bucket_name_problem
-from modelberth.clouds.offers import Offers, Way, all_offers, offers
+from modelberth.clouds.places import Offers, Way, all_offers, offers
 from modelberth.findings import Refused
 from modelberth.host import claim_gib
 from modelberth.lock import outgrown
@@ -22,7 +22,15 @@ from modelberth.units import GIB, MIB
 
 GCP, AWS, ANY = offers("gcp", "made"), offers("aws", "made"), offers(None, "existing")
 LLAMA_8B = "meta-llama/Llama-3.1-8B-Instruct"
-GKE = {"kind": "gke", "gke": {"project": "my-project-1", "region": "us-central1", "zones": ["us-central1-a"]}}
+GKE = {
+    "kind": "gke",
+    "gke": {
+        "project": "my-project-1",
+        "project_number": "123456789012",
+        "region": "us-central1",
+        "zones": ["us-central1-a"],
+    },
+}
 EKS = {
     "kind": "eks",
     "eks": {
@@ -173,12 +181,15 @@ def test_every_way_is_told_with_its_figures_or_its_reasons() -> None:
         assert "cost: unknown, no price of it is known" in told or has is ANY
 
 
-def test_a_price_is_counted_where_one_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelberth.storage.usd_per_gib_month", {"gcp-stream": 0.02}.get)
-    found = choose_storage(need(gib=10), GCP).chosen
+def test_a_price_is_that_of_the_region_and_unknown_elsewhere() -> None:
+    found = choose_storage(need(gib=10, region="us-central1"), GCP).chosen
     assert found is not None
     assert found.usd_per_month == pytest.approx(20 * 0.02)
     assert "cost: 0.40 USD per month, 20 GiB at 0.02" in found.terms
+    elsewhere = choose_storage(need(gib=10, region="africa-south1"), GCP).chosen
+    assert elsewhere is not None
+    assert elsewhere.usd_per_month is None
+    assert "cost: unknown, no price of it in africa-south1 is known" in elsewhere.terms
 
 
 def test_every_rate_has_a_range_around_what_is_counted_with() -> None:

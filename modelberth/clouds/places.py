@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 
 from modelberth.catalog.loader import index, read_rows
+from modelberth.catalog.offers import Item
 from modelberth.catalog.schema import Amount, Positive, Row, Text
 from modelberth.units import GIB
 
@@ -31,7 +32,8 @@ class Offer(Row):
 
     Rates are those of one node, in MiB per second; ``..._per_tib`` those of a file system that is faster the larger it
     is; None where no source states one. ``shared_rate``: all its readers share the rate. ``least_gib`` and ``step_gib``
-    are its sizes; ``zonal``: it is attached in one zone; ``made``: this package sets it up.
+    are its sizes; ``zonal``: it is attached in one zone; ``price``: the rate
+    that all of it costs, None where another comes on top; ``made``: this package sets it up.
     """
 
     id: Text
@@ -48,6 +50,7 @@ class Offer(Row):
     least_gib: Positive | None = None
     step_gib: Positive | None = None
     zonal: bool = False
+    price: Item | None = None
     made: bool
 
     def rates(self, gib: int) -> tuple[float, float, float] | None:
@@ -82,7 +85,7 @@ class Offers:
 @cache
 def all_offers() -> tuple[Offer, ...]:
     """Every row."""
-    rows = read_rows(files("modelberth.clouds") / "offers.yaml", Offer)
+    rows = read_rows(files("modelberth.clouds") / "places.yaml", Offer)
     return tuple(index(rows, lambda row: row.id).values())
 
 
