@@ -7,7 +7,7 @@ of it. Nothing is chosen of which something necessary is not known.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
@@ -129,6 +129,8 @@ def choose_storage(need: Need, offers: Offers, stated: Way | None = None) -> Sto
     ``stated`` is what a person asked for: nothing else is chosen instead of it.
     """
     every = sorted((candidate(need, offer) for offer in offers.ways), key=lambda each: list(Way).index(each.way))
+    unsure = {way: (why,) for way, why in offers.unsure if way is not stated}
+    every = [replace(each, hindrances=(*each.hindrances, *unsure.get(each.way, ()))) for each in every]
     able = sorted((each for each in every if not each.hindrances), key=_ranked)
     losers = tuple(each for each in every if each.hindrances)
     missing = tuple((way, offers.lacking(way)) for way in Way if offers.of(way) is None)

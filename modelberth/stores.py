@@ -57,7 +57,9 @@ def own_download_bytes(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) 
 
 def offers_of(target: Target) -> Offers:
     """What a target has for weights: that of its cloud where clusters are set up from here, else what all have."""
-    return offers(target.node_labels.value if target.managed else None, target.kind)
+    if target.managed is None:
+        return offers(None, target.kind)
+    return offers(target.node_labels.value, target.kind, found=target.managed.cluster is not None)
 
 
 def need_of(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, nodes: Nodes) -> Need:

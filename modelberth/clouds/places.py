@@ -67,11 +67,15 @@ class Offer(Row):
 
 @dataclass(frozen=True)
 class Offers:
-    """The ways of one target. ``without`` says of ways that it might have why it has not; ``zones`` are its own."""
+    """The ways of one target. ``without`` says of ways that it might have why it has not.
+
+    ``unsure`` says of ways what is not known of them: a person may ask for them, nobody else chooses them.
+    """
 
     target: str
     ways: tuple[Offer, ...]
     without: tuple[tuple[Way, str], ...] = ()
+    unsure: tuple[tuple[Way, str], ...] = ()
 
     def of(self, way: Way) -> Offer | None:
         """The offer of this way, None when there is none."""
@@ -89,11 +93,16 @@ def all_offers() -> tuple[Offer, ...]:
     return tuple(index(rows, lambda row: row.id).values())
 
 
-def offers(cloud: str | None, target: str) -> Offers:
-    """What a target has that is set up on ``cloud``; None for a cluster of which nothing is known."""
+def offers(cloud: str | None, target: str, *, found: bool = False) -> Offers:
+    """What a target has that is set up on ``cloud``; None for a cluster of which nothing is known.
+
+    ``found``: the cluster exists already, with drivers and identities that nobody here has seen.
+    """
     common = {offer.way: offer for offer in all_offers() if offer.cloud is None}
     own = {offer.way: offer for offer in all_offers() if cloud and offer.cloud == cloud}
-    found = {**common, **own}
+    every = {**common, **own}
     unknown = f"what a target of kind {target} has of it is not known"
-    without = () if cloud else tuple((way, unknown) for way in Way if way not in found)
-    return Offers(target, tuple(found[way] for way in Way if way in found), without)
+    without = () if cloud else tuple((way, unknown) for way in Way if way not in every)
+    unseen = "whether the cluster that exists has its driver and identities is not known: ask for it if it has"
+    unsure = ((Way.STREAM, unseen), (Way.BUCKET, unseen)) if found else ()
+    return Offers(target, tuple(every[way] for way in Way if way in every), without, unsure)

@@ -22,9 +22,9 @@ import pytest
 from modelberth.engines import Fetch, Probe
 from modelberth.engines.base import WEIGHTS_MOUNT
 from modelberth.plan import Plan
+from tests.hub import Hub, serving
 from tests.judges.tiny_models import LLAMA, make
 from tests.modelberth.samples import QWEN_7B, plan_of
-from tests.hub import Hub, serving
 from tests.ports import free_port
 from tests.proofs import SERVER, claims
 from toolchain import build, judges

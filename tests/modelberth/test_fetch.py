@@ -18,9 +18,10 @@ import pytest
 from modelberth.decision import Source
 from modelberth.engines import Fetch
 from modelberth.engines.base import HUB_TOKEN_MOUNT, WEIGHTS_MOUNT, Wishes
-from modelberth.engines.fetch import Layout, file_of, snapshot_of, snapshot_script
+from modelberth.engines.fetch import Layout, file_of, gate, snapshot_of, snapshot_script
 from modelberth.parts import SecretRef
 from tests.hub import COMMIT, Hub, serving
+from tests.modelberth.samples import plan_of
 
 TOKEN = "hf_planted_in_a_file"
 WEIGHTS = bytes(range(256)) * 4000
@@ -317,6 +318,18 @@ def test_a_bucket_that_was_half_filled_holds_no_configuration_and_no_marker(plac
     place.hub.pause_s = 0
     assert place.run(in_bucket(place))[0] == 0
     place.holds(WANTED)
+
+
+def test_a_server_on_a_bucket_waits_for_the_marker(place: Place) -> None:
+    decided = plan_of(accelerators=["nvidia-l4"]).decision
+    source = decided.source.model_copy(update={"repository": place.hub.repository, "revision": COMMIT})
+    kept = decided.storage.model_copy(update={"kind": "bucket"})
+    script = gate(decided.model_copy(update={"source": source, "storage": kept}), Wishes("chat"))
+    command = ["sh", "-c", script.replace(WEIGHTS_MOUNT, str(place.volume))]
+    before = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (before.returncode, "has not finished" in before.stderr) == (1, True)
+    assert place.run(in_bucket(place))[0] == 0
+    assert subprocess.run(command, check=False).returncode == 0
 
 
 @pytest.fixture

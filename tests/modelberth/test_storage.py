@@ -12,13 +12,18 @@ import pytest
 from modelberth.catalog import catalog
 from modelberth.clouds.bucket_names import bucket_name_problem
 from modelberth.clouds.places import Offers, Way, all_offers, offers
+from modelberth.conflicts import conflicts
+from modelberth.costs import bill
+from modelberth.engines import ENGINES
+from modelberth.engines.serving import BUCKET_VARIABLE
 from modelberth.findings import Refused
 from modelberth.host import claim_gib
 from modelberth.lock import outgrown
+from modelberth.observed import UNKNOWN
 from modelberth.plan import Plan, plan, replay
 from modelberth.spec import StackSpec
 from modelberth.storage import Need, candidate, choose_storage, hindrances
-from modelberth.units import GIB, MIB
+from modelberth.units import GIB, MIB, ceil_to
 
 GCP, AWS, ANY = offers("gcp", "made"), offers("aws", "made"), offers(None, "existing")
 LLAMA_8B = "meta-llama/Llama-3.1-8B-Instruct"
@@ -115,6 +120,16 @@ def test_a_claim_holds_both_revisions_and_a_smaller_one_is_refused() -> None:
     assert why_not(asked, ANY, Way.CLAIM) == f"34 GiB are less than the {least} GiB that two revisions need"
     assert why_not(replace(asked, size_gib=least), ANY, Way.CLAIM) == ""
     assert "size_gib is not stated" in why_not(replace(asked, size_gib=None), ANY, Way.CLAIM)
+
+
+def test_on_a_cluster_of_a_cloud_that_exists_a_bucket_is_taken_only_where_somebody_asks_for_it() -> None:
+    has = offers("gcp", "gke", found=True)
+    assert way_of(need(), has) is Way.CLAIM
+    losers = {loser.way: loser.hindrances for loser in choose_storage(need(), has).losers}
+    assert "is not known: ask for it if it has" in losers[Way.BUCKET][0]
+    asked = choose_storage(need(), has, Way.BUCKET).chosen
+    assert asked is not None
+    assert asked.way is Way.BUCKET
 
 
 def test_a_store_that_shares_a_rate_divides_it_among_its_readers() -> None:
@@ -290,6 +305,39 @@ def test_a_volume_in_another_zone_than_the_pool_is_refused() -> None:
 def test_fields_belong_to_their_kinds(weights: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         planned(weights=weights)
+
+
+def test_a_store_that_services_would_have_differently_is_refused() -> None:
+    service = {"model": LLAMA_8B, "context": 4096, "concurrency": 4, "accelerators": ["nvidia-l4"], "weights": "w"}
+    services = {"fast": service, "plain": {**service, "engine": "tgi"}}
+    stack = StackSpec.model_validate({"target": GKE, "weights": {"w": {"kind": "auto"}}, "services": services})
+    found = list(conflicts(stack, [plan(name, stack) for name in services]))
+    assert [finding.path for finding in found] == ["weights.w.kind"]
+    assert "different kinds of it (fast stream, plain bucket)" in found[0].message
+
+
+def test_a_bucket_that_is_made_is_on_the_bill_with_both_revisions() -> None:
+    made = planned()
+    stack = StackSpec.model_validate(
+        {"target": GKE, "weights": {"w": {"kind": "auto"}}, "services": {"chat": made.spec.model_dump()}}
+    )
+    found = {cost.component: cost for cost in bill(stack, [made], ()).costs}
+    size = ceil_to(2 * made.decision.source.stored_bytes / GIB, 1)
+    assert found[f"weights w: bucket, {size} GiB"].usd_per_month == pytest.approx(size * 0.02)
+
+
+@pytest.mark.parametrize("later", [True, False])
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_a_rule_reads_the_model_of_a_bucket_whose_name_is_only_known_later(engine: str, later: bool) -> None:
+    own = {"image": "registry.example.org/sglang:v0.5.23"} if engine == "sglang" else {}
+    made = planned(weights={"kind": "stream"}, engine=engine, **own)
+    named = {"name": BUCKET_VARIABLE, "value": UNKNOWN if later else "a--bucket"}
+    launch = made.launch
+    container = {"image": launch.image, "command": list(launch.command), "args": list(launch.args), "env": [named]}
+    seen = ENGINES[engine].read({key: value for key, value in container.items() if value})
+    assert seen is not None
+    assert (seen.model, seen.context) == (LLAMA_8B, 4096)
+    assert seen.undecided == ()
 
 
 def test_what_auto_came_to_is_held_by_the_lock() -> None:
