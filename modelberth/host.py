@@ -39,6 +39,11 @@ def _assumptions() -> dict[str, float]:
     return {name: float(entry["value"]) for name, entry in document.items()}
 
 
+def assumed(name: str) -> float:
+    """A figure of assumptions.yaml, in the unit of its name."""
+    return _assumptions()[name]
+
+
 def usable_memory_bytes(profile: NodeProfile) -> int:
     """Memory of a node that serving pods may use, after system pods and a download."""
     return profile.allocatable_memory_bytes - (SYSTEM_MEMORY_MIB + FETCH_HOST.memory_mib) * MIB
@@ -111,7 +116,13 @@ def assumed_mib_per_s(*, from_volume: bool) -> float:
 
 def load_seconds(weights_bytes: int, *, on_gpu: bool, from_volume: bool, image_gib: float | None = None) -> int:
     """Estimated seconds from the start of a pod on a fresh node to ready: image, weights, engine start."""
-    reading = engine_load_seconds(weights_bytes, on_gpu=on_gpu, mib_per_s=assumed_mib_per_s(from_volume=from_volume))
+    rate = assumed_mib_per_s(from_volume=from_volume)
+    return load_seconds_at(weights_bytes, on_gpu=on_gpu, mib_per_s=rate, image_gib=image_gib)
+
+
+def load_seconds_at(weights_bytes: int, *, on_gpu: bool, mib_per_s: float, image_gib: float | None = None) -> int:
+    """The same where the rate is known."""
+    reading = engine_load_seconds(weights_bytes, on_gpu=on_gpu, mib_per_s=mib_per_s)
     return ceil_to(_image_pull_s(image_gib) + reading, 5)
 
 
