@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.placement.cases import cases
 from tests.placement.page import PAGE, page
-from tests.placement.scheduled import disagreement, rendered, run, trials
+from tests.placement.scheduled import disagreement, every_trial, rendered, run
 from toolchain.cluster import down, up
 from toolchain.kube import Kube
 
@@ -17,7 +17,7 @@ NODES = Path(__file__).resolve().parents[2] / "toolchain" / "clusters" / "local.
 
 def main() -> int:
     """On a cluster of its own, which is gone afterwards."""
-    tried = list(trials(cases()))
+    tried = every_trial()
     with tempfile.TemporaryDirectory() as folder:
         pods = rendered(cases(), Path(folder))
         state = Path(folder) / "cluster"

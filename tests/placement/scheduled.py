@@ -13,8 +13,10 @@ import re
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ import yaml
 
 from modelberth.clouds import NodeProfile, node_profile
 from modelberth.host import SYSTEM_CPU_MILLICORES, SYSTEM_MEMORY_MIB
-from tests.placement.cases import SHARED, Case, lacking, smaller
+from tests.placement.cases import SHARED, Case, cases, lacking, smaller
 from toolchain.cluster.objects import simulated_node
 from toolchain.kube import Kube, Manifest
 
@@ -68,9 +70,15 @@ class Outcome:
     download: bool
 
 
-def trials(cases: Iterable[Case]) -> Iterator[Trial]:
-    """Each case on its own node, and on one of each next smaller machine type."""
-    for case in cases:
+@cache
+def every_trial() -> tuple[Trial, ...]:
+    """Each case of the catalog on its own node, and on one of each next smaller machine type."""
+    return tuple(trials(cases()))
+
+
+def trials(chosen: Iterable[Case]) -> Iterator[Trial]:
+    """The same of some cases."""
+    for case in chosen:
         own = Trial(case, node_profile(case.machine.id))
         yield own
         for turn, below in enumerate(smaller(case.machine), start=1):
@@ -94,15 +102,15 @@ def disagreement(trial: Trial, outcome: Outcome) -> str:
     return ""
 
 
-def rendered(cases: Sequence[Case], folder: Path) -> dict[str, list[Manifest]]:
+def rendered(chosen: Sequence[Case], folder: Path) -> dict[str, list[Manifest]]:
     """The pods that the components make for each case: its servers, then its download."""
-    files = [path for cloud in ZONES if (path := _stack_file(cloud, cases, folder))]
+    files = [path for cloud in ZONES if (path := _stack_file(cloud, chosen, folder))]
     recorder = ROOT / "tests" / "components" / "record.py"
     done = subprocess.run([sys.executable, recorder, *files], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = {each["name"]: each["inputs"] for seen in json.loads(done.stdout) for each in seen if _makes_pods(each)}
     made: dict[str, list[Manifest]] = {}
-    for case in cases:
+    for case in chosen:
         server, download = found[f"{case.name}-server"]["spec"], found[f"{case.name}-fetch"]["spec"]
         servers = [_pod(f"{case.name}-{number}", server["template"]) for number in range(server["replicas"])]
         made[case.name] = [*servers, _pod(f"{case.name}-fetch", download["template"])]
@@ -115,7 +123,8 @@ def run(kube: Kube, tried: Sequence[Trial], pods: dict[str, list[Manifest]]) -> 
     On its own node the servers are there first and the download comes beside them, as a new revision does; on a smaller
     one the download is first, as it is when a service is new.
     """
-    spaces = {trial.turn: f"placement-{trial.turn}" for trial in tried}
+    run_id = uuid.uuid4().hex[:8]
+    spaces = {trial.turn: f"placement-{run_id}-{trial.turn}" for trial in tried}
     found: dict[str, Outcome] = {}
     try:
         for space in spaces.values():
@@ -154,8 +163,8 @@ def _together(
         kube.delete(f"/api/v1/nodes?labelSelector={TRIAL}")
 
 
-def _stack_file(cloud: str, cases: Iterable[Case], folder: Path) -> Path | None:
-    own = [case for case in cases if case.machine.cloud == cloud]
+def _stack_file(cloud: str, chosen: Iterable[Case], folder: Path) -> Path | None:
+    own = [case for case in chosen if case.machine.cloud == cloud]
     if not own:
         return None
     pools = {pool_of(case): case.pool for case in own}

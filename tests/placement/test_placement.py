@@ -12,7 +12,7 @@ from modelberth.host import FETCH_HOST, SYSTEM_CPU_MILLICORES, SYSTEM_MEMORY_MIB
 from modelberth.units import MIB
 from tests.placement.cases import cases, sample, unplanned
 from tests.placement.page import BEFORE_THE_SCHEDULER, columns, written
-from tests.placement.scheduled import Trial, disagreement, rendered, run, trials
+from tests.placement.scheduled import Trial, disagreement, every_trial, rendered, run, trials
 from toolchain.kube import Kube, Manifest
 
 
@@ -47,7 +47,7 @@ def test_a_download_that_asks_more_than_the_planner_left_would_be_noticed(
 
 
 def test_the_page_says_what_the_planner_says_today() -> None:
-    today = [columns(trial) for trial in trials(cases())]
+    today = [columns(trial) for trial in every_trial()]
     assert today == [line[:BEFORE_THE_SCHEDULER] for line in written()], "run: make placement"
 
 
@@ -76,7 +76,7 @@ def test_memory_of_a_pod_on_cpus_is_rounded_up_no_further_than_its_node_goes() -
 
 
 def test_smaller_nodes_are_of_both_kinds() -> None:
-    below = [trial for trial in trials(cases()) if trial.below]
+    below = [trial for trial in every_trial() if trial.below]
     lacking = {name for trial in below for name in trial.planner}
     assert {"cpu", "memory", "nvidia.com/gpu"} <= lacking
     assert any(not trial.planner for trial in below)
