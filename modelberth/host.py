@@ -49,6 +49,11 @@ def usable_memory_bytes(profile: NodeProfile) -> int:
     return profile.allocatable_memory_bytes - (SYSTEM_MEMORY_MIB + FETCH_HOST.memory_mib) * MIB
 
 
+def usable_ephemeral_bytes(profile: NodeProfile) -> int:
+    """Ephemeral storage of a node that serving pods may use, after a download."""
+    return profile.allocatable_ephemeral_bytes - FETCH_HOST.ephemeral_mib * MIB
+
+
 def ephemeral_mib(download_bytes: int, *, on_gpu: bool) -> int:
     """Ephemeral storage of a pod: what it downloads itself, and its caches."""
     return (CACHE_MIB if on_gpu else SMALL_CACHE_MIB) + ceil_to(download_bytes / MIB, 1024)
@@ -84,13 +89,13 @@ def gpu_host(machine: Machine, gpus: int, download_bytes: int, held_bytes: int =
 
 def cpu_host(machine: Machine, needed_bytes: int, download_bytes: int) -> Host:
     """Requests of a pod that computes on CPUs: every core of the node but the ones of the system and of a download,
-    and the memory it was sized with.
+    and the memory it was sized with, rounded up as far as the node's memory goes.
     """
     profile = node_profile(machine.id)
     free = profile.allocatable_cpu_millicores - SYSTEM_CPU_MILLICORES - FETCH_HOST.cpu_millicores
     return Host(
         cpu_millicores=max(1000, free // 1000 * 1000),
-        memory_mib=ceil_to(needed_bytes / MIB, 256),
+        memory_mib=min(ceil_to(needed_bytes / MIB, 256), usable_memory_bytes(profile) // MIB),
         shm_mib=64,
         ephemeral_mib=ephemeral_mib(download_bytes, on_gpu=False),
     )
