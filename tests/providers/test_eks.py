@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.providers import moto
 from tests.providers.conftest import Project, changing
 
 pytestmark = pytest.mark.engine
@@ -33,6 +34,10 @@ def test_outputs_are_what_the_cloud_computes(stack: Project) -> None:
     assert outputs["scaling_group"].startswith("eks-l40s-")
     assert outputs["security_group"].startswith("sg-")
     assert outputs["tags"] == {"team": "llm"}
+
+
+def test_a_server_of_the_apis_takes_every_request_and_shows_what_was_sent(stack: Project) -> None:
+    assert moto.problems(stack.cloud.objects()) == []
 
 
 def test_a_second_up_changes_nothing(stack: Project) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.providers import moto
 from tests.providers.backend import Backend
 from tests.providers.conftest import Project, changing
 
@@ -34,6 +35,10 @@ def test_the_parts_of_aws_are_made_and_known(amazon: Project) -> None:
     assert amazon.outputs()["account"] == "123456789012"
     (group,) = amazon.cloud.objects("aws:ec2/defaultSecurityGroup:DefaultSecurityGroup")
     assert group.id == amazon.only("aws:ec2/vpc:Vpc").outputs["defaultSecurityGroupId"]
+
+
+def test_a_server_of_the_apis_takes_the_parts_of_aws_and_shows_what_was_sent(amazon: Project) -> None:
+    assert moto.problems(amazon.cloud.objects()) == []
 
 
 def test_tags_texts_and_days_change_in_place(amazon: Project) -> None:

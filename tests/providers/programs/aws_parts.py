@@ -126,7 +126,23 @@ aws.s3.BucketPolicy(
     **side,
 )
 logs = aws.s3.Bucket("logs", opts=opts)
-aws.s3.BucketLogging("weights", target_bucket=logs.id, target_prefix="weights/", **side)
+writes = aws.s3.BucketPolicy(
+    "logs",
+    bucket=logs.id,
+    policy=logs.arn.apply(
+        lambda arn: policy(
+            Principal={"Service": "logging.s3.amazonaws.com"}, Action="s3:PutObject", Resource=f"{arn}/*"
+        )
+    ),
+    opts=opts,
+)
+aws.s3.BucketLogging(
+    "weights",
+    bucket=bucket.id,
+    target_bucket=logs.id,
+    target_prefix="weights/",
+    opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[writes])),
+)
 aws.s3.BucketNotification("weights", eventbridge=True, **side)
 
 files = aws.fsx.LustreFileSystem(
