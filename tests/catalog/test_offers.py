@@ -28,7 +28,6 @@ UNKNOWN_WHERE = {  # GPU machines that no list read here names
     "g7.12xlarge",
     "g7.24xlarge",
     "g7.48xlarge",
-    "g7e.8xlarge",
 }
 NO_DATED_PRICE = {
     ("gcp", Item.SHARED_DISK),
