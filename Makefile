@@ -102,7 +102,7 @@ lock: setup ## resolve requirements.lock anew, and what the engines of tests nee
 	@$(BIN)/uv pip compile --quiet pyproject.toml --group dev --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
 	@cd toolchain; for lock in parser-sources "parsers --override parsers-overrides.txt" \
-	  "vllm-server --override vllm-server-overrides.txt"; do set -- $$lock; \
+	  "vllm-server --override vllm-server-overrides.txt" moto; do set -- $$lock; \
 	  ../$(BIN)/uv pip compile --quiet $$1.in $${@:2} $$([ $$1 = parser-sources ] && echo --no-deps) --generate-hashes \
 	  --python-version 3.11 --python-platform x86_64-manylinux_2_34 --no-header --no-emit-index-url \
 	  --no-emit-find-links -o $$1.lock; done
