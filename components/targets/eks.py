@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -18,7 +19,7 @@ from modelberth.targets import Eks
 from ..args import MonitoringArgs
 from ..naming import token
 from ..options import child, refused, register
-from . import eks_buckets, eks_cluster, eks_keys, eks_network, eks_pools
+from . import eks_buckets, eks_cluster, eks_keys, eks_network, eks_plugins, eks_pools, eks_volumes
 from .base import Attached, Bucket, IdentityServer, MadePool, Target, namespaced
 from .names import prefix
 
@@ -70,6 +71,7 @@ class EksCluster(Target):
         self.labels: Mapping[str, str] = args.get("labels", {})
         self.pod_annotations: Mapping[str, str] = args.get("pod_annotations", {})
         self.zones = of.zones
+        self._plugin: pulumi.Resource | None = None
         self._attached: dict[tuple[str, bool], Attached] = {}
         tags = args.get("billing", {})
         amazon = aws.Provider(
@@ -100,7 +102,7 @@ class EksCluster(Target):
             opts=child(self, depends_on=list(ready)),
         )
         own = child(self, provider=self.provider)
-        self.storage_class = args.get("storage_class")
+        self.storage_class = args.get("storage_class") or eks_volumes.fast(self._around, own)
         namespace = namespaced(self, name, args.get("namespace", "modelberth"), own)
         self.namespace = namespace.metadata.name  # type: ignore[reportAttributeAccessIssue]
         register(self)
@@ -114,8 +116,15 @@ class EksCluster(Target):
         return cluster, eks_cluster.Nodes(role.arn, tuple(policies))
 
     def node_pool(self, planned: PoolPlan, parent: pulumi.Resource) -> MadePool:
-        """Node groups of a plan."""
-        return eks_pools.make(planned, self._around, self._cluster, self._network, self._nodes, parent)
+        """Node groups of a plan, and what makes their GPUs known."""
+        made = eks_pools.make(planned, self._around, self._cluster, self._network, self._nodes, parent)
+        if planned.accelerator is None or not self._around.of.device_plugin:
+            return made
+        if self._plugin is None:
+            self._plugin = eks_plugins.install(
+                eks_plugins.NVIDIA, self._around.name, self.labels, eks_pools.TAINT, self, self.provider
+            )
+        return replace(made, resources=(*made.resources, self._plugin))
 
     def bucket(self, name: str, existing: str | None, labels: Mapping[str, str], parent: pulumi.Resource) -> Bucket:
         """A private bucket for weights."""

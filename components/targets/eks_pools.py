@@ -18,11 +18,11 @@ from .base import MadePool
 from .eks_cluster import Nodes, disk, launched, metadata, security_group, tagged
 from .eks_keys import Surroundings
 from .eks_network import Network
+from .eks_plugins import GPU_PRESENT
 from .names import limited
 
 TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 EFFECTS = {"NoSchedule": "NO_SCHEDULE", "PreferNoSchedule": "PREFER_NO_SCHEDULE", "NoExecute": "NO_EXECUTE"}
-GPU_PRESENT = "nvidia.com/gpu.present"
 CAPACITY_LABEL = "modelberth.dev/capacity"
 CAPACITIES = {Capacity.SPOT: "SPOT", Capacity.ON_DEMAND: "ON_DEMAND", Capacity.RESERVATION: "ON_DEMAND"}
 ROOT_IOPS, ROOT_MIB_PER_S = 6000, 500
