@@ -9,8 +9,8 @@ from .eks_keys import Surroundings
 from .names import limited
 
 IOPS, MIB_PER_S = 4000, 1000
-"""The most that a gp3 volume reads per second, and the operations that it takes for that; its own 125 MiB/s would read
-the weights of an 8B model in two minutes (docs.aws.amazon.com/ebs, General Purpose SSD volumes).
+"""What a volume reads per second, and the operations that it must have for that, a quarter of a MiB each. The 125 MiB/s that come
+with gp3 read the weights of an 8B model in two minutes (docs.aws.amazon.com/ebs, General Purpose SSD volumes).
 """
 
 
