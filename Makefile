@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STACK ?= local
+export CLOUD ?= # CLOUD=real: the account that you are logged in to, instead of stand-ins
 OF_PACK := tests/rules tests/policies tests/process tests/mutants tests/corpus
 TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
@@ -35,10 +36,10 @@ toolchain-tests: setup
 
 # --- the main job ---------------------------------------------------------------------------------------------------
 
-up: toolchain ## plan and create the local stack on the embedded cluster
+up: toolchain ## plan and create a stack on this machine: STACK=local, or a cloud's, played by stand-ins
 	@$(BIN)/python -m toolchain.local up $(STACK)
 
-down: setup ## destroy it, stop the cluster, leave nothing
+down: setup ## destroy it, stop its cluster, leave nothing
 	@$(BIN)/python -m toolchain.local down $(STACK)
 
 roll: toolchain ## raise each engine of the running stack to its next version, and watch that pods stay ready

@@ -10,6 +10,7 @@ import sys
 import time
 import venv
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain import build
@@ -46,10 +47,32 @@ def run(
     )
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What checkov said of one file: (check, resource) of each check that failed and that passed."""
+
+    failed: tuple[tuple[str, str], ...]
+    passed: tuple[tuple[str, str], ...]
+
+
 def checkov(*manifests: Path) -> list[list[dict[str, str]]]:
     """Failed checks of checkov's kubernetes framework for each file by itself: id, resource."""
+    return [each["failed"] for each in _checkov("kubernetes", *manifests)]
+
+
+def checkov_plans(*plans: Path) -> list[Checked]:
+    """What checkov says of each plan of Terraform by itself (`terraform show -json`)."""
+    return [
+        Checked(*(tuple((check["id"], check["resource"]) for check in each[key]) for key in ("failed", "passed")))
+        for each in _checkov("terraform_plan", *plans)
+    ]
+
+
+def _checkov(framework: str, *files: Path) -> list[dict[str, list[dict[str, str]]]]:
     script = Path(__file__).with_name("checkov_files.py")
-    done = run(str(python()), str(script), *map(str, manifests))
+    done = run(str(python()), str(script), framework, *map(str, files))
+    if done.returncode:
+        raise build.BuildError(f"checkov does not read {framework}: {(done.stdout + done.stderr).strip()[-1500:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

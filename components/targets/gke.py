@@ -104,7 +104,7 @@ class GkeCluster(Target):
         if network is None and given:
             network = gke_network.Network(given.network, given.subnetwork, given.pods_range, given.services_range)
         where = network or gke_network.make(around.name, around.prefix, around.of.region, self, around.provider)
-        cluster = gke_cluster.cluster(around, where, self._key, roles)
+        cluster = gke_cluster.cluster(around, where, self._key, account, roles)
         return cluster, (gke_cluster.system_pool(around, cluster.id, account, around.of.system),)
 
     def _found(self, name: pulumi.Input[str]) -> gcp.container.Cluster:

@@ -102,7 +102,13 @@ def nodes_account(around: Surroundings) -> tuple[gcp.serviceaccount.Account, tup
     return account, roles
 
 
-def cluster(around: Surroundings, network: Network, key: Key, after: Sequence[pulumi.Resource]) -> c.Cluster:
+def cluster(
+    around: Surroundings,
+    network: Network,
+    key: Key,
+    account: gcp.serviceaccount.Account,
+    after: Sequence[pulumi.Resource],
+) -> c.Cluster:
     """The cluster, without nodes."""
     of = around.of
     by_address = bool(of.callers)
@@ -117,10 +123,18 @@ def cluster(around: Surroundings, network: Network, key: Key, after: Sequence[pu
         ip_allocation_policy=c.ClusterIpAllocationPolicyArgs(
             cluster_secondary_range_name=network.pods_range, services_secondary_range_name=network.services_range
         ),
-        datapath_provider="ADVANCED_DATAPATH",  # enforces network policies by itself
+        datapath_provider="ADVANCED_DATAPATH",  # enforces network policies by itself; network_policy belongs to the other
         enable_intranode_visibility=True,
         remove_default_node_pool=True,
         initial_node_count=1,
+        node_config=c.ClusterNodeConfigArgs(  # of the pool that every cluster begins with and this one removes
+            service_account=account.email,
+            oauth_scopes=SCOPES,
+            shielded_instance_config=c.ClusterNodeConfigShieldedInstanceConfigArgs(
+                enable_secure_boot=True, enable_integrity_monitoring=True
+            ),
+            workload_metadata_config=c.ClusterNodeConfigWorkloadMetadataConfigArgs(mode="GKE_METADATA"),
+        ),
         deletion_protection=of.deletion_protection,
         ignore_node_count_changes=True,
         release_channel=c.ClusterReleaseChannelArgs(channel=of.release_channel),
@@ -168,6 +182,7 @@ def cluster(around: Surroundings, network: Network, key: Key, after: Sequence[pu
             provider=around.provider,
             protect=of.deletion_protection,
             depends_on=[*after, *key.grants, *network.ready],
+            ignore_changes=["nodeConfig", "initialNodeCount"],
             custom_timeouts=pulumi.CustomTimeouts(create="60m", update="90m", delete="60m"),
         ),
     )

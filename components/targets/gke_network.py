@@ -62,4 +62,14 @@ def make(name: str, prefix: str, region: str, parent: pulumi.Resource, provider:
         log_config=gcp.compute.RouterNatLogConfigArgs(enable=True, filter="ERRORS_ONLY"),
         opts=own,
     )
-    return Network(network.id, subnetwork.id, ready=(nat,))
+    inside = gcp.compute.Firewall(
+        f"{name}-inside",
+        name=f"{prefix}-inside",
+        description="Nodes and pods reach each other; GKE adds what its control plane needs.",
+        network=network.id,
+        direction="INGRESS",
+        source_ranges=[NODES, PODS],
+        allows=[gcp.compute.FirewallAllowArgs(protocol=protocol) for protocol in ("tcp", "udp", "icmp")],
+        opts=own,
+    )
+    return Network(network.id, subnetwork.id, ready=(nat, inside))

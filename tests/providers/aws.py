@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.providers import aws_nodes
 from tests.providers.cloud import Object, State
+from tests.providers.node_groups import NodeGroup
 
 ACCOUNT = "123456789012"
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
-GROUP = "aws:eks/nodeGroup:NodeGroup"
+POOL = "aws:eks/nodeGroup:NodeGroup"
 CLUSTER = "aws:eks/cluster:Cluster"
 SUBNET = "aws:ec2/subnet:Subnet"
 ALREADY, MISSING, INVALID = (
@@ -31,6 +33,17 @@ def needed(token: str, inputs: dict[str, Any], config: dict[str, Any], types: di
     return "" if inputs.get("region") or config.get("region") or "region" not in types["inputs"] else "region"
 
 
+def cluster_of(inputs: dict[str, Any], state: State) -> Object | None:
+    """The cluster that a node group's inputs name."""
+    return next((each for each in state.of_type(CLUSTER) if each.outputs["name"] == inputs.get("clusterName")), None)
+
+
+def node_group(owner: str, group: Object, state: State) -> NodeGroup | str:
+    """The nodes of a managed node group, or why none are made."""
+    template = _template(group.inputs["launchTemplate"], state) if "launchTemplate" in group.inputs else None
+    return aws_nodes.node_group(owner, group, template, state)
+
+
 def _template(given: dict[str, Any], state: State) -> Object | None:
     wanted = (given.get("id"), given.get("name"))
     return next(
@@ -44,7 +57,7 @@ def refusal(token: str, inputs: dict[str, Any], state: State) -> str:
         zones = {each.inputs.get("availabilityZone") for each in _subnets(inputs["vpcConfig"]["subnetIds"], state)}
         if len(zones) < 2:
             return "subnets specified must be in at least two different AZs"
-    return _group(inputs, state) if token == GROUP else ""
+    return _group(inputs, state) if token == POOL else ""
 
 
 def _subnets(ids: list[str], state: State) -> list[Object]:
@@ -92,8 +105,9 @@ def labelled(inputs: dict[str, Any], found: dict[str, Any], config: dict[str, An
 
 def answered(token: str, inputs: dict[str, Any], found: dict[str, Any], state: State) -> None:
     """Add what the cloud computes and no template can say."""
-    if token == GROUP:
-        cluster = next(each for each in state.of_type(CLUSTER) if each.outputs["name"] == inputs["clusterName"])
+    if token == POOL:
+        cluster = cluster_of(inputs, state)
+        assert cluster is not None
         found["version"] = inputs.get("version", cluster.outputs["version"])
         template = _template(inputs["launchTemplate"], state) if "launchTemplate" in inputs else None
         if template is not None:

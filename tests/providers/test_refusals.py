@@ -26,7 +26,7 @@ EKS = "aws:eks/cluster:Cluster"
 
 GOOD: dict[str, dict[str, Any]] = {
     BUCKET: {"location": "us-central1", "uniformBucketLevelAccess": True},
-    CLUSTER: {"location": "us-central1", "initialNodeCount": 1},
+    CLUSTER: {"location": "us-central1", "initialNodeCount": 1, "removeDefaultNodePool": True},
     POOL: {
         "cluster": "llm",
         "autoscaling": {"totalMinNodeCount": 0, "totalMaxNodeCount": 2},
