@@ -13,6 +13,7 @@ TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 POOL = "aws:eks/nodeGroup:NodeGroup"
 CLUSTER = "aws:eks/cluster:Cluster"
 SUBNET = "aws:ec2/subnet:Subnet"
+VPC = "aws:ec2/vpc:Vpc"
 ALREADY, MISSING, INVALID = (
     f"api error {name}" for name in ("ResourceInUseException", "ResourceNotFoundException", "InvalidParameterException")
 )
@@ -22,6 +23,9 @@ def context(config: dict[str, Any], inputs: dict[str, Any], state: State) -> dic
     """What templates know beside the inputs."""
     known: dict[str, Any] = {"account": ACCOUNT, "region": config.get("region", ""), "nodeGroupNamePrefix": ""}
     subnets = inputs.get("vpcConfig", {}).get("subnetIds", []) if isinstance(inputs.get("vpcConfig"), dict) else []
+    for vpc in state.of_type(VPC):
+        if vpc.id == inputs.get("vpcId"):
+            known["vpcDefaultGroup"] = vpc.outputs["defaultSecurityGroupId"]
     for subnet in state.of_type(SUBNET):
         if subnet.id in subnets:
             known["vpcId"] = subnet.inputs.get("vpcId", "")
