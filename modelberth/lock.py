@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from modelberth.catalog import catalog
 from modelberth.clouds import node_profile
 from modelberth.conflicts import conflicts
+from modelberth.costs import NOTHING, Bill, bill
 from modelberth.decision import Decision, PoolDecision
 from modelberth.documents import mapping
 from modelberth.engines import ENGINES
@@ -23,11 +24,12 @@ from modelberth.fabric import fabric_of
 from modelberth.features import beyond
 from modelberth.findings import Finding, Level, Refused, errors
 from modelberth.fit import Verdict
+from modelberth.offered import may_have
 from modelberth.plan import SCHEMA_VERSION, Plan, plan, replay, together
 from modelberth.pools import PoolChange, PoolPlan, pool_plans
 from modelberth.pools import changes as pool_changes
 from modelberth.pools import decisions as pool_decisions
-from modelberth.resolve import may_have, unknown_versions
+from modelberth.resolve import unknown_versions
 from modelberth.spec import EngineName, Profile, Quantization, ServiceSpec, StackSpec
 from modelberth.units import MIB
 
@@ -262,6 +264,8 @@ class Settled:
     """Whether the lock file says something else, or nothing yet, of a service or a pool."""
     remarks: tuple[Finding, ...] = ()
     """Warnings and notes about pools."""
+    bill: Bill = NOTHING
+    """What the stack costs, component by component."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -313,7 +317,17 @@ def settle(
     decided = Locked({each.service: each.decision for each in plans}, pool_decisions(pools))
     advised = tuple(each for each in objections if each.level is not Level.ERROR)
     unwritten = bool(new) or decided.pools != before
-    return Settled(together(stack, plans), decided, tuple(better), tuple(new), pools, moved, unwritten, advised)
+    return Settled(
+        together(stack, plans),
+        decided,
+        tuple(better),
+        tuple(new),
+        pools,
+        moved,
+        unwritten,
+        advised,
+        bill(stack, plans, pools),
+    )
 
 
 def _unlocked_pools(

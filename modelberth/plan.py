@@ -19,6 +19,7 @@ from modelberth.fit import Fit, fit
 from modelberth.host import claim_gib, cpu_host, fetch_seconds, gpu_host, load_seconds, startup_budget_seconds
 from modelberth.names import Quantization
 from modelberth.objective import Goal, speed_of, usd_per_million_tokens
+from modelberth.offered import may_have, price, region
 from modelberth.placement import (
     UNPLACED,
     Candidate,
@@ -32,7 +33,7 @@ from modelberth.placement import (
     kind_of,
 )
 from modelberth.reasons import also_fits, over_nodes, reasons_for
-from modelberth.resolve import Reason, Resolved, may_have, resolve
+from modelberth.resolve import Reason, Resolved, resolve
 from modelberth.rollout import Rollout, Share, rollout
 from modelberth.scaling import Scaling, scaling
 from modelberth.scaling import findings as scaling_findings
@@ -140,10 +141,10 @@ def assemble(
     """Everything that follows from a decision."""
     spec = stack.services[name]
     machine = catalog().machine(decision.machine_type)
-    price = catalog().price(machine.id)
+    listed = price(stack.target, machine.id)
     share = Share(decision, spec.most_replicas, spec.spread, spec.fewest_replicas)
     launch = ENGINES[decision.engine].launch(decision, wishes(name, stack))
-    usd = share.nodes * price.usd_per_hour if price else None
+    usd = share.nodes * listed.usd_per_hour if listed else None
     speed = _speed(spec, decision, resolved.model, answer)
     return Plan(
         service=name,
@@ -154,7 +155,7 @@ def assemble(
         launch=launch,
         nodes=share.nodes,
         usd_per_hour=usd,
-        price_as_of=price.as_of.isoformat() if price else None,
+        price_as_of=listed.as_of.isoformat() if listed else None,
         fetch_s=fetch_seconds(
             sum(source.stored_bytes for source in (decision.source, *decision.beside)),
             catalog().engine(decision.engine).image_gib,
@@ -185,6 +186,7 @@ def _demand(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Demand:
         pipeline_parallel=spec.pipeline_parallel,
         download_bytes=_own_download(spec, stack, resolved),
         goal=Goal(spec.objective, _traffic(spec), budget),
+        region=region(stack.target),
     )
 
 

@@ -14,9 +14,11 @@ from modelberth.fields import LONGEST_NAME, tidied
 from modelberth.findings import Finding, Level, Refused, refuse
 from modelberth.host import image_disk_bytes
 from modelberth.names import Capacity
+from modelberth.offered import region, zones
 from modelberth.placement import kind_of, replicas_per_node
 from modelberth.plan import Plan
 from modelberth.spec import PoolSpec, Profile, Reservation, StackSpec
+from modelberth.supply import supply_findings
 from modelberth.units import MIB, ceil_to
 
 STEP_GIB = 10
@@ -94,10 +96,11 @@ def pool_plans(stack: StackSpec, plans: Sequence[Plan]) -> tuple[tuple[PoolPlan,
     problems: list[Finding] = []
     for name, pool, users in _used(stack, plans):
         problems.extend(_wishes(name, pool, stack, users))
-        machine = _machine(name, pool, users, problems)
+        machine = _machine(name, pool, users, problems if len(plans) == len(stack.services) else [])
         if machine is not None and pool.create:
             found = _planned(name, pool, stack, machine, users)
             problems.extend(_objections(found, pool))
+            problems.extend(_supply(found, stack))
             made.append(found)
     return tuple(made), problems
 
@@ -199,16 +202,11 @@ def _machine(name: str, pool: PoolSpec, users: Sequence[Plan], problems: list[Fi
     return None
 
 
-def zones_of(pool: PoolSpec, stack: StackSpec) -> tuple[str, ...]:
-    """Zones of a pool: its own, or those of the target."""
-    return pool.zones or stack.target.zones
-
-
 def _planned(name: str, pool: PoolSpec, stack: StackSpec, machine: Machine, users: Sequence[Plan]) -> PoolPlan:
     decision = PoolDecision(
         machine_type=machine.id,
         capacity=tuple(way.value for way in pool.capacity),
-        zones=zones_of(pool, stack),
+        zones=zones(pool, stack.target, machine.id),
         boot_disk_gib=pool.boot_disk_gib or boot_disk_gib(machine, users),
         several_nodes=any(plan.decision.pipeline_parallel > 1 for plan in users),
         reservation=pool.reservation.name if pool.reservation else None,
@@ -279,9 +277,17 @@ def _wishes(name: str, pool: PoolSpec, stack: StackSpec, users: Sequence[Plan]) 
             yield Finding(
                 "spot", f"{path}.capacity", message, "capacity: [on-demand, spot] with floor: 1, or two replicas"
             )
-        if plan.decision.pipeline_parallel > 1 and len(zones_of(pool, stack)) > 1:
+        if plan.decision.pipeline_parallel > 1 and len(pool.zones or stack.target.zones) > 1:
             message = f"{plan.service} takes several nodes that must be close together, in one zone"
-            yield Finding("zone", f"{path}.zones", message, f"zones: [{zones_of(pool, stack)[0]}], for example")
+            yield Finding(
+                "zone", f"{path}.zones", message, f"zones: [{(pool.zones or stack.target.zones)[0]}], for example"
+            )
+
+
+def _supply(pool: PoolPlan, stack: StackSpec) -> Iterator[Finding]:
+    """Zones without the machine type, ways that it is not sold in; what nobody knows is a warning."""
+    ways = tuple(way.capacity for way in pool.ways)
+    yield from supply_findings(f"pools.{pool.name}", pool.machine.id, pool.zones, ways, region=region(stack.target))
 
 
 def _objections(pool: PoolPlan, spec: PoolSpec) -> Iterator[Finding]:

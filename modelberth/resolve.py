@@ -15,6 +15,7 @@ from modelberth.features import NOTHING_BESIDE, Beside, Served, beside
 from modelberth.findings import Finding, Level, errors
 from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, stored_as
 from modelberth.names import Objective, Packaging, Spread
+from modelberth.offered import any_pool, may_have, withheld
 from modelberth.parallel import no_nodes
 from modelberth.placement import accelerator_of, kind_of
 from modelberth.spec import (
@@ -77,7 +78,9 @@ def resolve(name: str, stack: StackSpec, locked_version: str | None = None) -> t
         machines = tuple(machine for machine in machines if kind_of(machine) != "cpu")
     if not machines:
         allowed = ", ".join(spec.accelerators) or "what the pools offer"
-        problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", _offers(stack)))
+        pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
+        out = withheld(pools, stack.target) or _offers(stack)
+        problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", out))
     problems.extend(_storage(spec, stack, engine, path))
     problems.extend(_spread(spec, stack, path))
     problems.extend(_api_key(spec, engine, path))
@@ -180,16 +183,10 @@ def _machines(spec: ServiceSpec, stack: StackSpec) -> Iterator[Machine]:
     cloud = stack.target.node_labels.value if stack.target.node_labels in (NodeLabels.GCP, NodeLabels.AWS) else None
     elsewhere = stack.pools and not stack.target.makes_pools
     for machine in catalog().machines(cloud=None if elsewhere else cloud):
-        in_pools = any(may_have(pool, machine, stack.target) for pool in pools) if stack.pools else True
+        in_pools = any(may_have(pool, machine, stack.target) for pool in pools)
+        in_pools = in_pools if stack.pools else any_pool(stack.target, machine)
         if in_pools and (not spec.accelerators or kind_of(machine) in spec.accelerators):
             yield machine
-
-
-def may_have(pool: PoolSpec, machine: Machine, target: Target) -> bool:
-    """Whether nodes of a pool may be of this machine type: it names the type, or names none and leaves the choice."""
-    if pool.machine_types:
-        return machine.id in pool.machine_types
-    return target.makes_pools and kind_of(machine) in pool.accelerators
 
 
 def _engine(spec: ServiceSpec, machines: tuple[Machine, ...], checkpoint: Checkpoint | None) -> tuple[str, Reason]:

@@ -72,8 +72,10 @@ def is_real() -> bool:
 def _print_services(outputs: dict[str, dict[str, str]], kube: Kube, namespace: str) -> None:
     deployments = kube.list(f"/apis/apps/v1/namespaces/{namespace}/deployments")
     print("\nservices (on simulated nodes; their pods are simulated and compute nothing)")
-    width = max(map(len, outputs), default=0)
+    width = max((len(name) for name, output in outputs.items() if "endpoint" in output), default=0)
     for name, output in sorted(outputs.items()):
+        if "endpoint" not in output:
+            continue
         mine = [d for d in deployments if d["metadata"]["labels"].get("app.kubernetes.io/instance") == name]
         ready = sum(d["status"].get("readyReplicas", 0) for d in mine)
         wanted = sum(d["spec"]["replicas"] for d in mine)

@@ -47,6 +47,8 @@ class Attached:
 
     volume: k8s.core.v1.VolumeArgs
     annotations: Mapping[str, str] = field(default_factory=dict[str, str])
+    made: tuple[pulumi.Resource, ...] = ()
+    """What was made for it and must be there before pods."""
 
 
 @dataclass(frozen=True)

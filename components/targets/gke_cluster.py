@@ -123,7 +123,7 @@ def cluster(
         ip_allocation_policy=c.ClusterIpAllocationPolicyArgs(
             cluster_secondary_range_name=network.pods_range, services_secondary_range_name=network.services_range
         ),
-        datapath_provider="ADVANCED_DATAPATH",  # enforces network policies by itself; network_policy belongs to the other
+        datapath_provider="ADVANCED_DATAPATH",  # enforces network policies: network_policy stays unset
         enable_intranode_visibility=True,
         remove_default_node_pool=True,
         initial_node_count=1,
@@ -212,7 +212,7 @@ def system_pool(
             ),
             workload_metadata_config=c.NodePoolNodeConfigWorkloadMetadataConfigArgs(mode="GKE_METADATA"),
             kubelet_config=c.NodePoolNodeConfigKubeletConfigArgs(insecure_kubelet_readonly_port_enabled="FALSE"),
-            resource_labels=dict(around.labels),
+            resource_labels={**around.labels, "model": "none"},
         ),
         opts=child(
             around.parent,
