@@ -9,6 +9,7 @@ import pytest
 
 from tests.judges.cloud_checks import Failed, checkov_cloud
 from tests.judges.terraform_plan import exported
+from tests.providers import moto
 from tests.providers.conftest import Project, changing
 
 pytestmark = pytest.mark.engine
@@ -50,6 +51,10 @@ def test_checkov_reads_the_exported_stack_and_what_belongs_to_what(stack: Projec
         Failed("CKV2_AWS_61", "aws_s3_bucket.weights"),
         Failed("CKV_AWS_55", "aws_s3_bucket_public_access_block.weights"),
     } <= judged.failed
+
+
+def test_a_server_of_the_apis_takes_every_request_and_shows_what_was_sent(stack: Project) -> None:
+    assert moto.problems(stack.cloud.objects()) == []
 
 
 def test_a_second_up_changes_nothing(stack: Project) -> None:
