@@ -11,7 +11,7 @@ OF_PACK := tests/rules tests/policies tests/process tests/mutants tests/corpus
 TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-policies test-engine test-engines accuracy mutants bench generate pack lock clean
+.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-policies test-engine test-engines accuracy mutants placement bench generate pack lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -82,6 +82,9 @@ accuracy: setup ## predictions against measured rows, written to docs/accuracy.m
 
 mutants: setup ## one field changed at a time: which rule notices, and how many live
 	@$(BIN)/python -m tests.mutants
+
+placement: toolchain-tests ## every machine type before the real scheduler (minutes); writes docs/placement.md
+	@$(BIN)/python -m tests.placement
 
 bench: setup ## timings
 	@for file in benchmarks/*.py; do $(BIN)/python $$file; done
