@@ -53,7 +53,9 @@ class Played:
         """Destroy, forget the stack, stop the cluster, delete the folder. Returns the engine's exit code."""
         if (self._state / ".pulumi").is_dir():
             self.start()
-            for arguments in (["destroy", "--yes", "--suppress-progress"], ["stack", "rm", "--yes"]):
+            # What is protected would survive; here it goes with the cloud that was played.
+            destroy = ["destroy", "--yes", "--suppress-progress", "--exclude-protected"]
+            for arguments in (destroy, ["stack", "rm", "--yes", "--force"]):
                 if code := self.engine(*arguments).returncode:
                     return code
         cluster.down(self._cluster, purge=True)
