@@ -198,7 +198,7 @@ def attach(
     named = limited(f"{around.prefix}-{name}", 63)
     options = [f"region={around.of.region}", *(["read-only"] if read_only else ["allow-delete", "allow-overwrite"])]
     claim = limited(name, 63)
-    core.PersistentVolume(
+    volume = core.PersistentVolume(
         name,
         metadata=meta.ObjectMetaArgs(name=named, labels=dict(labels)),
         spec=core.PersistentVolumeSpecArgs(
@@ -231,4 +231,4 @@ def attach(
         claim_name=made.metadata.name,  # type: ignore[reportAttributeAccessIssue]
         read_only=read_only,
     )
-    return Attached(core.VolumeArgs(name="weights", persistent_volume_claim=source))
+    return Attached(core.VolumeArgs(name="weights", persistent_volume_claim=source), made=(volume, made))
