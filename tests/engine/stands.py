@@ -74,9 +74,9 @@ class Stand:
             variables=homes.environment(self.root, state, self.cloud.folder, self.kubeconfig),
         )
 
-    def up(self, *arguments: str, refused: bool = False) -> str:
-        """`pulumi up` with the policy pack, and what it printed."""
-        pack = ["--policy-pack", str(ROOT / "policies")]
+    def up(self, *arguments: str, judged: bool = False, refused: bool = False) -> str:
+        """`pulumi up`, ``judged`` by the policy pack, and what it printed."""
+        pack = ["--policy-pack", str(ROOT / "policies")] if judged else []
         return self._ran(["up", "--yes", "--skip-preview", *pack, *arguments], refused=refused)
 
     def destroy(self, *arguments: str, refused: bool = False) -> str:

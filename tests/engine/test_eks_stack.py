@@ -58,7 +58,7 @@ def pool(**fields: Any) -> Any:
 
 
 def test_up_ends_with_pods_on_both_nodes_and_the_pack_has_nothing_to_say(stand: Stand, kube: Kube) -> None:
-    said = stand.up()
+    said = stand.up(judged=True)
     assert "[advisory]" not in said
     assert "[mandatory]" not in said
     assert ready(kube) == 2
@@ -105,6 +105,7 @@ def test_a_larger_boot_disk_renews_the_nodes_of_the_same_group(stand: Stand, kub
 def test_another_way_to_get_machines_replaces_the_group_and_the_new_one_comes_first(stand: Stand, kube: Kube) -> None:
     before, since = stand.only(GROUP, "-l40s").id, len(stand.cloud.calls())
     stand.change(pool(capacity=["spot"]))
+    stand.change(lambda keys: keys["target"]["eks"].update(deletion_protection=True))
     (change,) = stand.lock()
     assert "a new node group is made, pods move, the old one goes" in change
     stand.up()
@@ -116,8 +117,6 @@ def test_another_way_to_get_machines_replaces_the_group_and_the_new_one_comes_fi
 
 
 def test_a_protected_cluster_survives_destroy_and_the_message_names_it(stand: Stand) -> None:
-    stand.change(lambda keys: keys["target"]["eks"].update(deletion_protection=True))
-    stand.up()
     assert "target-cluster" in stand.destroy(refused=True)
     assert stand.only(CLUSTER)
 
