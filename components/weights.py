@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -45,6 +46,8 @@ class WeightStoreArgs(TypedDict):
     """Access mode of the claim."""
     bucket: NotRequired[str]
     """Name of a bucket that exists."""
+    prefix: NotRequired[str]
+    """Folder of the bucket that everything lies in."""
     model: NotRequired[str]
     """What lies in a bucket, for its label."""
     retain: NotRequired[bool]
@@ -87,7 +90,8 @@ class WeightStore(pulumi.ComponentResource):
     def _make_bucket(self, args: WeightStoreArgs) -> Bucket:
         """A bucket of its own, or the one that is named."""
         name = self._name.removeprefix("weights-")
-        return self._target.bucket(name, args.get("bucket"), {"model": args.get("model", "several")}, self)
+        made = self._target.bucket(name, args.get("bucket"), {"model": args.get("model", "several")}, self)
+        return replace(made, prefix=self.spec.prefix)
 
     def mounted(self, service: str, account: pulumi.Input[str], parent: pulumi.Resource) -> Mounted:
         """The store in the serving pods of a service, which run as ``account``."""

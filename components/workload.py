@@ -14,6 +14,7 @@ import pulumi_kubernetes as k8s
 
 from modelberth.decision import SIZING_ANNOTATION, digest
 from modelberth.engines import Group, SecretEnv, lifecycle
+from modelberth.host import GATE_HOST
 from modelberth.plan import Plan
 
 from . import pods, restarts
@@ -180,10 +181,29 @@ def _template(
             affinity=affinity,
             topology_spread_constraints=list(spread) or None,
             security_context=pods.pod_security(),
+            init_containers=_gate(of),
             containers=[container],
             volumes=_storage(of)[0],
         ),
     )
+
+
+def _gate(of: Pods) -> list[k8s.core.v1.ContainerArgs] | None:
+    """A container that lets the server start when its weights are whole."""
+    launch = of.plan.launch
+    if not launch.gate:
+        return None
+    return [
+        core.ContainerArgs(
+            name="gate",
+            image=launch.image,
+            image_pull_policy="IfNotPresent",
+            command=["sh", "-c", launch.gate],
+            resources=pods.resources(GATE_HOST, 0),
+            security_context=pods.container_security(),
+            volume_mounts=[pods.weights_mount(read_only=True)],
+        )
+    ]
 
 
 def _server(of: Pods) -> k8s.core.v1.ContainerArgs:

@@ -32,6 +32,10 @@ FETCH_HOST = Host(cpu_millicores=1000, memory_mib=2048, shm_mib=64, ephemeral_mi
 """What a download Job asks of its node; it runs beside the server when a new revision arrives."""
 
 
+GATE_HOST = Host(cpu_millicores=100, memory_mib=64, shm_mib=64, ephemeral_mib=64)
+"""What a container asks for that only looks for a file before the server starts."""
+
+
 @cache
 def _assumptions() -> dict[str, float]:
     file = files("modelberth.catalog") / "assumptions.yaml"

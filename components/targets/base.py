@@ -43,6 +43,8 @@ class Bucket:
     name: pulumi.Output[str]
     address: pulumi.Output[str]
     made: tuple[pulumi.Resource, ...] = ()
+    prefix: str = ""
+    """Folder that everything lies in; empty: the bucket itself."""
 
 
 @dataclass(frozen=True)
