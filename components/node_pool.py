@@ -110,5 +110,5 @@ def placed(
     if decision.on_gpu:
         tainted.add((GPU_TAINT, "NoSchedule"))
     tolerations = tuple({"key": key, "operator": "Exists", "effect": effect} for key, effect in sorted(tainted))
-    resources = made.resources if made else ()
-    return Placed(dict(sorted((selector or implied).items())), tolerations, zones, resources)
+    resources, preferred = (made.resources, made.preferred) if made else ((), ())
+    return Placed(dict(sorted((selector or implied).items())), tolerations, zones, resources, preferred)

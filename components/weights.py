@@ -221,7 +221,7 @@ class WeightStore(pulumi.ComponentResource):
     def _affinity(self, plan: Plan, placed: Placed) -> k8s.core.v1.AffinityArgs:
         exclusive = self.kind == "claim" and self.spec.access_mode == "ReadWriteOnce"
         return core.AffinityArgs(
-            node_affinity=pods.in_zones(placed.zones),
+            node_affinity=pods.on_nodes(placed.zones, placed.preferred),
             pod_affinity=pods.beside(service_labels(plan.service)) if exclusive else None,
         )
 

@@ -21,6 +21,8 @@ class Placed:
     zones: tuple[str, ...] = ()
     pools: tuple[pulumi.Resource, ...] = ()
     """Node pools that must be there before pods are awaited."""
+    preferred: tuple[tuple[str, str], ...] = ()
+    """Labels of nodes that pods take rather than others, the best first."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class MadePool:
     resources: tuple[pulumi.Resource, ...]
     selector: Mapping[str, str]
     taints: tuple[Mapping[str, str], ...] = ()
+    preferred: tuple[tuple[str, str], ...] = ()
+    """Labels of nodes that pods take rather than others, the best first; empty where the target orders them."""
 
 
 @dataclass(frozen=True)
