@@ -57,9 +57,10 @@ def _install(existing: Path, tools: Path) -> None:
         _script(plugins / name / f"pulumi-resource-{package}", "tests.providers", package)
     for name, word in LOGINS.items():
         _script(tools / "bin" / name, "tests.providers.credentials", word)
+    _script(tools / "bin" / "gcloud", "tests.providers.gcloud")
 
 
-def _script(path: Path, module: str, word: str) -> None:
+def _script(path: Path, module: str, word: str = "") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     clone, python = shlex.quote(str(engine.CLONE)), shlex.quote(sys.executable)
     path.write_text(SCRIPT.format(clone=clone, python=python, module=module, word=word))
