@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +37,7 @@ def match_command(
     lists: Lists,
     to: Annotated[Path, typer.Option(help="The file to write, for `pulumi import --file`.")],
 ) -> None:
-    """Write what can be taken over, print what to delete and what to look at. Exit code 1 when something is left open."""
+    """Write what can be taken over; print what to delete and what to look at. Exit code 1 when something is open."""
     left = _left(state, preview)
     answers = {
         command: listed
@@ -63,12 +63,11 @@ def _text(path: Path) -> str:
         raise ModelberthError(f"{path}: cannot be read: {error}") from None
 
 
-def _listed(path: Path) -> list[dict[str, Any]] | None:
+def _listed(path: Path) -> list[Mapping[str, Any]] | None:
     """A listing; None where the command printed nothing, which it does when it fails."""
     if not path.is_file() or not (text := _text(path)).strip():
         return None
     try:
-        found = json.loads(text)
+        return recovery.listed(text)
     except ValueError:
-        raise ModelberthError(f"{path}: not JSON") from None
-    return found if isinstance(found, list) else None
+        raise ModelberthError(f"{path}: not the JSON that the command prints") from None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from shlex import quote
 from typing import Any, cast
 
-from modelberth.clouds.live import AS_JSON, Live, live
+from modelberth.clouds.live import CLUSTER, NAMESPACE, Live, live
 from modelberth.errors import ModelberthError
 from modelberth.findings import Finding, Level
 from modelberth.node import fields_of
@@ -23,8 +23,9 @@ from modelberth.sigils import UNKNOWNS
 
 LABEL = "modelberth-stack"
 """The label, the tag or the word in a description that says which stack something belongs to."""
-_MADE_UP = re.compile(r"(?P<stem>.+-)[0-9a-f]{7}")
-"""A name that a provider made up: the logical name, a hyphen, seven hexadecimal digits."""
+_MADE_UP = re.compile(r"(?P<stem>.+-)[0-9a-f]{7,8}")
+"""A name that a provider made up: the logical name, a hyphen, seven or eight hexadecimal digits."""
+_AUTONAMED = "pulumi.com/autonamed"
 _DEFAULTS = "__defaults"
 _STACK = "pulumi:pulumi:Stack"
 
@@ -92,6 +93,15 @@ Answers = Mapping[str, list[Mapping[str, Any]]]
 """Command -> the objects that it lists."""
 
 
+def listed(text: str) -> list[Mapping[str, Any]]:
+    """The objects of what a command printed: a JSON list, or an object with ``items``. Raises ValueError for others."""
+    found: Any = json.loads(text)
+    items = fields_of(found).get("items", found)
+    if not isinstance(items, list):
+        raise ValueError("no list")
+    return [fields_of(each) for each in cast("list[Any]", items)]
+
+
 def left(state: str, preview: str) -> Left:
     """Read what ``pulumi stack export`` and ``pulumi preview --json`` print, before anything is refreshed.
 
@@ -133,12 +143,9 @@ def recovery(found: Left, answers: Answers) -> Recovery:
     wanted = {each.urn for each in found.wanted}
     claimed = Counter[str]()
     for resource in _looked_for(found):
-        candidates = [
-            (id_, entry)
-            for entry in answers.get(_question(resource), ())
-            if (id_ := _id_of(resource, entry)) and id_ not in ids
-        ]
-        ours = [id_ for id_, entry in candidates if _is_ours(found, resource, id_, entry)]
+        entries = answers.get(_question(resource), ())
+        candidates = [(id_, each) for each in entries if (id_ := _id_of(resource, each)) and id_ not in ids]
+        ours = [id_ for id_, entry in candidates if _is_ours(found, resource, id_, entry, entries)]
         if resource.urn not in wanted:
             spare += [(resource, id_) for id_ in ours]
             continue
@@ -186,10 +193,14 @@ def told(found: Recovery) -> Iterator[str]:
 
 
 def _looked_for(found: Left) -> Iterator[Recorded]:
-    """What may exist beside the state: what the program wants, and second copies of what it has."""
+    """What may exist beside the state: what the program wants, and second copies of what it has.
+
+    Objects of a cluster that have names are made by server-side apply: making one that exists takes it over.
+    """
     for each in (*found.wanted, *found.held):
         row = live(each.type)
-        if row is not None and not row.again and (each.made_up or each in found.wanted):
+        fixed = each.type.startswith(CLUSTER) or each not in found.wanted
+        if row is not None and not row.again and (each.made_up or not fixed):
             yield each
 
 
@@ -197,14 +208,16 @@ def _question(resource: Recorded) -> str:
     """The command that lists things of its type; empty where the resource does not say where to look."""
     row = live(resource.type)
     command = _command(row.list, row.known(resource.known)) if row else None
-    return f"{command} {AS_JSON}" if command else ""
+    return f"{command} {row.as_json}" if row and command else ""
 
 
 def _id_of(resource: Recorded, entry: Mapping[str, Any]) -> str | None:
     """The id of a listed thing when it may be this resource, by its name."""
     row = cast("Live", live(resource.type))
     known = row.known(resource.known)
-    name = str(entry.get("name", "")).rpartition("/")[2]
+    if resource.type.startswith(CLUSTER) and entry.get("kind") == "Namespace":
+        return None
+    name = str(entry.get("name") or _metadata(entry).get("name") or "").rpartition("/")[2]
     if resource.made_up and (stem := _MADE_UP.fullmatch(known.get("name", ""))):
         return _filled(row.id, known | {"name": name}) if _stem(name) == stem["stem"] else None
     return _filled(row.id, known) if name == _filled(row.named, known) else None
@@ -215,7 +228,9 @@ def _stem(name: str) -> str:
     return found["stem"] if found else ""
 
 
-def _is_ours(found: Left, resource: Recorded, id_: str, entry: Mapping[str, Any]) -> bool:
+def _is_ours(
+    found: Left, resource: Recorded, id_: str, entry: Mapping[str, Any], others: Iterable[Mapping[str, Any]]
+) -> bool:
     """Whether something surely is this stack's: marked, in something of the stack's, or made under a made-up name."""
     marks = set(_marks(entry))
     if marks:
@@ -227,7 +242,11 @@ def _is_ours(found: Left, resource: Recorded, id_: str, entry: Mapping[str, Any]
     if row.within is None:
         return False
     where = resource.known.get(row.within.input)
-    return any(each.type == row.within.type and where in each.names for each in found.held)
+    containers = [each for each in found.held if each.type == row.within.type and where in each.names]
+    if row.within.type != NAMESPACE:
+        return bool(containers)
+    uids = {str(_metadata(each).get("uid")) for each in others if each.get("kind") == "Namespace"}
+    return any(each.names & uids for each in containers)
 
 
 def _marks(value: Any) -> Iterator[str]:
@@ -262,7 +281,7 @@ def _unasked(found: Left, answers: Answers) -> Iterator[Finding]:
         elif command not in answers:
             yield _finding("unanswered", resource, f"`{command}` gave no answer", "run it, or look there yourself")
     for resource in found.pending:
-        if live(resource.type) is None and not resource.type.startswith("kubernetes:"):
+        if live(resource.type) is None:
             why = "it may have been made, and no command is known that lists its kind"
             remedy = f"look for it, then `pulumi import {resource.type} {resource.logical} ID`, or delete it"
             yield _finding("unlisted", resource, why, remedy)
@@ -332,18 +351,36 @@ def _texts(values: Any) -> dict[str, str]:
     return {key: value for key, value in fields_of(values).items() if isinstance(value, str) and value not in UNKNOWNS}
 
 
+def _metadata(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    return fields_of(manifest.get("metadata"))
+
+
+def _object(inputs: Mapping[str, Any]) -> tuple[dict[str, str], bool]:
+    """What templates hold of an object of a cluster, and whether its name is made up."""
+    metadata = _metadata(inputs)
+    group, _, version = str(inputs.get("apiVersion", "")).rpartition("/")
+    kind = str(inputs.get("kind", "")).lower()
+    known = _texts({key: metadata.get(key) for key in ("name", "namespace")})
+    made_up = str(fields_of(metadata.get("annotations")).get(_AUTONAMED)) == "true"
+    return known | {"kind": f"{kind}.{version}.{group}" if group else kind}, made_up
+
+
 def _recorded(state: Mapping[str, Any], providers: Mapping[str, Mapping[str, str]]) -> Recorded:
     inputs, outputs = fields_of(state.get("inputs")), fields_of(state.get("outputs"))
     provider = str(state.get("provider", ""))
     id_ = str(state.get("id", ""))
-    called = (id_, outputs.get("selfLink"), outputs.get("name"))
+    called = (id_, outputs.get("selfLink"), outputs.get("name"), _metadata(outputs).get("uid"))
+    if str(state.get("type")).startswith(CLUSTER):
+        known, made_up = _object(inputs)
+    else:
+        known, made_up = _texts(inputs), "name" in _listed(inputs.get(_DEFAULTS))
     return Recorded(
         urn=str(state.get("urn", "")),
         type=str(state.get("type", "")),
         id=id_,
         parent=str(state.get("parent", "")),
         provider=provider,
-        known={**providers.get(provider, {}), **_texts(inputs)},
-        made_up="name" in _listed(inputs.get(_DEFAULTS)),
+        known={**providers.get(provider, {}), **known},
+        made_up=made_up,
         names=frozenset(each for each in called if isinstance(each, str) and each),
     )

@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Servers of gigabytes and hundreds of rounds only start when somebody asks for them: `-m inference`, `-m faults`."""
+    """Servers of gigabytes and hundreds of faults only start when somebody asks: `-m inference`, `-m faults`."""
     for item in items:
         for mark in item.iter_markers("proves"):
             item.user_properties.append(("proves", _row(item, mark)))

@@ -60,7 +60,7 @@ def _answers(
         except FileNotFoundError:
             continue
         if done.returncode == 0:
-            yield command, json.loads(done.stdout or "[]")
+            yield command, recovery.listed(done.stdout)
 
 
 def _done(ran: Ran) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -44,7 +43,7 @@ def prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Scenario], Pr
 
 
 @pytest.fixture
-def at_every_call(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
+def at_every_call(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Run a round for each call of a scenario; all that fail are told at the end."""
     rows = request.config.stash.setdefault(ROWS, [])
 
@@ -67,7 +66,7 @@ def at_every_call(request: pytest.FixtureRequest) -> Iterator[Callable[..., None
         assert count
         assert not wrong, "\n\n".join(wrong)
 
-    yield run
+    return run
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -7,6 +7,7 @@ fault in a round of its own, in a copy of the prepared folder.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,12 +15,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from modelberth import recovery
 from tests.providers import faults, homes
 from tests.providers.cloud import Cloud, Fault
 from tests.providers.conftest import Project
+from toolchain.kube import Kube
 from toolchain.recover import recover
 
 CANARY = "canary-4f1e0d-of-a-token"
@@ -95,12 +97,37 @@ def moved(project: Project, root: Path) -> Project:
     other = object.__new__(type(project))
     other.__dict__ |= {**project.__dict__, "root": root, "settings": dict(project.settings)}
     other.cloud = Cloud(root / "cloud")
+    other.moved()
     return other
 
 
+def held(project: Project) -> list[dict[str, Any]]:
+    """What the state holds of clouds and of the cluster."""
+    exported = json.loads(project.pulumi("stack", "export").stdout)["deployment"].get("resources") or []
+    return [each for each in exported if each.get("custom") and not each["type"].startswith("pulumi:")]
+
+
 def shape(project: Project) -> Counter[tuple[str, str]]:
-    """What the state holds of the cloud: types and logical names."""
-    return Counter((each["type"], each["urn"].rpartition("::")[2]) for each in project.resources())
+    """What the state holds: types and logical names."""
+    return Counter((each["type"], each["urn"].rpartition("::")[2]) for each in held(project))
+
+
+def listed(project: Project, resources: list[dict[str, Any]]) -> set[str]:
+    """What the cluster holds of the kinds and in the namespaces that the state knows, made by Pulumi."""
+    if project.kubeconfig is None:
+        return set()
+    kube = Kube(project.kubeconfig)
+    found: set[str] = set()
+    manifests = [each["outputs"] for each in resources if each["type"].startswith("kubernetes:")]
+    for path in {kube.path(each).rpartition("/")[0] for each in manifests}:
+        ours = (each["metadata"] for each in kube.list(path) if _managed(each))
+        found |= {f"{path}/{each['name']}" for each in ours if "deletionTimestamp" not in each}
+    return found
+
+
+def _managed(manifest: dict[str, Any]) -> bool:
+    managers = manifest["metadata"].get("managedFields", [])
+    return any(str(each.get("manager")).startswith("pulumi-kubernetes") for each in managers)
 
 
 def cut_off(prepared: Prepared, call: Call, kind: str) -> None:
@@ -137,11 +164,12 @@ class Round:
         self._deleted_by_hand: list[str] = []
         self._held: set[str] = set()
 
-    def __enter__(self) -> Round:
+    def __enter__(self) -> Self:
         self._pulumi, self._project.pulumi = self._project.pulumi, self._heard  # type: ignore[method-assign]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._project.left()
         if kind is None:
             shutil.rmtree(self._project.root)
 
@@ -161,15 +189,16 @@ class Round:
         return text
 
     def is_told(self, call: Call, kind: str) -> None:
-        """The same; the cloud's message and the resource are in what the run printed, and no lock and no doubt is left."""
+        """The same; the run printed the cloud's message and the resource, and left no doubt."""
         text = self.meets(call, kind)
-        assert faults.MESSAGES["gcp"][kind] in text, text
+        assert faults.MESSAGES[call.type.partition(":")[0]][kind] in text, text
         assert call.urn.rpartition("::")[2] in text
         assert self._project.pending() == []
 
     def recover(self) -> None:
         """The documented recovery, with the deletions that it asks for."""
-        self._held = {each["id"] for each in self._project.resources()}
+        clouds = [each for each in held(self._project) if not each["type"].startswith("kubernetes:")]
+        self._held = {each["id"] for each in clouds}
         found = recover(self._project.pulumi, self._ran, self._project.root / "recovery")
         assert found.stopping == (), "\n".join(recovery.told(found))
         for command in found.deletions:
@@ -179,7 +208,9 @@ class Round:
 
     def _ran(self, words: list[str]) -> subprocess.CompletedProcess[str]:
         root = self._project.root
-        variables = homes.environment(root, root / "state", self._project.cloud.folder, self._project.kubeconfig)
+        variables = homes.environment(
+            root, root / "state", self._project.cloud.folder, self._project.kubeconfig, counted=self._project.counted
+        )
         done = subprocess.run(words, check=False, capture_output=True, text=True, env=variables, cwd=root)
         self._told.append(done.stdout + done.stderr)
         return done
@@ -190,14 +221,27 @@ class Round:
         project.plan()
         prepared.run(project)
         assert project.pending() == []
-        there, held = project.cloud.objects(), project.resources()
-        assert sorted(each.id for each in there) == sorted(each["id"] for each in held), "orphans or ghosts"
+        there, known = project.cloud.objects(), held(project)
+        in_cloud = [each["id"] for each in known if not each["type"].startswith("kubernetes:")]
+        assert sorted(each.id for each in there) == sorted(in_cloud), "orphans or ghosts"
+        self._the_cluster_holds(known)
         assert shape(project) == prepared.end
         assert not [each.id for each in there if each.failed]
         self._nothing_is_left_to_do()
         self._nothing_was_destroyed()
         self._calls_are_few()
         self._the_secret_is_one()
+
+    def _the_cluster_holds(self, known: list[dict[str, Any]]) -> None:
+        """The cluster holds what the state holds, and nothing beside it; other rounds have namespaces of their own."""
+        if self._project.kubeconfig is None:
+            return
+        kube = Kube(self._project.kubeconfig)
+        there = listed(self._project, known)
+        paths = {kube.path(each["outputs"]) for each in known if each["type"].startswith("kubernetes:")}
+        namespaced = {each for each in there if re.search("/namespaces/[^/]+/", each)}
+        assert paths <= there, paths - there
+        assert namespaced <= paths, namespaced - paths
 
     def _nothing_is_left_to_do(self) -> None:
         since = len(self._project.cloud.calls())
@@ -229,15 +273,10 @@ class Round:
     def _the_secret_is_one(self) -> None:
         assert not [text for text in self._told if CANARY in text]
         root = self._project.root
-        files = [each for each in (*_files(root / "state"), *_files(root / "recovery"))]
+        files = [*_files(root / "state"), *_files(root / "recovery")]
         assert files
         assert not [each for each in files if CANARY.encode() in each.read_bytes()]
 
 
 def _files(folder: Path) -> list[Path]:
     return [each for each in folder.rglob("*") if each.is_file()]
-
-
-def state_of(project: Project) -> dict[str, Any]:
-    """The exported state."""
-    return json.loads(project.pulumi("stack", "export").stdout)

@@ -15,6 +15,15 @@ MESSAGES = {
         "stock-out": "GCE_STOCKOUT: the zone does not have enough resources available to fulfill the request",
         "timeout": "timeout while waiting for state to become 'DONE' (last state: 'RUNNING')",
     },
+    "kubernetes": {
+        "error": "Internal error occurred: the API server failed",
+        "throttle": "the server has received too many requests and has asked us to try again later",
+        "unavailable": "the server is currently unable to handle the request",
+        "permission": "is forbidden: the identity cannot do that in this namespace",
+        "quota": "is forbidden: exceeded quota",
+        "stock-out": "timed out waiting to be Ready: 0/1 nodes are available: Insufficient nvidia.com/gpu",
+        "timeout": "timed out waiting for the object to be Ready",
+    },
     "aws": {
         "error": "api error InternalFailure: StatusCode: 500",
         "throttle": "api error ThrottlingException: Rate exceeded, StatusCode: 429",
