@@ -40,3 +40,6 @@ SCENARIOS = {
         Scenario("destroy", unprotected, command="destroy"),
     )
 }
+
+OWN = ("local",)
+"""Stack files of this project that are cut off and refused on the embedded cluster, from nothing."""
