@@ -16,7 +16,7 @@ import yaml
 from tests.providers import homes
 from tests.providers.cloud import Cloud, Fault, Object
 
-TIMEOUT_S = 120
+TIMEOUT_S = 600
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 
