@@ -8,6 +8,7 @@ import pulumi
 from modelberth import lock, parse, stackfiles
 from modelberth.components.stack import configured, deploy, log, preflight, reachable
 from modelberth.errors import ModelberthError
+from modelberth.report import bill_json
 
 ROOT = Path(__file__).resolve().parent
 ALREADY_SHOWN = 32  # the exit code that tells the engine to add nothing to what the program said
@@ -18,7 +19,7 @@ try:
     reachable(stack, ROOT)
     settled = lock.settle(stack, stackfiles.read_lock(lock_path), stack_name=pulumi.get_stack())
     missing = preflight(stack, settled, ROOT)
-    if settled.new and not pulumi.runtime.is_dry_run():
+    if settled.unwritten and not pulumi.runtime.is_dry_run():
         stackfiles.write_lock(lock_path, settled.lock)
 except ModelberthError as error:
     pulumi.log.error(str(error))
@@ -28,3 +29,5 @@ log(settled, missing)
 for name, service in deploy(stack, settled, ROOT).items():
     shown = {"endpoint": service.endpoint, "usd_per_hour": service.usd_per_hour, "plan": service.plan}
     pulumi.export(name, shown | ({"url": service.url} if stack.services[name].expose else {}))
+if settled.bill.costs:
+    pulumi.export("cost_by_component", bill_json(settled.bill))

@@ -11,8 +11,10 @@ import pulumi
 from pulumi.runtime import get_config_env
 
 from modelberth import cluster
+from modelberth.fields import tidied
 from modelberth.findings import Finding, Refused, refuse
 from modelberth.lock import Settled, advice
+from modelberth.pools import billed, own_pool, pool_of
 from modelberth.preflight import judge, questions
 from modelberth.spec import StackSpec
 
@@ -20,7 +22,7 @@ from . import monitoring
 from .naming import PACKAGE
 from .node_pool import GpuNodePool, GpuNodePoolArgs
 from .service import LLMService, LLMServiceArgs
-from .targets import ExistingCluster, Target
+from .targets import MANAGED, ExistingCluster, Target
 from .targets.existing import ExistingClusterArgs
 from .weights import WeightStore, WeightStoreArgs
 
@@ -41,18 +43,8 @@ def configured() -> dict[str, Any]:
 def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMService]:
     """Create everything; services by name. ``root`` is where a relative kubeconfig path starts."""
     target = _target(stack, root)
-    pools = {
-        name: GpuNodePool(
-            f"pool-{name}",
-            cast(
-                GpuNodePoolArgs,
-                pool.model_dump(include={"accelerators", "machine_types", "max_nodes", "zones", "node_selector"}),
-            ),
-            target=target,
-        )
-        for name, pool in sorted(stack.pools.items())
-    }
-    stores = {name: _store(name, stack, target) for name in sorted(stack.weights)}
+    pools = _pools(stack, settled, target)
+    stores = {name: _store(name, stack, settled, target) for name in sorted(stack.weights)}
     if target.monitoring.operator:
         monitoring.dashboards(settled.plans, target)
     services: dict[str, LLMService] = {}
@@ -64,7 +56,7 @@ def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMServi
             cast(LLMServiceArgs, {}),
             pulumi.ResourceOptions(depends_on=earlier),
             target=target,
-            pool=pools.get(plan.decision.pool or ""),
+            pool=pools.get(pool_of(plan.decision) if target.makes_pools else plan.decision.pool or ""),
             weights=stores.get(plan.decision.storage.store or ""),
             planned=plan,
         )
@@ -96,34 +88,56 @@ def _kubeconfig(named: str, root: Path) -> Path:
     return root / Path(named).expanduser()
 
 
+def _pools(stack: StackSpec, settled: Settled, target: Target) -> dict[str, GpuNodePool]:
+    """Pools by name: those of the stack, and on a target that makes them those that plans chose by themselves."""
+    planned = {pool.name: pool for pool in settled.pools}
+    implied = {name: own_pool(pool) for name, pool in planned.items() if name not in stack.pools}
+    return {
+        name: GpuNodePool(
+            f"pool-{name}",
+            cast(GpuNodePoolArgs, pool.model_dump(mode="json", exclude_unset=True)),
+            target=target,
+            planned=planned.get(name),
+        )
+        for name, pool in sorted({**stack.pools, **implied}.items())
+    }
+
+
 def _target(stack: StackSpec, root: Path) -> Target:
     wanted, defaults = stack.target, stack.defaults
     labels = dict(defaults.labels) | ({"modelberth.dev/owner": defaults.owner} if defaults.owner else {})
     args: dict[str, Any] = {
         "namespace": wanted.namespace,
-        "node_labels": wanted.node_labels.value,
         "labels": labels,
         "pod_annotations": dict(wanted.pod_annotations),
         "monitoring": defaults.monitoring.model_dump(exclude_none=True),
     }
+    if wanted.storage_class:
+        args["storage_class"] = wanted.storage_class
+    if wanted.managed:
+        cloud = wanted.managed.model_dump(mode="json", exclude_unset=True)
+        billing = {"env": pulumi.get_stack(), **defaults.billing}
+        billing |= {"owner": tidied(defaults.owner, 63)} if defaults.owner else {}
+        return MANAGED[wanted.kind]("target", {**args, wanted.kind: cloud, "billing": billing})
+    args["node_labels"] = wanted.node_labels.value
     if wanted.kubeconfig:
         args["kubeconfig"] = str(_kubeconfig(wanted.kubeconfig, root))
     if wanted.context:
         args["context"] = wanted.context
-    if wanted.storage_class:
-        args["storage_class"] = wanted.storage_class
     return ExistingCluster("target", cast(ExistingClusterArgs, args))
 
 
-def _store(name: str, stack: StackSpec, target: Target) -> WeightStore:
-    wanted = stack.weights[name]
-    args: dict[str, Any] = {"kind": wanted.kind.value, "access_mode": wanted.access_mode}
-    if wanted.claim:
-        args["claim"] = wanted.claim
-    if wanted.storage_class:
-        args["storage_class"] = wanted.storage_class
-    if wanted.size_gib:
-        args["size_gib"] = wanted.size_gib
+def _store(name: str, stack: StackSpec, settled: Settled, target: Target) -> WeightStore:
+    """A store as it is stated; of the kind and size that its services were planned with, where that is left open."""
+    users = [plan.decision for plan in settled.plans if plan.decision.storage.store == name]
+    args = stack.weights[name].model_dump(
+        mode="json", exclude_defaults=True, include={"kind", "claim", "path", "bucket", "prefix", "storage_class"}
+    )
+    args |= {"access_mode": stack.weights[name].access_mode, "model": billed(decision.model for decision in users)}
+    if size_gib := stack.weights[name].size_gib or sum(decision.storage.size_gib or 0 for decision in users):
+        args["size_gib"] = size_gib
+    if users:
+        args["kind"] = users[0].storage.kind
     return WeightStore(f"weights-{name}", cast(WeightStoreArgs, args), target=target)
 
 

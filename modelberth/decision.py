@@ -16,6 +16,9 @@ from modelberth.names import SpeculativeMethod
 SIZING_ANNOTATION = "modelberth.dev/sizing"
 """The sizing record of a workload, JSON; on the workload, never on its pods."""
 
+POOL_LABEL = "modelberth.dev/pool"
+"""Label of the nodes of a pool that was made here: its name in modelberth:pools."""
+
 Access = Literal["ReadWriteOnce", "ReadWriteMany", "ReadOnlyMany"]
 
 
@@ -62,7 +65,7 @@ class Drafting(_Frozen):
 class Storage(_Frozen):
     """Where the weights of one service lie."""
 
-    kind: Literal["hub", "claim", "existing-claim"]
+    kind: Literal["hub", "claim", "existing-claim", "bucket", "stream"]
     """As in modelberth:weights."""
     store: str | None = None
     """Name in modelberth:weights; None: a store of the service's own."""
@@ -70,6 +73,10 @@ class Storage(_Frozen):
     """Size of the claim, GiB; None where there is none or it exists already."""
     access_mode: Access | None = None
     """Access mode of the claim."""
+    bucket: str | None = None
+    """Name of a bucket that exists; None: there is none, or one is made and named by its cloud."""
+    prefix: str | None = None
+    """Folder of the bucket that everything lies in; None: the bucket itself."""
 
 
 class Host(_Frozen):
@@ -142,6 +149,20 @@ class Decision(_Frozen):
     def lora_rank(self) -> int:
         """The highest rank of the adapters; 0 without any."""
         return max((adapter.rank for adapter in self.adapters or ()), default=0)
+
+
+class PoolDecision(_Frozen):
+    """One node pool, decided: what its nodes are. Numbers of nodes are no part of it."""
+
+    machine_type: str
+    capacity: tuple[str, ...]
+    """Ways to get machines, in order."""
+    zones: tuple[str, ...]
+    boot_disk_gib: int
+    several_nodes: bool = False
+    """Whether nodes share copies of a model: they stand close together, on a fast fabric."""
+    reservation: str | None = None
+    """Name of the reservation."""
 
 
 def digest(decision: Decision) -> str:

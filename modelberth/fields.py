@@ -91,6 +91,22 @@ def label_value(value: str) -> str:
     raise ValueError("must be a label value: at most 63 letters, digits, '-', '_' and '.'")
 
 
+def billing_key(value: str) -> str:
+    """Key of a label or tag in the spelling that every cloud takes."""
+    if re.fullmatch(r"[a-z][-a-z0-9_]{0,62}", value):
+        return value
+    raise ValueError(
+        "must be at most 63 lower-case letters, digits, '-' and '_', a letter first: every cloud takes that"
+    )
+
+
+def billing_value(value: str) -> str:
+    """Value of a label or tag in the spelling that every cloud takes."""
+    if re.fullmatch(r"[-a-z0-9_]{0,63}", value):
+        return value
+    raise ValueError("must be at most 63 lower-case letters, digits, '-' and '_': every cloud takes that")
+
+
 def label_key(value: str) -> str:
     """Key of a Kubernetes label or annotation."""
     if LABEL_KEY.fullmatch(value):
@@ -220,6 +236,8 @@ Cidr = Annotated[str, AfterValidator(cidr)]
 Header = Annotated[str, AfterValidator(header_name)]
 HttpUrl = Annotated[str, AfterValidator(http_url)]
 LabelValue = Annotated[str, AfterValidator(label_value)]
+BillingKey = Annotated[str, AfterValidator(billing_key)]
+BillingValue = Annotated[str, AfterValidator(billing_value)]
 LabelKey = Annotated[str, AfterValidator(label_key)]
 Commit = Annotated[str, AfterValidator(commit), WithJsonSchema({"type": "string", "pattern": f"^{COMMIT.pattern}$"})]
 Digest = Annotated[str, AfterValidator(digest), WithJsonSchema({"type": "string", "pattern": f"^{DIGEST.pattern}$"})]

@@ -5,7 +5,7 @@ A newer catalog, price or constant never changes a locked decision. ``satisfies`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from modelberth.catalog import catalog
 from modelberth.clouds import node_profile
 from modelberth.conflicts import conflicts
-from modelberth.decision import Decision
+from modelberth.costs import NOTHING, Bill, bill
+from modelberth.decision import Decision, PoolDecision
 from modelberth.documents import mapping
 from modelberth.engines import ENGINES
 from modelberth.errors import ModelberthError, UnknownName
@@ -23,7 +24,11 @@ from modelberth.fabric import fabric_of
 from modelberth.features import beyond
 from modelberth.findings import Finding, Level, Refused, errors
 from modelberth.fit import Verdict
+from modelberth.offered import may_have
 from modelberth.plan import SCHEMA_VERSION, Plan, plan, replay, together
+from modelberth.pools import PoolChange, PoolPlan, pool_plans
+from modelberth.pools import changes as pool_changes
+from modelberth.pools import decisions as pool_decisions
 from modelberth.resolve import unknown_versions
 from modelberth.spec import EngineName, Profile, Quantization, ServiceSpec, StackSpec
 from modelberth.units import MIB
@@ -36,14 +41,29 @@ HEADER = (
 Lock = Mapping[str, Decision]
 
 
+class Locked(dict[str, Decision]):
+    """The decisions of services by name, and those of node pools that are made."""
+
+    def __init__(self, services: Lock, pools: Mapping[str, PoolDecision] | None = None) -> None:
+        super().__init__(services)
+        self.pools: Mapping[str, PoolDecision] = pools or {}
+
+
 def dump(lock: Lock) -> str:
     """A lock as the text of its file."""
     services = {name: lock[name].model_dump(mode="json", exclude_none=True) for name in sorted(lock)}
-    body = {"schema_version": SCHEMA_VERSION, "services": services}
+    pools = {
+        name: pool.model_dump(mode="json", exclude_defaults=True) for name, pool in sorted(_pools_of(lock).items())
+    }
+    body = {"schema_version": SCHEMA_VERSION, "services": services} | ({"pools": pools} if pools else {})
     return HEADER + yaml.safe_dump(body, sort_keys=False, width=120)
 
 
-def load(text: str, name: str) -> dict[str, Decision]:
+def _pools_of(lock: Lock) -> Mapping[str, PoolDecision]:
+    return lock.pools if isinstance(lock, Locked) else {}
+
+
+def load(text: str, name: str) -> Locked:
     """The text of a lock file. Raises :class:`ModelberthError` when it is not one."""
     document = mapping(text, name)
     version = document.get("schema_version")
@@ -64,6 +84,19 @@ def load(text: str, name: str) -> dict[str, Decision]:
         nonsense = _nonsense(found[str(service)])
         if nonsense:
             raise ModelberthError(f"{name}: services.{service}.{nonsense}; delete it and run modelberth plan --update")
+    return Locked(found, _load_pools(document.get("pools", {}), name))
+
+
+def _load_pools(pools: object, name: str) -> dict[str, PoolDecision]:
+    if not isinstance(pools, dict):
+        raise ModelberthError(f"{name}: pools must be a mapping")
+    found: dict[str, PoolDecision] = {}
+    for pool, fields in cast("dict[object, object]", pools).items():
+        try:
+            found[str(pool)] = PoolDecision.model_validate(fields)
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise ModelberthError(f"{name}: pools.{pool}.{where}: {error.errors()[0]['msg']}") from None
     return found
 
 
@@ -202,31 +235,46 @@ def _moved(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterator[
     pool = stack.pools.get(decision.pool or "")
     if decision.pool and pool is None:
         yield f"there is no pool {decision.pool} any more"
-    elif pool and decision.machine_type not in pool.machine_types:
+    elif pool and not may_have(pool, catalog().machine(decision.machine_type), stack.target):
         yield f"pool {decision.pool} no longer has {decision.machine_type}"
     if stack.pools and decision.pool is None:
         yield "pools are defined, locked without one"
     store = stack.weights_of(spec)
-    if decision.storage.access_mode not in (None, store.access_mode):
-        yield f"access_mode is {store.access_mode}, locked {decision.storage.access_mode}"
-    if spec.weights != decision.storage.store or store.kind.value != decision.storage.kind:
-        locked = decision.storage.store or "of its own"
-        yield f"weights are {spec.weights or 'of its own'} ({store.kind.value}), locked {locked}"
+    kept = decision.storage
+    if kept.access_mode not in (None, store.access_mode):
+        yield f"access_mode is {store.access_mode}, locked {kept.access_mode}"
+    if spec.weights != kept.store or store.kind.value not in (kept.kind, "auto"):
+        yield f"weights are {spec.weights or 'of its own'} ({store.kind.value}), locked {kept.store or 'of its own'}"
+    if store.kind.value == "auto" and kept.access_mode == "ReadWriteOnce" and spec.most_replicas > 1:
+        yield f"a ReadWriteOnce claim is locked, for {spec.most_replicas} replicas"
+    if kept.kind in ("bucket", "stream") and (store.bucket, store.prefix) != (kept.bucket, kept.prefix or ""):
+        yield f"the bucket is {store.bucket or 'one that is made'}, locked {kept.bucket or 'one that is made'}"
 
 
 @dataclass(frozen=True)
 class Settled:
-    """The plans of a stack and the lock they stand for. ``better`` names what a fresh plan would change."""
+    """The plans of a stack and the lock they stand for. ``better`` names what a fresh plan would change.
+
+    ``pools`` are those that are made, ``pool_changes`` what differs from the locked ones.
+    """
 
     plans: tuple[Plan, ...]
     lock: Lock
     better: tuple[Change, ...]
     new: tuple[str, ...]
+    pools: tuple[PoolPlan, ...] = ()
+    pool_changes: tuple[PoolChange, ...] = ()
+    unwritten: bool = False
+    """Whether the lock file says something else, or nothing yet, of a service or a pool."""
+    remarks: tuple[Finding, ...] = ()
+    """Warnings and notes about pools."""
+    bill: Bill = NOTHING
+    """What the stack costs, component by component."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All findings of all plans."""
-        return tuple(finding for each in self.plans for finding in each.findings)
+        """All findings of all plans and pools."""
+        return (*(finding for each in self.plans for finding in each.findings), *self.remarks)
 
 
 def settle(
@@ -263,10 +311,46 @@ def settle(
             new.append(name)
     problems.extend(conflicts(stack, plans))
     problems.extend(finding for each in plans for finding in errors(each.findings))
+    pools, objections = pool_plans(stack, plans)
+    before = _pools_of(lock)
+    moved = pool_changes(before, pools)
+    problems.extend(errors(objections))
+    problems.extend(_unlocked_pools(stack, before, pools, moved, command) if not update else ())
     if problems:
         raise Refused(dict.fromkeys(problems))
-    decided = {each.service: each.decision for each in plans}
-    return Settled(together(stack, plans), decided, tuple(better), tuple(new))
+    decided = Locked({each.service: each.decision for each in plans}, pool_decisions(pools))
+    advised = tuple(each for each in objections if each.level is not Level.ERROR)
+    unwritten = bool(new) or decided.pools != before
+    return Settled(
+        together(stack, plans),
+        decided,
+        tuple(better),
+        tuple(new),
+        pools,
+        moved,
+        unwritten,
+        advised,
+        bill(stack, plans, pools),
+    )
+
+
+def _unlocked_pools(
+    stack: StackSpec,
+    before: Mapping[str, PoolDecision],
+    pools: Sequence[PoolPlan],
+    moved: Sequence[PoolChange],
+    command: str,
+) -> Iterator[Finding]:
+    """Pools of a stack that must be locked, and are not, or otherwise."""
+    if stack.defaults.profile is not Profile.PROD:
+        return
+    for pool in pools:
+        if pool.name not in before:
+            message = "profile prod needs a committed plan lock, and there is none for this pool"
+            yield Finding("unlocked", f"pools.{pool.name}", message, f"run: {command}")
+    for change in moved:
+        message = f"the spec no longer matches the locked pool: {change}"
+        yield Finding("outgrown", f"pools.{change.pool}", message, f"run: {command}")
 
 
 def _settle_one(
@@ -300,6 +384,10 @@ def _as_locked(fresh: Decision, locked: Decision) -> Decision:
 def advice(settled: Settled) -> tuple[Finding, ...]:
     """Warnings and notes, the one about a better plan included."""
     found = [finding for finding in settled.findings if finding.level is not Level.ERROR]
+    for change in settled.pool_changes:
+        level = Level.WARNING if change.replaces else Level.NOTE
+        message = f"{change.field} {change.before} -> {change.after}: {change.consequence}"
+        found.append(Finding("pool-change", f"pools.{change.pool}", message, "", level))
     for change in settled.better:
         found.append(
             Finding(
@@ -313,4 +401,4 @@ def advice(settled: Settled) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-__all__ = ["Change", "Lock", "Settled", "advice", "changes", "dump", "load", "outgrown", "settle"]
+__all__ = ["Change", "Lock", "Locked", "Settled", "advice", "changes", "dump", "load", "outgrown", "settle"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modelberth.parts import ModelRef, Part, Traffic
-from modelberth.spec import PoolSpec, ServiceSpec
+from modelberth.spec import ServiceSpec
 
 NOT_YET: dict[type[Part], frozenset[str]] = {
     ServiceSpec: frozenset(
@@ -13,10 +13,6 @@ NOT_YET: dict[type[Part], frozenset[str]] = {
         }
     ),
     ModelRef: frozenset({"architecture"}),
-    PoolSpec: frozenset({"capacity"}),
     Traffic: frozenset({"requests_per_second", "tokens_per_month"}),
 }
 """Fields of the frozen schema that nothing implements yet; setting one is an error."""
-
-TARGETS_NOT_YET = frozenset({"gke", "eks"})
-"""Targets of the frozen schema without an implementation yet."""

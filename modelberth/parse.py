@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 from pydantic import BaseModel, ValidationError
 
 from modelberth.findings import Finding, Refused
-from modelberth.not_yet import NOT_YET, TARGETS_NOT_YET
+from modelberth.not_yet import NOT_YET
 from modelberth.parts import Part, SecretRef
 from modelberth.spec import ServiceSpec, StackSpec
 
@@ -231,8 +231,6 @@ def _not_yet(value: object, where: str) -> Iterator[Finding]:
             path, inner = _path(where, (name,)), getattr(value, name)
             if name in waiting and inner not in (None, ()):
                 yield Finding("not-yet", path, "is not supported yet", "leave it out")
-            elif name == "kind" and inner in TARGETS_NOT_YET:
-                yield Finding("not-yet", path, f"target {inner} is not supported yet", "use existing with a kubeconfig")
             else:
                 yield from _not_yet(inner, path)
     elif isinstance(value, Mapping):

@@ -17,7 +17,7 @@ from modelberth.engines import Accelerator, Sizing
 from modelberth.errors import ModelberthError
 from modelberth.fabric import no_fabric
 from modelberth.fit import Fit, Sizer, Verdict, fit
-from modelberth.host import ephemeral_mib, gpu_memory_bytes, usable_memory_bytes
+from modelberth.host import ephemeral_mib, gpu_memory_bytes, usable_ephemeral_bytes, usable_memory_bytes
 from modelberth.memory import shape_of
 from modelberth.names import Objective
 from modelberth.objective import Goal, speed_of, usd_per_million_tokens
@@ -42,7 +42,8 @@ class Site:
 class Demand:
     """What is placed: ``replicas`` copies with requests of ``typical_tokens`` (None: of the whole context).
 
-    ``download_bytes`` is what each pod downloads to its own disk.
+    ``download_bytes`` is what each pod downloads to its own disk. ``region`` is where machines are priced; None: the
+    usual one.
     """
 
     typical_tokens: int | None = None
@@ -50,6 +51,7 @@ class Demand:
     tensor_parallel: int | None = None
     pipeline_parallel: int | None = None
     download_bytes: int = 0
+    region: str | None = None
     goal: Goal = field(default_factory=Goal)
 
 
@@ -243,7 +245,8 @@ class _Search:
         return tuple(size for size in sizes if size <= max(1, site.machine.gpu_count))
 
     def _candidate(self, site: Site, sizing: Sizing) -> Candidate:
-        price, stages = catalog().price(site.machine.id), sizing.pipeline_parallel
+        price = catalog().price(site.machine.id, region=self.demand.region)
+        stages = sizing.pipeline_parallel
         gpus = sizing.tensor_parallel if site.machine.gpu else 0
         nodes = self.demand.replicas * stages if stages > 1 else nodes_needed(self.demand.replicas, gpus, site.machine)
         return Candidate(site, sizing, self._answer(sizing), nodes, nodes * price.usd_per_hour if price else None)
@@ -353,7 +356,7 @@ def _hindrance(candidate: Candidate, demand: Demand) -> str:
     if site.max_nodes is not None and candidate.nodes > site.max_nodes:
         return f"needs {candidate.nodes} nodes, pool {site.pool} may have {site.max_nodes}"
     share = candidate.sizing.tensor_parallel / machine.gpu_count if machine.gpu else 1
-    offered = node_profile(machine.id).allocatable_ephemeral_bytes * share
+    offered = usable_ephemeral_bytes(node_profile(machine.id)) * share
     needed = ephemeral_mib(demand.download_bytes, on_gpu=bool(machine.gpu)) * MIB
     if needed > offered:
         return f"a pod downloads to {gib(needed)} of ephemeral storage, its share of a node is {gib(offered)}"

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from modelberth.costs import Bill, Cost
 from modelberth.decision import digest
 from modelberth.fit import Fit
 from modelberth.lock import Settled, advice
 from modelberth.placement import Loser, grouped
 from modelberth.plan import SCHEMA_VERSION, Plan
+from modelberth.pools import PoolPlan
 from modelberth.rollout import Rollout
 from modelberth.scaling import Scaling
 from modelberth.speed import Speed
@@ -25,6 +27,9 @@ def as_json(settled: Settled) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "services": {plan.service: _service_json(plan) for plan in settled.plans},
         "usd_per_hour": total_usd_per_hour(settled.plans),
+        "pools": {pool.name: _pool_json(pool) for pool in settled.pools},
+        "pool_changes": [str(change) for change in settled.pool_changes],
+        "cost": bill_json(settled.bill) if settled.bill.costs else None,
         "better_plan": [str(change) for change in settled.better],
         "findings": [
             {"code": f.code, "level": f.level.value, "path": f.path, "message": f.message, "remedy": f.remedy}
@@ -143,12 +148,67 @@ def _lines(settled: Settled, draw: Any, heading: str) -> Iterator[str]:
         if plan.losers:
             yield from draw(("instead of", "", "because"), [(option, "", why) for option, why in _losers(plan.losers)])
             yield ""
+    yield from _pools_and_bill(settled, draw, heading)
     for finding in advice(settled):
         yield f"{finding.level}: {finding.path}: {finding.message}" + (f" ({finding.remedy})" if finding.remedy else "")
     cost = total_usd_per_hour(settled.plans)
     yield "total: " + (
         f"{cost:.2f} USD per hour on demand" if cost is not None else "no price is known for every machine"
     )
+
+
+def _pools_and_bill(settled: Settled, draw: Any, heading: str) -> Iterator[str]:
+    """Node pools that are made, and what the whole stack costs component by component."""
+    if settled.pools:
+        yield heading.format("node pools")
+        yield ""
+        yield from draw(("pool", "nodes", "how"), [_pool_row(pool) for pool in settled.pools])
+        yield ""
+    if settled.bill.costs:
+        yield heading.format("cost")
+        yield ""
+        yield from draw(("component", "USD per hour", "because"), [_cost_row(cost) for cost in settled.bill.costs])
+        known = settled.bill
+        more = f"; unknown: {', '.join(known.unknown)}" if known.unknown else ""
+        sums = f"{known.usd_per_hour:.2f} per hour, {known.usd_per_month:,.0f} per month"
+        yield f"  in all, as far as it is known: {sums}{more}"
+        yield ""
+
+
+def _pool_row(pool: PoolPlan) -> Row:
+    ways = ", ".join(f"{way.capacity} {way.min_nodes} to {way.max_nodes}" for way in pool.ways)
+    nodes = f"{pool.needed_nodes} x {pool.machine.id}"
+    reserved = f" from {pool.reservation.name}" if pool.reservation else ""
+    close = ", close together" if pool.several_nodes else ""
+    return (
+        pool.name,
+        nodes,
+        f"{ways}{reserved}; {', '.join(pool.zones)}{close}; boot disk {pool.decision.boot_disk_gib} GiB",
+    )
+
+
+def _cost_row(cost: Cost) -> Row:
+    figure = "unknown" if cost.usd_per_hour is None else f"{cost.usd_per_hour:.4f}"
+    return cost.component, figure, cost.why + (f" of {cost.as_of}" if cost.as_of else "")
+
+
+def bill_json(bill: Bill) -> dict[str, Any]:
+    """What a stack costs, for programs: components, sums of what is known, and what is not."""
+    rows = [{**asdict(cost), "usd_per_month": cost.usd_per_month} for cost in bill.costs]
+    return {
+        "components": rows,
+        "known_usd_per_hour": round(bill.usd_per_hour, 4),
+        "known_usd_per_month": round(bill.usd_per_month, 2),
+        "unknown": list(bill.unknown),
+    }
+
+
+def _pool_json(pool: PoolPlan) -> dict[str, Any]:
+    return {
+        "decision": pool.decision.model_dump(mode="json"),
+        "needed_nodes": pool.needed_nodes,
+        "node_pools": [asdict(way) for way in pool.ways],
+    }
 
 
 def title(plan: Plan) -> str:

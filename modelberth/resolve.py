@@ -15,9 +15,19 @@ from modelberth.features import NOTHING_BESIDE, Beside, Served, beside
 from modelberth.findings import Finding, Level, errors
 from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, stored_as
 from modelberth.names import Objective, Packaging, Spread
+from modelberth.offered import any_pool, may_have, withheld
 from modelberth.parallel import no_nodes
 from modelberth.placement import accelerator_of, kind_of
-from modelberth.spec import EngineName, NodeLabels, Quantization, ServiceSpec, StackSpec, WeightsKind
+from modelberth.spec import (
+    EngineName,
+    NodeLabels,
+    PoolSpec,
+    Quantization,
+    ServiceSpec,
+    StackSpec,
+    Target,
+)
+from modelberth.weights import weights_findings
 
 AUTO_GGUF = Quantization.Q4_K_M
 
@@ -68,8 +78,10 @@ def resolve(name: str, stack: StackSpec, locked_version: str | None = None) -> t
         machines = tuple(machine for machine in machines if kind_of(machine) != "cpu")
     if not machines:
         allowed = ", ".join(spec.accelerators) or "what the pools offer"
-        problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", _offers(stack)))
-    problems.extend(_storage(spec, stack, engine, path))
+        pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
+        out = withheld(pools, stack.target) or _offers(stack)
+        problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", out))
+    problems.extend(weights_findings(spec, stack, engine, path))
     problems.extend(_spread(spec, stack, path))
     problems.extend(_api_key(spec, engine, path))
     problems.extend(_packaging(spec, engine, version, path))
@@ -102,7 +114,7 @@ def _names(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
     yield from _accelerator_names(spec.accelerators, path)
     for pool_name, pool in stack.pools.items():
         if spec.pool in (None, pool_name):
-            yield from _pool_names(pool_name, pool.machine_types, pool.accelerators)
+            yield from _pool_names(pool_name, pool, stack.target)
 
 
 def _accelerator_names(accelerators: tuple[str, ...], path: str) -> Iterator[Finding]:
@@ -124,13 +136,13 @@ def _traffic(spec: ServiceSpec, path: str) -> Iterator[Finding]:
         yield Finding("traffic", f"{path}.traffic", message, "shorter prompts or answers, or a longer context")
 
 
-def _pool_names(name: str, machine_types: tuple[str, ...], accelerators: tuple[str, ...]) -> Iterator[Finding]:
-    path = f"pools.{name}"
-    if not machine_types:
+def _pool_names(name: str, pool: PoolSpec, target: Target) -> Iterator[Finding]:
+    path, accelerators = f"pools.{name}", pool.accelerators
+    if not pool.machine_types and not target.makes_pools:
         out = "machine_types: [g2-standard-8], for example"
         yield Finding("pool", f"{path}.machine_types", "is required: the cluster exists, say what its nodes are", out)
     yield from _accelerator_names(accelerators, path)
-    for machine_id in machine_types:
+    for machine_id in pool.machine_types:
         try:
             machine = catalog().machine(machine_id)
         except UnknownName as unknown:
@@ -167,10 +179,12 @@ def _file_of(first: Checkpoint, wanted: Quantization) -> Checkpoint:
 
 
 def _machines(spec: ServiceSpec, stack: StackSpec) -> Iterator[Machine]:
-    named = {m for name, pool in stack.pools.items() if spec.pool in (None, name) for m in pool.machine_types}
+    pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
     cloud = stack.target.node_labels.value if stack.target.node_labels in (NodeLabels.GCP, NodeLabels.AWS) else None
-    for machine in catalog().machines(cloud=None if stack.pools else cloud):
-        in_pools = machine.id in named if stack.pools else True
+    elsewhere = stack.pools and not stack.target.makes_pools
+    for machine in catalog().machines(cloud=None if elsewhere else cloud):
+        in_pools = any(may_have(pool, machine, stack.target) for pool in pools)
+        in_pools = in_pools if stack.pools else any_pool(stack.target, machine)
         if in_pools and (not spec.accelerators or kind_of(machine) in spec.accelerators):
             yield machine
 
@@ -275,21 +289,6 @@ def _source(
     out = f"known: {', '.join(known)}" if known else "name a repository that holds it as model"
     problems.append(Finding("checkpoint", f"{path}.quantization", message, out))
     return None
-
-
-def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Iterator[Finding]:
-    store = stack.weights_of(spec)
-    if store.kind is not WeightsKind.HUB and spec.most_replicas > 1 and store.access_mode == "ReadWriteOnce":
-        message = f"{spec.most_replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
-        out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"
-        yield Finding("storage", f"{path}.weights", message, out)
-    one_file = ENGINES[engine].reads_gguf and not catalog().engine(engine).model_store
-    if store.kind is WeightsKind.EXISTING_CLAIM and one_file and not store.path.endswith(".gguf"):
-        message = f"{engine} reads one file: name it as path of the weights"
-        yield Finding("storage", f"weights.{spec.weights}.path", message, "path: FOLDER/FILE.gguf")
-    if store.kind is WeightsKind.HUB and not ENGINES[engine].pins_downloads:
-        message = f"{engine} cannot be told a revision when it downloads for itself: what is served could change"
-        yield Finding("storage", f"{path}.weights", message, "weights of kind claim, filled with a pinned revision")
 
 
 def _spread(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:

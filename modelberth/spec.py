@@ -12,6 +12,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from modelberth.fields import (
+    BillingKey,
+    BillingValue,
+    Count,
     Digest,
     HttpUrl,
     LabelKey,
@@ -24,7 +27,6 @@ from modelberth.fields import (
     Share,
     Text,
     Whole,
-    own_namespace,
 )
 from modelberth.names import Capacity, Objective, Packaging, Quantization, Spread
 from modelberth.parts import (
@@ -41,6 +43,26 @@ from modelberth.parts import (
     Traffic,
     model_by_id,
 )
+from modelberth.targets import NodeLabels, Target
+
+__all__ = [
+    "OWN_WEIGHTS",
+    "Capacity",
+    "Defaults",
+    "EngineKey",
+    "EngineName",
+    "KvCacheDtype",
+    "NodeLabels",
+    "PoolSpec",
+    "Profile",
+    "Quantization",
+    "Reservation",
+    "ServiceSpec",
+    "StackSpec",
+    "Target",
+    "WeightsKind",
+    "WeightsSpec",
+]
 
 
 class EngineName(StrEnum):
@@ -81,14 +103,6 @@ class Profile(StrEnum):
 
     DEV = "dev"
     PROD = "prod"
-
-
-class NodeLabels(StrEnum):
-    """How the nodes of an existing cluster name their accelerators."""
-
-    GCP = "gcp"
-    AWS = "aws"
-    GENERIC = "generic"
 
 
 class ServiceSpec(Part):
@@ -206,27 +220,6 @@ class ServiceSpec(Part):
         return self.typical_tokens or self.context
 
 
-class Target(Part):
-    """Where services run."""
-
-    kind: Literal["existing", "gke", "eks"]
-    """existing: a cluster that is there, reached by a kubeconfig."""
-    kubeconfig: Text | None = None
-    """Path of the kubeconfig, relative to the project; default: the usual places."""
-    context: Text | None = None
-    """Context of the kubeconfig."""
-    namespace: Annotated[Name, AfterValidator(own_namespace)] = "modelberth"
-    """Namespace of the services; it is created."""
-    node_labels: NodeLabels = NodeLabels.GENERIC
-    """How the cluster's nodes name their accelerators."""
-    storage_class: ObjectName | None = None
-    """StorageClass of weights volumes; default: the cluster's default class."""
-    pod_annotations: dict[LabelKey, Text] = Field(default_factory=dict)
-    """Annotations for every pod."""
-    preflight: bool = True
-    """Whether an existing cluster is asked what it lacks before anything is created."""
-
-
 class Defaults(Part):
     """What every service of the stack starts from."""
 
@@ -242,8 +235,23 @@ class Defaults(Part):
     """Who answers for the stack; a label on every object."""
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels for every object."""
+    billing: dict[BillingKey, BillingValue] = Field(default_factory=dict)
+    """Labels or tags for everything that a cloud bills, beside owner and env: cost-center, for example."""
     monitoring: Monitoring = Field(default_factory=Monitoring)
     """What the cluster has to watch services with."""
+
+
+class Reservation(Part):
+    """Machines that are reserved already, as the cloud names them."""
+
+    name: Text
+    """Name of the reservation, or its id where the cloud has ids."""
+    machine_type: Text | None = None
+    """Machine type that is reserved; checked against the pool's."""
+    zones: tuple[Text, ...] = ()
+    """Zones of the reservation; checked against the pool's."""
+    block: bool = False
+    """Whether it is a block of capacity that was bought for a time."""
 
 
 class PoolSpec(Part):
@@ -252,15 +260,37 @@ class PoolSpec(Part):
     accelerators: tuple[Text, ...] = Field(min_length=1)
     """GPU ids, or cpu."""
     machine_types: tuple[Text, ...] = ()
-    """Machine types of its nodes; on an existing cluster, what the nodes are."""
+    """Machine types of its nodes; required on a cluster that exists, else the plans choose."""
     zones: tuple[Text, ...] = ()
-    """Zones of its nodes."""
+    """Zones of its nodes; default: those of the target that have the machine type."""
     capacity: tuple[Capacity, ...] = (Capacity.ON_DEMAND,)
-    """Ways to get machines, in order."""
+    """Ways to get machines, in order; where one has none, the next is tried."""
     max_nodes: Whole
-    """Most nodes it may have."""
+    """Most nodes it may have, over all zones and ways together."""
+    min_nodes: Count = 0
+    """Nodes it never goes below, over all zones."""
+    floor: Count = 0
+    """Nodes among max_nodes that are always on demand, beside spot ones."""
+    reservation: Reservation | None = None
+    """The reservation, for capacity reservation."""
+    boot_disk_gib: Whole | None = None
+    """Boot disk of a node; default: from the engine's image and what pods write."""
+    create: bool = True
+    """False for nodes that exist already: they are only selected."""
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
     """Labels of its nodes, instead of the ones that node_labels implies."""
+
+    @model_validator(mode="after")
+    def _ways(self) -> PoolSpec:
+        if len(set(self.capacity)) < len(self.capacity) or not self.capacity:
+            raise ValueError("capacity: name each way once, and at least one")
+        if (Capacity.RESERVATION in self.capacity) != (self.reservation is not None):
+            raise ValueError("reservation: belongs to capacity reservation, and that to it")
+        if self.floor and not {Capacity.SPOT, Capacity.ON_DEMAND} <= set(self.capacity):
+            raise ValueError("floor: needs capacity on-demand and spot, in the order that they are tried")
+        if max(self.floor, self.min_nodes) > self.max_nodes:
+            raise ValueError(f"floor and min_nodes: at most max_nodes, {self.max_nodes}")
+        return self
 
 
 class WeightsKind(StrEnum):
@@ -269,17 +299,40 @@ class WeightsKind(StrEnum):
     HUB = "hub"
     CLAIM = "claim"
     EXISTING_CLAIM = "existing-claim"
+    BUCKET = "bucket"
+    STREAM = "stream"
+    AUTO = "auto"
+
+    @property
+    def attached(self) -> bool:
+        """Whether pods mount a claim."""
+        return self in (WeightsKind.CLAIM, WeightsKind.EXISTING_CLAIM)
+
+    @property
+    def in_bucket(self) -> bool:
+        """Whether they lie in a bucket."""
+        return self in (WeightsKind.BUCKET, WeightsKind.STREAM)
 
 
 class WeightsSpec(Part):
     """Where weights live; it outlives the services that use it."""
 
     kind: WeightsKind
-    """hub: each pod downloads; claim: a volume that a Job fills once; existing-claim: a volume that is filled."""
+    """hub: each pod downloads; claim: a volume that a Job fills once; existing-claim: a volume that is filled; bucket:
+    a bucket that a Job fills once, shown to pods as files; stream: the same, read by the engine itself; auto: what
+    the plan finds best."""
     claim: ObjectName | None = None
     """Name of the existing claim."""
     path: RelativePath = ""
-    """Folder of the model inside the existing claim."""
+    """Folder of the model inside the existing claim or bucket; nothing is downloaded then."""
+    bucket: Text | None = None
+    """Name of a bucket that exists; default: one is made."""
+    prefix: RelativePath = ""
+    """Folder of the bucket that everything lies in."""
+    zones: tuple[Text, ...] = ()
+    """Zones in which the volume of an existing claim can be attached; default: not known, not checked."""
+    allow_pickle: bool = False
+    """Whether downloads may bring pickled files, which run code as they are read."""
     size_gib: Whole | None = None
     """Size of the claim, GiB; required for kind claim: it outlives its services, and a volume never shrinks."""
     storage_class: ObjectName | None = None
@@ -291,12 +344,20 @@ class WeightsSpec(Part):
     def _claim_where_it_belongs(self) -> WeightsSpec:
         if self.kind is WeightsKind.EXISTING_CLAIM and not self.claim:
             raise ValueError("kind existing-claim needs claim, the name of the PersistentVolumeClaim")
-        if self.kind is not WeightsKind.EXISTING_CLAIM and (self.claim or self.path):
-            raise ValueError("claim and path belong to kind existing-claim only")
+        if self.kind is not WeightsKind.EXISTING_CLAIM and (self.claim or self.zones):
+            raise ValueError("claim and zones belong to kind existing-claim only")
+        if self.path and self.kind is not WeightsKind.EXISTING_CLAIM and not self.bucket:
+            raise ValueError("path belongs to kind existing-claim, or to a bucket that exists")
+        if (self.bucket or self.prefix) and not (self.kind.in_bucket or self.kind is WeightsKind.AUTO):
+            raise ValueError("bucket and prefix belong to kind bucket, stream or auto")
+        if self.allow_pickle and self.kind in (WeightsKind.HUB, WeightsKind.EXISTING_CLAIM, WeightsKind.STREAM):
+            raise ValueError(
+                "allow_pickle belongs to kind claim, bucket or auto: a Job brings them, servers read files"
+            )
         if self.kind is WeightsKind.CLAIM and self.access_mode == "ReadOnlyMany":
             raise ValueError("kind claim is written by a Job: access_mode ReadWriteOnce or ReadWriteMany")
-        if self.kind is not WeightsKind.CLAIM and self.size_gib:
-            raise ValueError("size_gib belongs to kind claim only")
+        if self.kind not in (WeightsKind.CLAIM, WeightsKind.AUTO) and self.size_gib:
+            raise ValueError("size_gib belongs to kind claim or auto")
         return self
 
 

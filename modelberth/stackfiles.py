@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelberth import lock, parse
-from modelberth.decision import Decision
 from modelberth.documents import mapping
 from modelberth.errors import ModelberthError
 from modelberth.fields import LONGEST_SERVICE, tidied
@@ -21,7 +20,7 @@ class StackFile:
     path: Path
     spec: StackSpec
     lock_path: Path | None
-    locked: dict[str, Decision]
+    locked: lock.Locked
 
 
 def lock_path_of(stack: str, folder: Path) -> Path:
@@ -44,16 +43,16 @@ def read(path: Path) -> StackFile:
     document = mapping(_text(path), path.name)
     if not parse.is_stack(document):
         name = tidied(path.stem.lstrip("0123456789-_. "), LONGEST_SERVICE) or "service"
-        return StackFile(name, path, _alone(name, parse.service(document)), None, {})
+        return StackFile(name, path, _alone(name, parse.service(document)), None, lock.Locked({}))
     spec = parse.stack_file(document)
     name = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
     lock_path = lock_path_of(name, path.parent)
     return StackFile(name, path, spec, lock_path, read_lock(lock_path))
 
 
-def read_lock(path: Path) -> dict[str, Decision]:
+def read_lock(path: Path) -> lock.Locked:
     """The decisions of a lock file; empty when there is none."""
-    return lock.load(_text(path), path.name) if path.is_file() else {}
+    return lock.load(_text(path), path.name) if path.is_file() else lock.Locked({})
 
 
 def write_lock(path: Path, decisions: lock.Lock) -> None:

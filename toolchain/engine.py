@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -93,18 +93,19 @@ def run(
     check: bool = True,
     capture: bool = False,
     timeout_s: float | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run `pulumi` with these arguments. A stack that is not there yet is made.
 
-    `stack_file` are the stack's settings when they are not the project's own. With `capture`, stdout and stderr are
-    in the result. Raises CalledProcessError when `check` and the exit code is not 0, EngineError and BuildError when
-    it cannot be run at all.
+    `stack_file` are the stack's settings when they are not the project's own, `variables` the environment when it is
+    not that of `environment`. With `capture`, stdout and stderr are in the result. Raises CalledProcessError when
+    `check` and the exit code is not 0, EngineError and BuildError when it cannot be run at all.
     """
     command = _command(arguments, root=root, state=state, stack_file=stack_file)
     return subprocess.run(
         command,
         cwd=root,
-        env=environment(root, state),
+        env=variables or environment(root, state),
         check=check,
         capture_output=capture,
         text=True,

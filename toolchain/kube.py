@@ -101,14 +101,30 @@ class Kube:
         wanted = {"spec": {"replicas": replicas}}
         return self._request("PATCH", f"{path}/scale?{query}", wanted, "application/merge-patch+json")
 
-    def delete(self, what: str | Manifest) -> None:
-        """Deletes an object and its dependents, given by path or manifest; one that is gone already is no error."""
+    def evict(self, pod: Manifest) -> bool:
+        """Asks for a pod to go, as a drain does; False while a disruption budget forbids it.
+
+        Pods of a namespace that is being deleted go by themselves: nobody can ask any more.
+        """
+        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        asked = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}}
         try:
-            self._request(
-                "DELETE",
-                what if isinstance(what, str) else self.path(what),
-                {"propagationPolicy": "Background"},
-            )
+            self._request("POST", f"/api/v1/namespaces/{namespace}/pods/{name}/eviction", asked)
+        except KubeError as error:
+            ending = error.status == 403 and "being terminated" in str(error)
+            if error.status not in (404, 429) and not ending:
+                raise
+            return error.status != 429
+        return True
+
+    def delete(self, what: str | Manifest, *, at_once: bool = False) -> None:
+        """Deletes an object and its dependents, given by path or manifest; one that is gone already is no error.
+
+        `at_once` leaves a pod no time, and does not wait for its node to agree.
+        """
+        options: dict[str, Any] = {"propagationPolicy": "Background"} | ({"gracePeriodSeconds": 0} if at_once else {})
+        try:
+            self._request("DELETE", what if isinstance(what, str) else self.path(what), options)
         except KubeError as error:
             if error.status != 404:
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from modelberth import report, stackfiles
 from modelberth.errors import ModelberthError
 from modelberth.lock import settle
-from toolchain import build, cluster, engine
+from toolchain import build, cluster, engine, played
 from toolchain.kube import Kube
 
 ROOT = engine.CLONE
@@ -25,6 +26,8 @@ POLICIES = ROOT / "policies"
 def up(stack: str) -> int:
     """Plan, start the cluster, create, and print what answers where. Returns the engine's exit code."""
     found = stackfiles.read(stackfiles.find(stack, ROOT))
+    if found.spec.target.kind != "existing":
+        return _cloud_up(stack, found)
     kubeconfig = found.spec.target.kubeconfig or ""
     if (ROOT / kubeconfig) != CLUSTER / "kubeconfig":
         command = f"python -m toolchain.engine up --stack {stack} --policy-pack policies"
@@ -41,11 +44,38 @@ def up(stack: str) -> int:
     return 0
 
 
+def _cloud_up(stack: str, found: stackfiles.StackFile) -> int:
+    """The same for a stack of a cloud, which stand-ins play unless a real account is asked for."""
+    kind = found.spec.target.kind
+    if is_real():
+        return played.real(["up", "--policy-pack", str(POLICIES)], stack, kind)
+    print(played.first_line(stack, kind), flush=True)
+    print(report.as_text(settle(found.spec, found.locked, stack_name=stack)), flush=True)
+    here = played.Played(stack)
+    kube = here.start()
+    done = here.engine("up", "--yes", "--suppress-outputs", "--suppress-progress", "--policy-pack", str(POLICIES))
+    if done.returncode:
+        return done.returncode
+    outputs = json.loads(here.engine("stack", "output", "--json", capture=True).stdout)
+    _print_services(outputs, kube, found.spec.target.namespace)
+    return 0
+
+
+def is_real() -> bool:
+    """Whether CLOUD asks for a real account; nothing else does, whatever credentials there are."""
+    asked = os.environ.get("CLOUD", "")
+    if asked not in ("", "real"):
+        raise engine.EngineError(f"CLOUD={asked} means nothing: leave it out for stand-ins, or say CLOUD=real")
+    return asked == "real"
+
+
 def _print_services(outputs: dict[str, dict[str, str]], kube: Kube, namespace: str) -> None:
     deployments = kube.list(f"/apis/apps/v1/namespaces/{namespace}/deployments")
     print("\nservices (on simulated nodes; their pods are simulated and compute nothing)")
-    width = max(map(len, outputs), default=0)
+    width = max((len(name) for name, output in outputs.items() if "endpoint" in output), default=0)
     for name, output in sorted(outputs.items()):
+        if "endpoint" not in output:
+            continue
         mine = [d for d in deployments if d["metadata"]["labels"].get("app.kubernetes.io/instance") == name]
         ready = sum(d["status"].get("readyReplicas", 0) for d in mine)
         wanted = sum(d["spec"]["replicas"] for d in mine)
@@ -54,6 +84,11 @@ def _print_services(outputs: dict[str, dict[str, str]], kube: Kube, namespace: s
 
 def down(stack: str) -> int:
     """Destroy the stack, forget it, stop the cluster. Works when nothing is there."""
+    if is_real():
+        found = stackfiles.read(stackfiles.find(stack, ROOT))
+        return played.real(["destroy"], stack, found.spec.target.kind)
+    if (here := played.Played(stack)).is_there:
+        return _cloud_down(here)
     if (STATE / ".pulumi").is_dir():
         cluster.up(CLUSTER, NODES)
         for arguments in (["destroy", "--yes", "--suppress-progress"], ["stack", "rm", "--yes"]):
@@ -67,6 +102,13 @@ def down(stack: str) -> int:
     cluster.down(CLUSTER, purge=True)
     shutil.rmtree(STATE, ignore_errors=True)
     print("nothing is left: no resource, no state, no process")
+    return 0
+
+
+def _cloud_down(here: played.Played) -> int:
+    if code := here.down():
+        return code
+    print("nothing is left: no object of the stand-ins, no state, no process")
     return 0
 
 

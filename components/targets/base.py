@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from modelberth.parts import Monitoring
+from modelberth.pools import PoolPlan
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,46 @@ class Placed:
     node_selector: Mapping[str, str]
     tolerations: tuple[Mapping[str, str], ...]
     zones: tuple[str, ...] = ()
+    pools: tuple[pulumi.Resource, ...] = ()
+    """Node pools that must be there before pods are awaited."""
+
+
+@dataclass(frozen=True)
+class MadePool:
+    """What a target made of a planned pool. ``selector`` and ``taints`` are those of its nodes alone."""
+
+    resources: tuple[pulumi.Resource, ...]
+    selector: Mapping[str, str]
+    taints: tuple[Mapping[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket with weights. ``address`` is what engines read it by, such as scheme://name."""
+
+    name: pulumi.Output[str]
+    address: pulumi.Output[str]
+    made: tuple[pulumi.Resource, ...] = ()
+    prefix: str = ""
+    """Folder that everything lies in; empty: the bucket itself."""
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A bucket as files in a pod: the volume named ``weights``, and annotations that its driver asks pods for."""
+
+    volume: k8s.core.v1.VolumeArgs
+    annotations: Mapping[str, str] = field(default_factory=dict[str, str])
+    made: tuple[pulumi.Resource, ...] = ()
+    """What was made for it and must be there before pods."""
+
+
+@dataclass(frozen=True)
+class IdentityServer:
+    """Where pods get their identity: a link-local address that a NetworkPolicy must let through."""
+
+    cidr: str
+    ports: tuple[int, ...]
 
 
 class Target(pulumi.ComponentResource):
@@ -33,3 +74,39 @@ class Target(pulumi.ComponentResource):
     pod_annotations: Mapping[str, str]
     monitoring: Monitoring = Monitoring()
     """What the cluster has to watch services with."""
+    zones: tuple[str, ...] = ()
+    """Zones that pools may use; empty where nobody said."""
+    makes_pools = False
+    """Whether node pools are created, rather than found."""
+    identity_servers: tuple[IdentityServer, ...] = ()
+    """Where pods that read a bucket get their identity."""
+
+    def node_pool(self, planned: PoolPlan, parent: pulumi.Resource) -> MadePool:
+        """Make the node pools of a plan, one for each way to get machines."""
+        raise NotImplementedError
+
+    def bucket(self, name: str, existing: str | None, labels: Mapping[str, str], parent: pulumi.Resource) -> Bucket:
+        """A private bucket for weights that outlives the stack, or one that ``existing`` names."""
+        raise NotImplementedError
+
+    def may_read(
+        self, name: str, bucket: Bucket, account: pulumi.Input[str], parent: pulumi.Resource, *, write: bool = False
+    ) -> Sequence[pulumi.Resource]:
+        """Let pods of one ServiceAccount read a bucket, or with ``write`` fill it, and nothing else."""
+        raise NotImplementedError
+
+    def attach(self, name: str, bucket: Bucket, parent: pulumi.Resource, *, read_only: bool) -> Attached:
+        """A bucket as files in pods."""
+        raise NotImplementedError
+
+
+def namespaced(target: Target, name: str, namespace: str, opts: pulumi.ResourceOptions) -> k8s.core.v1.Namespace:
+    """The namespace of the services, at the restricted pod security level."""
+    return k8s.core.v1.Namespace(
+        f"{name}-namespace",
+        metadata=k8s.meta.v1.ObjectMetaArgs(
+            name=namespace,
+            labels={"pod-security.kubernetes.io/enforce": "restricted", **target.labels},
+        ),
+        opts=opts,
+    )

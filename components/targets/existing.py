@@ -12,7 +12,7 @@ from modelberth.parts import Monitoring
 from ..args import MonitoringArgs
 from ..naming import token
 from ..options import child, refused, register
-from .base import Target
+from .base import Target, namespaced
 
 
 class ExistingClusterArgs(TypedDict):
@@ -53,14 +53,8 @@ class ExistingCluster(Target):
             enable_server_side_apply=True,
             opts=child(self),
         )
-        namespace = k8s.core.v1.Namespace(
-            f"{name}-namespace",
-            metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=args.get("namespace", "modelberth"),
-                labels={"pod-security.kubernetes.io/enforce": "restricted", **self.labels},
-            ),
-            opts=child(self, provider=self.provider),
-        )
+        own = child(self, provider=self.provider)
+        namespace = namespaced(self, name, args.get("namespace", "modelberth"), own)
         self.namespace = namespace.metadata.name  # type: ignore[reportAttributeAccessIssue]
         register(self)
 

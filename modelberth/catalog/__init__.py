@@ -11,7 +11,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import TypeVar
 
-from modelberth.catalog.loader import CatalogError, index, read_rows
+from modelberth.catalog.loader import CatalogError, index, index_each, read_rows
+from modelberth.catalog.offers import Commitment, Item, Offer, Rate, RegionalPrice, Ways
 from modelberth.catalog.probes import Answers
 from modelberth.catalog.schema import (
     BatchDefault,
@@ -37,17 +38,22 @@ __all__ = [
     "Catalog",
     "CatalogError",
     "Checkpoint",
+    "Commitment",
     "Engine",
     "Format",
     "Gpu",
+    "Item",
     "Kind",
     "Machine",
     "Metric",
     "Model",
+    "Offer",
     "Price",
     "Quantization",
+    "Rate",
     "SignalDefault",
     "Since",
+    "Ways",
     "catalog",
 ]
 
@@ -113,13 +119,53 @@ class Catalog:
         rows = self._machines.values()
         return tuple(row for row in rows if gpu in (None, row.gpu) and cloud in (None, row.cloud))
 
-    def price(self, machine_id: str, capacity: str = "on-demand") -> Price | None:
-        """What this machine costs, None when no source states it."""
-        return self._prices.get((machine_id, capacity))
+    def price(self, machine_id: str, capacity: str = "on-demand", *, region: str | None = None) -> Price | None:
+        """What this machine costs, None when no source states it.
+
+        Without a region it is the price of the usual one, which the result names. With a region it is that of this
+        region and of no other.
+        """
+        usual = self._prices.get((machine_id, capacity))
+        if region is None or (usual and usual.region == region):
+            return usual
+        regional = self._regional_prices.get((machine_id, capacity))
+        return regional.price(region) if regional else None
 
     def prices(self) -> tuple[Price, ...]:
-        """Every price."""
+        """Every price of the usual regions."""
         return tuple(self._prices.values())
+
+    def regional_prices(self) -> tuple[RegionalPrice, ...]:
+        """Every price beside the usual region."""
+        return tuple(self._regional_prices.values())
+
+    def commitment(self, machine_id: str, years: int) -> Commitment | None:
+        """What this machine costs when it is committed to for one or three years, None when no source states it."""
+        return self._commitments.get((machine_id, years))
+
+    def commitments(self) -> tuple[Commitment, ...]:
+        """Every price of a commitment."""
+        return tuple(self._commitments.values())
+
+    def rate(self, cloud: str, item: str) -> Rate | None:
+        """What this item costs at a cloud, None when the cloud has no row for it."""
+        return self._rates.get((cloud, item))
+
+    def rates(self) -> tuple[Rate, ...]:
+        """Every rate of what is no machine."""
+        return tuple(self._rates.values())
+
+    def offer(self, machine_id: str) -> Offer | None:
+        """Where this machine type is sold, None when no source states it."""
+        return self._offers.get(machine_id)
+
+    def ways(self, machine_id: str) -> Ways | None:
+        """In which ways this machine type is sold, None when no source states it."""
+        return self._ways.get(machine_id)
+
+    def zones(self) -> Mapping[str, frozenset[str]]:
+        """Every zone that sells something we know of, by region."""
+        return self._zones
 
     def engine(self, engine_id: str) -> Engine:
         """The engine of this id. Raises :class:`~modelberth.errors.UnknownName`."""
@@ -167,6 +213,34 @@ class Catalog:
     @cached_property
     def _prices(self) -> dict[tuple[str, str], Price]:
         return index(self._rows_in("prices", Price), lambda row: (row.machine, row.capacity))
+
+    @cached_property
+    def _regional_prices(self) -> dict[tuple[str, str], RegionalPrice]:
+        return index(self._rows_in("regional", RegionalPrice), lambda row: (row.machine, row.capacity))
+
+    @cached_property
+    def _commitments(self) -> dict[tuple[str, int], Commitment]:
+        return index(self._rows_in("commitments", Commitment), lambda row: (row.machine, row.years))
+
+    @cached_property
+    def _rates(self) -> dict[tuple[str, str], Rate]:
+        return index(self._rows_in("rates", Rate), lambda row: (row.cloud, row.item))
+
+    @cached_property
+    def _offers(self) -> dict[str, Offer]:
+        return index_each(self._rows_in("zones", Offer), lambda row: row.machines)
+
+    @cached_property
+    def _ways(self) -> dict[str, Ways]:
+        return index_each(self._rows_in("ways", Ways), lambda row: row.machines)
+
+    @cached_property
+    def _zones(self) -> dict[str, frozenset[str]]:
+        found: dict[str, set[str]] = {}
+        for offer in self._offers.values():
+            for region, zones in offer.zones.items():
+                found.setdefault(region, set()).update(zones)
+        return {region: frozenset(zones) for region, zones in found.items()}
 
     def _models_of(self, org: str) -> dict[str, Model]:
         """The models of one file by id and by alias; empty when there is no such file."""

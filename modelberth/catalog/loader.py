@@ -41,6 +41,17 @@ def index(rows: Iterable[AnyRow], key: Callable[[AnyRow], Any]) -> dict[Any, Any
     return found
 
 
+def index_each(rows: Iterable[AnyRow], keys: Callable[[AnyRow], Iterable[Any]]) -> dict[Any, AnyRow]:
+    """Rows by each of their keys. Raises :class:`CatalogError` when two rows have one in common."""
+    pairs = [(key, row) for row in rows for key in keys(row)]
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen = [key for key, _ in pairs]
+        twice = next(key for key in seen if seen.count(key) > 1)
+        raise CatalogError(f"two {type(found[twice]).__name__} rows for {twice!r}")
+    return found
+
+
 def _read_mapping(file: Traversable) -> Mapping[str, Any]:
     try:
         return mapping(file.read_text(encoding="utf-8"), file.name)

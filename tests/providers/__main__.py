@@ -17,20 +17,20 @@ ORPHAN_POLL_S = 0.5
 LONGEST_MESSAGE = 400 * 1024 * 1024
 
 
-def main(package: str) -> None:
+def main(package: str, engine: str = "") -> None:
     """Serve until the engine says stop or is gone."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
     options = [("grpc.max_receive_message_length", LONGEST_MESSAGE), ("grpc.max_send_message_length", LONGEST_MESSAGE)]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=8), options=options)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(package), server)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(package, engine), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
-    engine = os.getppid()
-    while os.getppid() == engine:
+    parent = os.getppid()
+    while os.getppid() == parent:
         time.sleep(ORPHAN_POLL_S)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:3])

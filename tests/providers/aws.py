@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.providers import aws_nodes
 from tests.providers.cloud import Object, State
+from tests.providers.limits import Size
+from tests.providers.node_groups import NodeGroup
 
 ACCOUNT = "123456789012"
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
-GROUP = "aws:eks/nodeGroup:NodeGroup"
+POOL = "aws:eks/nodeGroup:NodeGroup"
 CLUSTER = "aws:eks/cluster:Cluster"
 SUBNET = "aws:ec2/subnet:Subnet"
+VPC = "aws:ec2/vpc:Vpc"
 ALREADY, MISSING, INVALID = (
     f"api error {name}" for name in ("ResourceInUseException", "ResourceNotFoundException", "InvalidParameterException")
 )
@@ -20,6 +24,9 @@ def context(config: dict[str, Any], inputs: dict[str, Any], state: State) -> dic
     """What templates know beside the inputs."""
     known: dict[str, Any] = {"account": ACCOUNT, "region": config.get("region", ""), "nodeGroupNamePrefix": ""}
     subnets = inputs.get("vpcConfig", {}).get("subnetIds", []) if isinstance(inputs.get("vpcConfig"), dict) else []
+    for vpc in state.of_type(VPC):
+        if vpc.id == inputs.get("vpcId"):
+            known["vpcDefaultGroup"] = vpc.outputs["defaultSecurityGroupId"]
     for subnet in state.of_type(SUBNET):
         if subnet.id in subnets:
             known["vpcId"] = subnet.inputs.get("vpcId", "")
@@ -29,6 +36,23 @@ def context(config: dict[str, Any], inputs: dict[str, Any], state: State) -> dic
 def needed(token: str, inputs: dict[str, Any], config: dict[str, Any], types: dict[str, Any]) -> str:
     """What neither the resource nor the provider says."""
     return "" if inputs.get("region") or config.get("region") or "region" not in types["inputs"] else "region"
+
+
+def cluster_of(inputs: dict[str, Any], state: State) -> Object | None:
+    """The cluster that a node group's inputs name."""
+    return next((each for each in state.of_type(CLUSTER) if each.outputs["name"] == inputs.get("clusterName")), None)
+
+
+def node_group(owner: str, group: Object, state: State) -> NodeGroup | str:
+    """The nodes of a managed node group, or why none are made."""
+    template = _template(group.inputs["launchTemplate"], state) if "launchTemplate" in group.inputs else None
+    return aws_nodes.node_group(owner, group, template, state)
+
+
+def size(inputs: dict[str, Any], state: State) -> Size | None:
+    """What counts of a node group for the limits of the account."""
+    template = _template(inputs["launchTemplate"], state) if "launchTemplate" in inputs else None
+    return aws_nodes.size(inputs, template, state)
 
 
 def _template(given: dict[str, Any], state: State) -> Object | None:
@@ -44,7 +68,7 @@ def refusal(token: str, inputs: dict[str, Any], state: State) -> str:
         zones = {each.inputs.get("availabilityZone") for each in _subnets(inputs["vpcConfig"]["subnetIds"], state)}
         if len(zones) < 2:
             return "subnets specified must be in at least two different AZs"
-    return _group(inputs, state) if token == GROUP else ""
+    return _group(inputs, state) if token == POOL else ""
 
 
 def _subnets(ids: list[str], state: State) -> list[Object]:
@@ -92,8 +116,9 @@ def labelled(inputs: dict[str, Any], found: dict[str, Any], config: dict[str, An
 
 def answered(token: str, inputs: dict[str, Any], found: dict[str, Any], state: State) -> None:
     """Add what the cloud computes and no template can say."""
-    if token == GROUP:
-        cluster = next(each for each in state.of_type(CLUSTER) if each.outputs["name"] == inputs["clusterName"])
+    if token == POOL:
+        cluster = cluster_of(inputs, state)
+        assert cluster is not None
         found["version"] = inputs.get("version", cluster.outputs["version"])
         template = _template(inputs["launchTemplate"], state) if "launchTemplate" in inputs else None
         if template is not None:

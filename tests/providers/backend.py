@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,11 +13,13 @@ from google.protobuf import any_pb2
 from google.rpc import status_pb2
 from pulumi.runtime.proto import provider_pb2
 
-from tests.providers import aws, cluster, faults, gcp, outputs, sdk_types
+from tests.providers import aws, cluster, faults, gcp, limits, outputs, sdk_types
 from tests.providers.cloud import Cloud, Fault, Object, State
+from tests.providers.embedded import Embedded
 from tests.providers.failures import Failure
 from tests.providers.tables import Reference, Rules, rules
 from tests.providers.values import DEFAULTS, at, to_struct
+from toolchain.kube import KubeError
 
 
 class Refused(Exception):
@@ -51,6 +54,7 @@ class Backend:
         self._own: Any = {"gcp": gcp, "aws": aws}[package]
         self._cloud = cloud
         self._config: dict[str, Any] = {}
+        self.embedded = Embedded(self._own, cloud)
 
     def configured(self, config: dict[str, Any]) -> None:
         """Take over the provider's own inputs."""
@@ -71,7 +75,16 @@ class Backend:
                 if made.key in state.objects and not row.idempotent:
                     raise Refused(f"{self._own.ALREADY}: {made.id} exists already")
                 state.objects[made.key] = made
+            if not call.is_sold_out:
+                self._played(lambda: self.embedded.settle(made, urn))
             call.done(made)
+        return made
+
+    def put(self, token: str, inputs: dict[str, Any]) -> Object:
+        """Something that somebody else made, as this cloud would have it: no call is counted."""
+        with self._cloud.changed() as state:
+            made = self._made(state, "", token, inputs, rules(token))
+            state.objects[made.key] = made
         return made
 
     def _made(self, state: State, urn: str, token: str, inputs: dict[str, Any], row: Rules) -> Object:
@@ -114,6 +127,7 @@ class Backend:
                 found.inputs, found.outputs, found.failed = inputs, {**kept, **new}, ""
                 self._own.labelled(inputs, found.outputs, self._config)
                 self._own.updated(token, found)
+            self._played(lambda: self.embedded.settle(found, urn))
             call.done(found)
         return found
 
@@ -125,6 +139,11 @@ class Backend:
         if inputs.get("deletionPolicy") == "ABANDON":
             return
         with _Call(self._cloud, self._package, "delete", token, urn) as call:
+            going = _existing(self._cloud.state(), token, id_)
+            if going is not None:
+                self._deletable(self._cloud.state(), going, row)
+                self._played(lambda: self.embedded.drain(going, urn))
+                self._played(lambda: self.embedded.vanish(_falling(self._cloud.state(), going)))
             with self._cloud.changed() as state:
                 found = _existing(state, token, id_)
                 if found is not None:
@@ -135,6 +154,13 @@ class Backend:
                         else:
                             state.objects.pop(each.key, None)
             call.done(found, id_)
+
+    def _played(self, work: Callable[[], None]) -> None:
+        """What shall happen in the embedded cluster; an answer of it that is no good is the cloud's error."""
+        try:
+            work()
+        except (KubeError, TimeoutError) as error:
+            raise Refused(f"{self._own.INVALID}: the embedded cluster: {error}") from error
 
     def invoke(self, token: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """The answer to a function of the SDK; a function that is not known is refused."""
@@ -158,6 +184,11 @@ class Backend:
                     raise Refused(f"{self._own.MISSING}: {path} names {value!r}, which does not exist")
         if reason := self._own.refusal(token, inputs, state):
             raise Refused(f"{self._own.INVALID}: {reason}")
+        if token == self._own.POOL and (size := self._own.size(inputs, state)):
+            sizes = [self._own.size(each.inputs, state) for each in state.of_type(token)]
+            others = [each for each in sizes if each and each.name != size.name]
+            if reason := limits.refusal(self._package, self._cloud.folder, size, others):
+                raise Refused(reason)
 
     def _deletable(self, state: State, found: Object, row: Rules) -> None:
         for flag in row.protected_by:
@@ -219,6 +250,11 @@ class _Call:
             self._log(kind)
             faults.crash(kind)
         return self
+
+    @property
+    def is_sold_out(self) -> bool:
+        """Whether what is made gets no machines."""
+        return self._fault is not None and self._fault.kind == "stock-out"
 
     def done(self, found: Object | None, id_: str = "") -> None:
         """The cloud has changed; what is planned for after that happens now."""

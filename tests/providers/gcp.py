@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.providers import gcp_nodes
 from tests.providers.cloud import Object, State
+from tests.providers.limits import Size
+from tests.providers.node_groups import NodeGroup
 from tests.providers.tables import document
 from tests.providers.values import unknown
 
@@ -35,6 +38,24 @@ def needed(token: str, inputs: dict[str, Any], config: dict[str, Any], types: di
     regional = token.startswith("gcp:compute/")
     asked = [key for key in ("project", "region") if key in types["inputs"] and (key == "project" or regional)]
     return next((key for key in asked if inputs.get(key) is None and not config.get(key)), "")
+
+
+def cluster_of(inputs: dict[str, Any], state: State) -> Object | None:
+    """The cluster that a pool's inputs name."""
+    return _cluster(inputs.get("cluster"), state)
+
+
+def node_group(owner: str, pool: Object, state: State) -> NodeGroup | str:
+    """The nodes of a pool, or why none are made."""
+    home = cluster_of(pool.inputs, state)
+    assert home is not None
+    return gcp_nodes.node_group(owner, pool, home)
+
+
+def size(inputs: dict[str, Any], state: State) -> Size | None:
+    """What counts of a pool for the limits of the account."""
+    home = cluster_of(inputs, state)
+    return gcp_nodes.size(inputs, home) if home else None
 
 
 def _cluster(given: Any, state: State) -> Object | None:
@@ -110,6 +131,7 @@ def _answer_pool(inputs: dict[str, Any], found: dict[str, Any], state: State) ->
     taints = list(node.get("taints", []))
     others = [each for each in state.of_type(POOL) if each.id.startswith(f"{cluster.id}/")]
     plain = any(not each.inputs.get("nodeConfig", {}).get("guestAccelerators") for each in others)
+    plain = plain or not cluster.inputs.get("removeDefaultNodePool")
     if node.get("guestAccelerators") and plain and not any(each["key"] == GPU_TAINT["key"] for each in taints):
         taints.append(dict(GPU_TAINT))
     node["effectiveTaints"] = taints

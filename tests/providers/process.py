@@ -13,7 +13,8 @@ from typing import Any
 import grpc
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
-from tests.providers.cloud import FOLDER_VARIABLE
+from tests.providers.cloud import FOLDER_VARIABLE, Cloud
+from tests.providers.cluster import KUBECONFIG_VARIABLE
 from tests.providers.values import from_struct, to_struct
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,8 +24,9 @@ CONFIG = {"gcp": {"project": "demo-project", "region": "us-central1"}, "aws": {"
 class Plugin:
     """One running plugin, configured."""
 
-    def __init__(self, package: str, port: int) -> None:
+    def __init__(self, package: str, port: int, cloud: Cloud) -> None:
         self._package = package
+        self.cloud = cloud
         self._stub = provider_pb2_grpc.ResourceProviderStub(grpc.insecure_channel(f"127.0.0.1:{port}"))
         self._stub.Configure(provider_pb2.ConfigureRequest(args=to_struct(CONFIG[package])))
 
@@ -64,6 +66,20 @@ class Plugin:
         made = self._stub.Create(request)
         return made.id, from_struct(made.properties)
 
+    def update(self, token: str, id_: str, old: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+        """Check and change an object in place; its outputs."""
+        checked = self.checked(token, old=old, **inputs)
+        made = self._stub.Update(
+            self._request(
+                provider_pb2.UpdateRequest, token, "thing", id=id_, olds=to_struct(old), news=to_struct(checked)
+            )
+        )
+        return from_struct(made.properties)
+
+    def read(self, token: str, id_: str) -> dict[str, Any]:
+        """What there is under an id; empty when there is nothing."""
+        return from_struct(self._stub.Read(self._request(provider_pb2.ReadRequest, token, "thing", id=id_)).properties)
+
     def replaces(self, token: str, old: dict[str, Any], new: dict[str, Any]) -> tuple[list[str], bool]:
         """Which inputs make a change a replacement, and whether the old object goes first."""
         request = self._request(
@@ -89,13 +105,14 @@ def _failures(response: Any) -> dict[str, str]:
 
 
 @contextmanager
-def running(package: str, folder: Path) -> Iterator[Plugin]:
+def running(package: str, folder: Path, kubeconfig: Path | None = None) -> Iterator[Plugin]:
     """A plugin with an empty cloud in a folder."""
     environment = {**os.environ, FOLDER_VARIABLE: str(folder), "PYTHONPATH": str(ROOT)}
+    environment |= {KUBECONFIG_VARIABLE: str(kubeconfig)} if kubeconfig else {}
     command = [sys.executable, "-m", "tests.providers", package]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
         assert process.stdout
         try:
-            yield Plugin(package, int(process.stdout.readline()))
+            yield Plugin(package, int(process.stdout.readline()), Cloud(folder))
         finally:
             process.terminate()

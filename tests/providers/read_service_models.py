@@ -14,8 +14,8 @@ from typing import Any
 
 OPERATIONS = {
     "ec2": [
-        "CreateCapacityReservation", "CreateLaunchTemplate", "CreateNatGateway", "CreatePlacementGroup",
-        "CreateSecurityGroup", "CreateSubnet", "CreateVpc", "CreateVpcEndpoint",
+        "CreateCapacityReservation", "CreateFlowLogs", "CreateLaunchTemplate", "CreateNatGateway",
+        "CreatePlacementGroup", "CreateSecurityGroup", "CreateSubnet", "CreateVpc", "CreateVpcEndpoint",
     ],
     "eks": [
         "AssociateAccessPolicy", "CreateAccessEntry", "CreateAddon", "CreateCluster", "CreateNodegroup",
@@ -23,7 +23,7 @@ OPERATIONS = {
     ],
     "fsx": ["CreateDataRepositoryAssociation", "CreateFileSystem"],
     "iam": ["AttachRolePolicy", "CreatePolicy", "CreateRole", "PutRolePolicy"],
-    "kms": ["CreateAlias", "CreateKey"],
+    "kms": ["CreateAlias", "CreateKey", "PutKeyPolicy"],
     "logs": ["CreateLogGroup"],
     "s3": ["CreateBucket", "PutBucketEncryption", "PutBucketOwnershipControls", "PutBucketVersioning"],
 }  # fmt: skip

@@ -5,19 +5,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from tests.providers import checks, diffs, naming, outputs, sdk_types
+from tests.providers import checks, device_plugins, diffs, naming, outputs, sdk_types
 from tests.providers.backend import Backend, Refused
 from tests.providers.cloud import Cloud
+from tests.providers.cluster import KUBECONFIG_VARIABLE
 from tests.providers.failures import Failure
 from tests.providers.tables import Rules, UnknownResourceError, rules
 from tests.providers.values import DEFAULTS, UNKNOWN, from_struct, to_struct
+from toolchain.kube import Kube
 
 PropertyDiff = provider_pb2.PropertyDiff
 KINDS = {
@@ -33,9 +37,19 @@ KINDS = {
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
     """One package, as `gcp`."""
 
-    def __init__(self, package: str) -> None:
+    def __init__(self, package: str, engine: str = "") -> None:
         self._package = package
         self._backend = Backend(package, Cloud.of_environment())
+        self._engine = engine
+        self._backend.embedded.say = self._say
+        if package == "aws" and (kubeconfig := os.environ.get(KUBECONFIG_VARIABLE)):
+            device_plugins.watch(Kube(Path(kubeconfig)))
+
+    def _say(self, urn: str, message: str) -> None:
+        """A warning that the engine shows beside a resource."""
+        if self._engine:
+            stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(self._engine))
+            stub.Log(engine_pb2.LogRequest(severity=engine_pb2.WARNING, message=message, urn=urn))
 
     # --- configuration ----------------------------------------------------------------------------------------------
 

@@ -130,12 +130,7 @@ def _settle(state: State, ports: Mapping[str, int], kube: Kube, manifests: list[
 
 def _nodes_ready(kube: Kube) -> bool:
     """Whether every simulated node reports Ready and the controller took the not-ready taint off again."""
-    for node in kube.list("/api/v1/nodes", labels=f"{objects.SIMULATED}=true"):
-        conditions = {entry["type"]: entry["status"] for entry in node["status"].get("conditions", [])}
-        taints = {taint["key"] for taint in node["spec"].get("taints", [])}
-        if conditions.get("Ready") != "True" or "node.kubernetes.io/not-ready" in taints:
-            return False
-    return True
+    return all(map(objects.ready, kube.list("/api/v1/nodes", labels=f"{objects.SIMULATED}=true")))
 
 
 def _wait_healthy(state: State, ports: Mapping[str, int], parts: list[Part]) -> None:

@@ -1,0 +1,176 @@
+"""What a stack costs, component by component, from dated list prices; what has no price is unknown, never nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from modelberth.catalog import catalog
+from modelberth.catalog.offers import Item, Unit
+from modelberth.decision import Source
+from modelberth.names import Capacity
+from modelberth.offered import price, region
+from modelberth.plan import Plan
+from modelberth.pools import PoolPlan, Way
+from modelberth.spec import StackSpec
+from modelberth.units import GIB, ceil_to
+
+HOURS_PER_MONTH = 730
+"""365 days of 24 hours over twelve months, as clouds count it."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one component costs with all that the plans need of it. ``usd_per_hour`` is None where no price is known.
+
+    ``why`` is the arithmetic, or what is missing.
+    """
+
+    component: str
+    usd_per_hour: float | None
+    why: str
+    as_of: str | None = None
+
+    @property
+    def usd_per_month(self) -> float | None:
+        """The same for a month of 730 hours."""
+        return None if self.usd_per_hour is None else self.usd_per_hour * HOURS_PER_MONTH
+
+
+@dataclass(frozen=True)
+class Bill:
+    """All components. Sums are of what is known; ``unknown`` names the rest."""
+
+    costs: tuple[Cost, ...]
+
+    @property
+    def usd_per_hour(self) -> float:
+        """The sum of what is known."""
+        return sum(cost.usd_per_hour or 0 for cost in self.costs)
+
+    @property
+    def usd_per_month(self) -> float:
+        """The same for a month."""
+        return self.usd_per_hour * HOURS_PER_MONTH
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Components without a price."""
+        return tuple(cost.component for cost in self.costs if cost.usd_per_hour is None)
+
+
+NOTHING = Bill(())
+"""The bill of a stack that makes no machines."""
+
+
+def bill(stack: StackSpec, plans: Sequence[Plan], pools: Sequence[PoolPlan]) -> Bill:
+    """Every component that a stack makes and pays for; empty where the target makes nothing."""
+    if not stack.target.makes_pools:
+        return NOTHING
+    return Bill((*_cluster(stack), *_pools(stack, pools), *_volumes(stack, plans)))
+
+
+def nodes_by_way(pool: PoolPlan) -> dict[str, int]:
+    """How many of the nodes that a pool needs come by each of its ways: the first ones first, as far as each goes."""
+    left = max(pool.needed_nodes, sum(way.min_nodes for way in pool.ways))
+    found: dict[str, int] = {}
+    for way in pool.ways:
+        found[way.name] = min(left, way.max_nodes)
+        left -= found[way.name]
+    return found
+
+
+def _pools(stack: StackSpec, pools: Sequence[PoolPlan]) -> Iterator[Cost]:
+    for pool in pools:
+        shares = nodes_by_way(pool)
+        for way in pool.ways:
+            if shares[way.name]:
+                yield _machines(stack, pool, way, shares[way.name])
+        nodes = sum(shares.values())
+        yield _stored(stack, f"pool {pool.name}: boot disks", Item.BOOT_DISK, nodes, pool.decision.boot_disk_gib)
+
+
+def _machines(stack: StackSpec, pool: PoolPlan, way: Way, nodes: int) -> Cost:
+    component = f"pool {way.name}: {nodes} x {pool.machine.id} ({way.capacity})"
+    asked = Capacity.SPOT if way.capacity is Capacity.SPOT else Capacity.ON_DEMAND
+    known = price(stack.target, pool.machine.id, asked)
+    if known is None:
+        where = region(stack.target) or "this region"
+        return Cost(component, None, f"no {asked} price of {pool.machine.id} in {where} is known")
+    why = f"{nodes} x {known.usd_per_hour:.4f} USD, {asked} list price"
+    if way.capacity is Capacity.RESERVATION:
+        why += f", which a reservation costs too{_committed(stack, pool.machine.id)}"
+    if way.capacity is Capacity.FLEX_START:
+        why += ", at most: flex-start is sold below it"
+    return Cost(component, nodes * known.usd_per_hour, why, known.as_of.isoformat())
+
+
+def _committed(stack: StackSpec, machine_id: str) -> str:
+    """What a commitment would make of it, where that is known."""
+    where = region(stack.target) or ""
+    known = [(years, catalog().commitment(machine_id, years)) for years in (1, 3)]
+    told = [
+        f"{years} year{'s' if years > 1 else ''} {row.usd_per_hour[where]:.4f}"
+        for years, row in known
+        if row and where in row.usd_per_hour
+    ]
+    return f"; committed: {', '.join(told)}" if told else ""
+
+
+def _cluster(stack: StackSpec) -> Iterator[Cost]:
+    managed, cloud = stack.target.managed, stack.target.node_labels.value
+    if managed is None or managed.cluster is not None:
+        return
+    rate = catalog().rate(cloud, Item.CLUSTER)
+    usd = rate.usd(managed.region) if rate else None
+    yield Cost("control plane", usd, rate.name if rate else "no price is known", rate and rate.as_of.isoformat())
+    system = managed.system
+    listed = price(stack.target, system.machine_type)
+    component = f"system pool: {system.min_nodes} x {system.machine_type}"
+    if listed is None:
+        yield Cost(component, None, f"no price of {system.machine_type} in {managed.region} is known")
+    else:
+        why = f"{system.min_nodes} x {listed.usd_per_hour:.4f} USD, at most {system.max_nodes} nodes"
+        yield Cost(component, system.min_nodes * listed.usd_per_hour, why, listed.as_of.isoformat())
+    if managed.network is None:
+        rate = catalog().rate(cloud, Item.NAT)
+        usd = rate.usd(managed.region) if rate else None
+        why = f"{rate.name}, without what passes through it" if rate and usd is not None else "no price is known"
+        yield Cost("NAT", usd, why, rate.as_of.isoformat() if rate and usd is not None else None)
+
+
+def _volumes(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Cost]:
+    """Claims of services and of the stack, on the kind of disk that a cluster's default class gives."""
+    sizes = {f"weights {name}": store.size_gib for name, store in sorted(stack.weights.items()) if store.size_gib}
+    for plan in plans:
+        storage = plan.decision.storage
+        if storage.store is None and storage.size_gib:
+            sizes[f"weights of {plan.service}"] = storage.size_gib
+    for component, size in sizes.items():
+        yield _stored(stack, component, Item.BOOT_DISK, 1, size)
+    yield from _buckets(stack, plans)
+
+
+def _buckets(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Cost]:
+    """Buckets that are made: every model in them twice, as while one revision replaces the other."""
+    held: dict[str, set[Source]] = {}
+    for plan in plans:
+        storage = plan.decision.storage
+        if storage.kind in ("bucket", "stream") and storage.bucket is None:
+            name = f"weights {storage.store}" if storage.store else f"weights of {plan.service}"
+            held.setdefault(name, set()).update((plan.decision.source, *plan.decision.beside))
+    for component, sources in held.items():
+        size_gib = ceil_to(2 * sum(source.stored_bytes for source in sources) / GIB, 1)
+        yield _stored(stack, f"{component}: bucket", Item.BUCKET, 1, size_gib)
+
+
+def _stored(stack: StackSpec, component: str, item: Item, count: int, size_gib: int) -> Cost:
+    """What lies on disks, paid by the month and told by the hour."""
+    where = region(stack.target) or ""
+    rate = catalog().rate(stack.target.node_labels.value, item)
+    usd = rate.usd(where) if rate else None
+    named = f"{component}, {count} x {size_gib} GiB" if count > 1 else f"{component}, {size_gib} GiB"
+    if rate is None or usd is None or rate.unit is not Unit.GIB_MONTH:
+        return Cost(named, None, f"no price of {rate.name if rate else item.value} in {where} is known")
+    hourly = count * size_gib * usd / HOURS_PER_MONTH
+    return Cost(named, hourly, f"{rate.name} at {usd:g} USD per GiB and month", rate.as_of.isoformat())

@@ -1,0 +1,76 @@
+"""What a person says of a cluster on Google Kubernetes Engine."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from modelberth.fields import Text
+from modelberth.parts import Part
+from modelberth.targets.fields import (
+    Callers,
+    Elsewhere,
+    GoogleProject,
+    GoogleProjectNumber,
+    GoogleRegion,
+    GoogleZone,
+    SystemPool,
+    elsewhere_by_name,
+)
+
+
+class GkeNetwork(Part):
+    """A network that exists, with its subnetwork in the cluster's region."""
+
+    network: Text
+    """Name of the network."""
+    subnetwork: Text
+    """Name of the subnetwork."""
+    pods_range: Text
+    """Secondary range of the subnetwork for pods."""
+    services_range: Text
+    """Secondary range for services."""
+
+
+class Gke(Part):
+    """A cluster on Google Kubernetes Engine, made or found."""
+
+    project: GoogleProject
+    """Project id."""
+    project_number: GoogleProjectNumber
+    """Number of the project, in quotes: identities of pods and of Google's own agents are spelled with it."""
+    region: GoogleRegion
+    """Region of the cluster."""
+    zones: tuple[GoogleZone, ...] = Field(min_length=1)
+    """Zones that node pools may use; accelerators are sold in few of them."""
+    cluster: Annotated[Elsewhere, BeforeValidator(elsewhere_by_name, json_schema_input_type=str | Elsewhere)] | None = (
+        None
+    )
+    """A regional cluster that exists, by name or {stack, output}; default: one is made."""
+    network: GkeNetwork | None = None
+    """A network that exists; default: one is made, private, with a NAT."""
+    callers: Callers = ()
+    """Networks that may reach the control plane; default: none by address, callers log in at its DNS endpoint."""
+    release_channel: Literal["RAPID", "REGULAR", "STABLE", "EXTENDED"] = "REGULAR"
+    """Who decides the version: GKE's channel."""
+    kms_key: Text | None = None
+    """Cloud KMS key for secrets and weights, its full resource name; default: one is made."""
+    system: SystemPool = SystemPool(machine_type="n2-standard-4")
+    """Nodes for what is not a model."""
+    deletion_protection: bool = True
+    """Whether the cluster and the key refuse to be deleted until this is false."""
+
+    @model_validator(mode="after")
+    def _zones_of_the_region(self) -> Gke:
+        strangers = [zone for zone in self.zones if not zone.startswith(f"{self.region}-")]
+        if strangers:
+            raise ValueError(f"zones: {', '.join(strangers)} lie outside region {self.region}")
+        return self
+
+    @model_validator(mode="after")
+    def _found_or_made(self) -> Gke:
+        given = [name for name in ("network", "callers", "release_channel", "system") if name in self.model_fields_set]
+        if self.cluster and given:
+            raise ValueError(f"{', '.join(given)}: belongs to a cluster that is made, not to one that exists")
+        return self
