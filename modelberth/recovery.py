@@ -231,10 +231,12 @@ def _stem(name: str) -> str:
 def _is_ours(
     found: Left, resource: Recorded, id_: str, entry: Mapping[str, Any], others: Iterable[Mapping[str, Any]]
 ) -> bool:
-    """Whether something surely is this stack's: marked, in something of the stack's, or made under a made-up name."""
-    marks = set(_marks(entry))
+    """Whether something surely is this stack's: marked, named after it, in something of its, or being made by it."""
+    ours, marks = mark(found.project, found.stack), set(_marks(entry))
     if marks:
-        return mark(found.project, found.stack) in marks
+        return ours in marks
+    if not resource.made_up and re.search(rf"(?:^|-){re.escape(ours)}(?:[-@]|$)", id_.rpartition("/")[2]):
+        return True
     row = cast("Live", live(resource.type))
     for begun in found.pending:
         if begun.type == resource.type and begun.made_up and _filled(row.id, row.known(begun.known)) == id_:

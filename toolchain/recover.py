@@ -15,7 +15,7 @@ from typing import Any
 
 from modelberth import recovery
 from modelberth.errors import ModelberthError
-from toolchain import engine, local
+from toolchain import engine, local, played
 
 Ran = subprocess.CompletedProcess[str]
 Pulumi = Callable[..., Ran]
@@ -78,12 +78,21 @@ def main(arguments: list[str]) -> int:
 
 
 def _recover(stack: str) -> int:
+    here = played.Played(stack)
+    variables = here.variables() if here.is_there else None
+
     def pulumi(*words: str) -> Ran:
+        if here.is_there:
+            return here.engine(*words, capture=True)
         return engine.run([*words, "--stack", stack], root=local.ROOT, state=local.STATE, check=False, capture=True)
 
     def run(words: list[str]) -> Ran:
-        return subprocess.run(words, check=False, capture_output=True, text=True)
+        return subprocess.run(words, check=False, capture_output=True, text=True, env=variables)
 
+    if local.is_real():
+        raise RecoveryError("a real account is not asked from here: docs/recovery.md has the steps")
+    if here.is_there:
+        here.start()
     found = recover(pulumi, run, FOLDER)
     for line in recovery.told(found):
         print(line)

@@ -136,6 +136,15 @@ def test_a_name_that_the_program_gave_proves_nothing_by_itself(
     assert ([each.rpartition("/")[2] for each in taken(found)], [each.code for each in found.stopping]) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("chat-dev", 1), ("chat-dev-net", 1), ("p-chat-dev", 1), ("chat-device", 0), ("net", 0)]
+)
+def test_a_name_that_holds_project_and_stack_is_the_stacks_own(name: str, expected: int) -> None:
+    network = resource("gcp:compute/network:Network", "net", made_up=False, name=name)
+    command = "gcloud compute networks list --project=p --format=json"
+    assert len(taken(recovery.recovery(left(network, held=()), {command: [{"name": name}]}))) == expected
+
+
 def test_what_can_be_made_twice_is_not_looked_for() -> None:
     member = resource("gcp:projects/iAMMember:IAMMember", "nodes", made_up=False, project="p", role="roles/x")
     assert recovery.questions(left(member, held=())) == ()
