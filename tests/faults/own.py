@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from tests.faults.rounds import Scenario
+from tests.providers import nodes
 from tests.providers.cloud import Cloud
 from tests.providers.conftest import ROOT, Project
 from toolchain.kube import Kube
@@ -51,9 +52,12 @@ class OwnStack(Project):
         self._file.write_text(yaml.safe_dump(content))
 
     def left(self) -> None:
-        """Take the namespace off the cluster."""
+        """Take the namespace off the cluster, and the nodes that came with node pools."""
         assert self.kubeconfig is not None
-        Kube(self.kubeconfig).delete(f"/api/v1/namespaces/{self._namespace}")
+        kube = Kube(self.kubeconfig)
+        kube.delete(f"/api/v1/namespaces/{self._namespace}")
+        for each in self.cloud.objects():
+            nodes.vanish(kube, nodes.owner(str(self.cloud.folder.absolute()), each.id))
 
 
 def from_nothing(stack: str, kubeconfig: Path) -> Scenario:

@@ -41,5 +41,5 @@ SCENARIOS = {
     )
 }
 
-OWN = ("local",)
+OWN = ("dev", "local")
 """Stack files of this project that are cut off and refused on the embedded cluster, from nothing."""
