@@ -17,6 +17,7 @@ from modelberth.cli_explain import explain_command
 from modelberth.cli_fit import fit_command
 from modelberth.cli_laptop import laptop_command
 from modelberth.cli_preflight import preflight_command
+from modelberth.cli_recover import recover_commands
 from modelberth.clouds.targets import maintained
 from modelberth.errors import ModelberthError
 from modelberth.estimate import answers
@@ -110,6 +111,7 @@ app.command("laptop")(laptop_command)
 
 app.command("models")(models_command)
 app.add_typer(catalog_commands, name="catalog")
+app.add_typer(recover_commands, name="recover")
 
 
 def main() -> None:
