@@ -111,9 +111,10 @@ class WeightStore(pulumi.ComponentResource):
 
     def _guard(self, plan: Plan, selector: Mapping[str, str], labels: Mapping[str, str]) -> pulumi.Resource:
         """What the Jobs of one service may reach: the hub."""
-        if plan.service not in self._guards:
-            self._guards[plan.service] = network.policy(
-                f"{plan.service}-fetch-network-policy",
+        called = plan.spec.called(plan.service)
+        if called not in self._guards:
+            self._guards[called] = network.policy(
+                f"{called}-fetch-network-policy",
                 self,
                 self._target,
                 selector,
@@ -121,12 +122,13 @@ class WeightStore(pulumi.ComponentResource):
                 port=None,
                 downloads=plan.launch.download_port,
             )
-        return self._guards[plan.service]
+        return self._guards[called]
 
     def _job(self, plan: Plan, placed: Placed, beside: str, fetches: Sequence[Fetch]) -> k8s.batch.v1.Job:
-        selector = fetch_labels(plan.service)
+        called = plan.spec.called(plan.service)
+        selector = fetch_labels(called)
         labels = {**self._target.labels, **selector}
-        name = f"{plan.service}-fetch" + (f"-{beside}" if beside else "")
+        name = f"{called}-fetch" + (f"-{beside}" if beside else "")
         guard = self._guard(plan, selector, labels)
         limit_s = ceil_to(4 * plan.fetch_s, 60)
         return k8s.batch.v1.Job(
@@ -172,7 +174,7 @@ class WeightStore(pulumi.ComponentResource):
         exclusive = self.spec.access_mode == "ReadWriteOnce"
         return core.AffinityArgs(
             node_affinity=pods.in_zones(placed.zones),
-            pod_affinity=pods.beside(service_labels(plan.service)) if exclusive else None,
+            pod_affinity=pods.beside(service_labels(plan.spec.called(plan.service))) if exclusive else None,
         )
 
 

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_gcp as gcp
 import pulumi_kubernetes as k8s
 
-from modelberth.clouds import base
+from modelberth.clouds import base, gcp_features
 from modelberth.clouds import gcp as dialect
 from modelberth.clouds.gcp_disks import boot_disk_type, local_ssds
 from modelberth.decision import POOL_LABEL
@@ -17,16 +17,16 @@ from modelberth.pools import PoolPlan, Way
 
 from ..options import child
 from .base import MadePool
-from .gke_cluster import SCOPES, Surroundings
+from .gke_cluster import LONGEST_LOGICAL, SCOPES, Surroundings
+from .names import limited
 
 c = gcp.container
 COMPUTE_CLASS = "cloud.google.com/compute-class"
+NODE_POOL = "cloud.google.com/gke-nodepool"
 SPOT_TAINT = {"key": dialect.SPOT, "value": "true", "effect": "NoSchedule"}
 WEEK = "604800s"
 """The longest that a node of flex-start runs (cloud.google.com/kubernetes-engine/docs/concepts/dws)."""
 EFFECTS = {"NoSchedule": "NO_SCHEDULE", "PreferNoSchedule": "PREFER_NO_SCHEDULE", "NoExecute": "NO_EXECUTE"}
-FABRIC_PROFILE = ("a3-ultragpu-", "a4-")
-"""Machine types whose RDMA networks GKE makes by itself (networkConfig.acceleratorNetworkProfile: auto)."""
 
 
 def make(
@@ -44,7 +44,9 @@ def make(
     taints = [*dialect.taints(planned.machine)]
     if any(way.capacity is Capacity.SPOT for way in planned.ways):
         taints.append(SPOT_TAINT)
-    selector = {base.INSTANCE_TYPE: planned.machine.id, POOL_LABEL: planned.name}
+    selector: dict[str, pulumi.Input[str]] = {base.INSTANCE_TYPE: planned.machine.id, POOL_LABEL: planned.name}
+    if not ordered:  # a pool that replaces another one has a new name: pods move to it before the old one goes
+        selector[NODE_POOL] = pools[0].name
     if planned.accelerator:
         names = base.accelerator_names()[planned.accelerator]
         selector[dialect.ACCELERATOR] = names.gke_machines.get(planned.machine.id, names.gke[0])
@@ -68,7 +70,8 @@ def _pool(
 ) -> c.NodePool:
     flexible = way.capacity is Capacity.FLEX_START
     return c.NodePool(
-        f"{around.name}-pool-{way.name}",  # no name of ours: one that is replaced is made before the old one goes
+        # No name of ours: one that is replaced is made before the old one goes.
+        limited(f"{around.name}-pool-{way.name}", LONGEST_LOGICAL),
         cluster=cluster,
         node_locations=list(planned.zones),
         initial_node_count=0,
@@ -93,7 +96,7 @@ def _pool(
 
 
 def _network(planned: PoolPlan) -> c.NodePoolNetworkConfigArgs:
-    joined = planned.several_nodes and planned.machine.id.startswith(FABRIC_PROFILE)
+    joined = planned.several_nodes and gcp_features.has(planned.machine.id, "accelerator-network")
     return c.NodePoolNetworkConfigArgs(
         enable_private_nodes=True, accelerator_network_profile="auto" if joined else None
     )

@@ -7,8 +7,8 @@ from importlib.resources import files
 from modelberth.catalog import Machine
 from modelberth.catalog.loader import read_rows
 from modelberth.catalog.schema import Row, Text
+from modelberth.clouds.gcp_features import has
 
-_WITH_LOCAL_SSDS = ("a2-ultragpu-", "a3-highgpu-", "a3-megagpu-")
 LOCAL_SSD_GB = 375
 """One local SSD (cloud.google.com/compute/docs/disks/local-ssd)."""
 
@@ -31,4 +31,4 @@ def boot_disk_type(machine_type: str) -> str:
 def local_ssds(machine: Machine) -> int:
     """Local SSDs of 375 GB that a machine type comes with; 0 where it has none or larger ones."""
     count = (machine.local_nvme_gb or 0) / LOCAL_SSD_GB
-    return int(count) if machine.id.startswith(_WITH_LOCAL_SSDS) and count.is_integer() else 0
+    return int(count) if has(machine.id, "local-ssd") and count.is_integer() else 0

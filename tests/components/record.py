@@ -28,6 +28,8 @@ class Answers(mocks.Mocks):
         outputs = dict(args.inputs)
         if args.typ.startswith("kubernetes:"):
             outputs["metadata"] = {"name": args.name, **outputs.get("metadata", {})}
+        if args.typ.startswith("gcp:"):
+            outputs = {"name": args.name, **outputs}
         return f"{args.name}-id", outputs
 
     def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
