@@ -8,9 +8,9 @@ import pulumi
 import pulumi_gcp as gcp
 import pulumi_kubernetes as k8s
 
-from modelberth.clouds import base, gcp_features
+from modelberth.clouds import base
 from modelberth.clouds import gcp as dialect
-from modelberth.clouds.gcp_disks import boot_disk_type, local_ssds
+from modelberth.clouds.gcp_disks import boot_disk_type, has_own_networks, local_ssds
 from modelberth.decision import POOL_LABEL
 from modelberth.names import Capacity
 from modelberth.pools import PoolPlan, Way
@@ -96,7 +96,7 @@ def _pool(
 
 
 def _network(planned: PoolPlan) -> c.NodePoolNetworkConfigArgs:
-    joined = planned.several_nodes and gcp_features.has(planned.machine.id, "accelerator-network")
+    joined = planned.several_nodes and has_own_networks(planned.machine.id)
     return c.NodePoolNetworkConfigArgs(
         enable_private_nodes=True, accelerator_network_profile="auto" if joined else None
     )

@@ -183,6 +183,11 @@ BAD: dict[str, tuple[str, Change, tuple[str, ...]]] = {
         ),
         ("services.chat.budget: no price is known for a4x-highgpu-4g", "drop the budget"),
     ),
+    "a bucket whose name the cloud does not take": (
+        "dev",
+        lambda keys: keys | {"weights": {"hub": {"kind": "bucket", "bucket": "Our_Weights"}}},
+        ("weights.hub.bucket", "Our_Weights"),
+    ),
 }
 """What somebody may ask for: the profile, how, and what the answer must say."""
 
