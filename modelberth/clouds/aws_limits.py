@@ -7,21 +7,24 @@ The document holds ServiceQuota of the Service Quotas API, which says limits and
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from modelberth.clouds.limits import Ask, Limit
 from modelberth.clouds.quotas import QuotaNeed
 from modelberth.targets import Eks
 
 
-class _Quota(BaseModel):
+@dataclass(frozen=True)
+class _Quota:
     QuotaArn: str
     QuotaCode: str
     Value: float | None = None
 
 
-class _Quotas(BaseModel):
+@dataclass(frozen=True)
+class _Quotas:
     Quotas: list[_Quota]
 
 
@@ -34,7 +37,7 @@ def asks(of: Eks, needs: Iterable[QuotaNeed]) -> Iterator[Ask]:
 
 def limits(text: str) -> tuple[Limit, ...]:
     """What the document says; a quota without a value is not known. Raises ValueError for any other document."""
-    found = _Quotas.model_validate_json(text).Quotas
+    found = TypeAdapter(_Quotas).validate_json(text).Quotas
     return tuple(_limit(each, each.Value) for each in found if each.Value is not None)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from modelberth.clouds.limits import Ask, Limit
 from modelberth.clouds.quotas import QuotaNeed
@@ -21,32 +22,37 @@ _OF_FAMILY = "GPUS_PER_GPU_FAMILY"
 _PROJECT = re.compile(r"projects/([^/]+)")
 
 
-class _Quota(BaseModel):
+@dataclass(frozen=True)
+class _Quota:
     metric: str
     limit: float
     usage: float | None = None
 
 
-class _Quotas(BaseModel):
+@dataclass(frozen=True)
+class _Quotas:
     """A region or a project: both list quotas."""
 
     kind: str
     name: str
-    selfLink: str = ""  # noqa: N815 (the cloud's spelling)
     quotas: list[_Quota]
+    selfLink: str = ""  # noqa: N815 (the cloud's spelling)
 
 
-class _Details(BaseModel):
+@dataclass(frozen=True)
+class _Details:
     value: str | None = None
 
 
-class _Dimensions(BaseModel):
-    dimensions: Mapping[str, str] = {}
+@dataclass(frozen=True)
+class _Dimensions:
+    dimensions: Mapping[str, str] = field(default_factory=dict[str, str])
     details: _Details = _Details()
-    applicableLocations: list[str] = []  # noqa: N815
+    applicableLocations: list[str] = field(default_factory=list[str])  # noqa: N815
 
 
-class _Info(BaseModel):
+@dataclass(frozen=True)
+class _Info:
     name: str
     dimensionsInfos: list[_Dimensions]  # noqa: N815
 
@@ -67,8 +73,8 @@ def asks(of: Gke, needs: Iterable[QuotaNeed]) -> Iterator[Ask]:
 def limits(text: str) -> tuple[Limit, ...]:
     """What a document of one of these commands says. Raises ValueError for any other."""
     if '"dimensionsInfos"' in text:
-        return tuple(_families(_Info.model_validate_json(text)))
-    found = _Quotas.model_validate_json(text)
+        return tuple(_families(TypeAdapter(_Info).validate_json(text)))
+    found = TypeAdapter(_Quotas).validate_json(text)
     if found.kind not in ("compute#region", "compute#project"):
         raise ValueError(found.kind)
     region = found.name if found.kind == "compute#region" else None
