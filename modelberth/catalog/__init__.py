@@ -117,6 +117,8 @@ class Catalog:
     def machines(self, gpu: str | None = None, cloud: str | None = None) -> tuple[Machine, ...]:
         """Machine types, optionally of one GPU id and one cloud."""
         rows = self._machines.values()
+        if gpu is None and cloud is None:
+            return tuple(rows)
         return tuple(row for row in rows if gpu in (None, row.gpu) and cloud in (None, row.cloud))
 
     def price(self, machine_id: str, capacity: str = "on-demand", *, region: str | None = None) -> Price | None:

@@ -14,10 +14,12 @@ import yaml
 from modelberth import asked, parse, report
 from modelberth.clouds.accounts import Limit, Unread, asks, limits
 from modelberth.lock import Locked, Settled, settle
+from modelberth.names import Capacity
 from modelberth.quotas import judge, shown
 from modelberth.spec import StackSpec
 from tests.modelberth.commands import ran
 from tests.modelberth.samples import ROOT
+from tests.providers.limits import Size, refusal
 
 RECORDED = ROOT / "tests" / "data" / "quotas"
 """Written by hand in the form that the commands print."""
@@ -211,6 +213,16 @@ def test_anything_that_no_command_prints_is_not_read(kind: str, text: str) -> No
     stack, _ = planned(kind)
     with pytest.raises(Unread):
         limits(stack.target, text)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2, 3])
+def test_what_is_called_too_small_is_what_the_stand_in_of_the_cloud_refuses(limit: int, tmp_path: Path) -> None:
+    (tmp_path / "quota.yaml").write_text(yaml.safe_dump({"NVIDIA_L4_GPUS": limit}))
+    size = Size("gpus", "g2-standard-8", ("us-central1-a",), 2, Capacity.ON_DEMAND)
+    stack, settled = planned(replicas=2, max_nodes=2)
+    mine = Limit("example-prod", "us-central1", "NVIDIA_L4_GPUS", limit, 0)
+    wrong = [each for each in judge(stack, settled.quotas, [mine]) if each.level == "error"]
+    assert bool(wrong) == bool(refusal("gcp", tmp_path, size, ())) == (limit < 2)
 
 
 Installed = Callable[[str, str], None]
