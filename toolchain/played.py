@@ -50,10 +50,14 @@ class Played:
         )
 
     def down(self) -> int:
-        """Destroy, forget the stack, stop the cluster, delete the folder. Returns the engine's exit code."""
+        """Destroy, forget the stack, stop the cluster, delete the folder. Returns the engine's exit code.
+
+        What is protected stays, as it would in an account, until the folder goes.
+        """
         if (self._state / ".pulumi").is_dir():
             self.start()
-            for arguments in (["destroy", "--yes", "--suppress-progress"], ["stack", "rm", "--yes"]):
+            destroy = ["destroy", "--exclude-protected", "--yes", "--suppress-progress"]
+            for arguments in (destroy, ["stack", "rm", "--force", "--yes"]):
                 if code := self.engine(*arguments).returncode:
                     return code
         cluster.down(self._cluster, purge=True)
