@@ -104,7 +104,9 @@ def placed(
     download that requests no GPU.
     """
     gpu = decision.accelerator if decision.on_gpu else None
-    implied = made.selector if made else node_selector(decision.machine_type, gpu, target.node_labels)
+    implied: Mapping[str, pulumi.Input[str]] = (
+        made.selector if made else node_selector(decision.machine_type, gpu, target.node_labels)
+    )
     tainted = {(taint["key"], taint["effect"]) for taint in taints(decision.machine_type)}
     tainted |= {(taint["key"], taint["effect"]) for taint in (made.taints if made else ())}
     if decision.on_gpu:
