@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from compatibility_tables import Table
-
 from modelberth.clouds.pool_changes import consequences
 
 CLOUDS = {"gke": "gcp", "eks": "aws"}
@@ -18,4 +16,4 @@ def _changes(target: str) -> str:
     return "\n".join(lines)
 
 
-TABLES: dict[str, Table] = {f"pool changes {target}": partial(_changes, target) for target in CLOUDS}
+TABLES: dict[str, Callable[[], str]] = {f"pool changes {target}": partial(_changes, target) for target in CLOUDS}
