@@ -15,7 +15,13 @@ def _gke(name: str, args: Mapping[str, Any]) -> Target:
     return GkeCluster(name, cast("GkeClusterArgs", args))
 
 
-MANAGED: Mapping[str, Callable[[str, Mapping[str, Any]], Target]] = {"gke": _gke}
+def _eks(name: str, args: Mapping[str, Any]) -> Target:
+    from .eks import EksCluster, EksClusterArgs
+
+    return EksCluster(name, cast("EksClusterArgs", args))
+
+
+MANAGED: Mapping[str, Callable[[str, Mapping[str, Any]], Target]] = {"gke": _gke, "eks": _eks}
 """Kinds of targets whose clusters a cloud runs."""
 
 __all__ = ["MANAGED", "ExistingCluster", "Target"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -20,6 +20,9 @@ from modelberth.targets.fields import (
     VpcId,
     elsewhere_by_name,
 )
+
+PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+"""Partitions beside aws by what their regions begin with (docs.aws.amazon.com/general, ARNs)."""
 
 
 class EksNetwork(Part):
@@ -55,13 +58,21 @@ class Eks(Part):
     callers: Callers = ()
     """Networks that may reach the control plane from outside; default: none, whoever deploys is inside the network."""
     kms_key: AwsArn | None = None
-    """KMS key for secrets, disks and weights; default: one is made."""
+    """KMS key for secrets, logs and weights; default: one is made."""
     system: SystemPool = SystemPool(machine_type="m7i.xlarge", min_nodes=2)
     """Nodes for what is not a model."""
+    provisioner: Literal["groups", "cluster-autoscaler", "karpenter"] = "groups"
+    """Who makes nodes for models: managed node groups of as many as the services need at most, groups that a Cluster
+    Autoscaler of yours scales, or a Karpenter of yours."""
     device_plugin: bool = True
     """Whether NVIDIA's device plugin is installed; false where something else does it."""
     deletion_protection: bool = True
     """Whether the cluster refuses to be deleted until this is false."""
+
+    @property
+    def partition(self) -> str:
+        """Partition of the region, as ARNs spell it."""
+        return next((name for start, name in PARTITIONS.items() if self.region.startswith(start)), "aws")
 
     @model_validator(mode="after")
     def _zones_of_the_region(self) -> Eks:

@@ -37,7 +37,7 @@ AwsRegion = Annotated[Text, _matching(r"[a-z]{2}(-[a-z]+)+-\d", "a region, such 
 AwsZone = Annotated[
     Text,
     _matching(
-        r"[a-z]{2}(-[a-z]+)+-\d[a-z]", "an availability zone, such as eu-central-1a (local zones are not supported)"
+        r"[a-z]{2}(-[a-z]+)+-\d[a-g]", "an availability zone, such as eu-central-1a (local zones are not supported)"
     ),
 ]
 AwsArn = Annotated[Text, _matching(r"arn:aws[-a-z]*:[a-z0-9-]+:[a-z0-9-]*:\d{0,12}:\S+", "an ARN")]

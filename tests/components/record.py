@@ -21,13 +21,28 @@ from modelberth import stackfiles
 from modelberth.lock import settle
 
 
+COMPUTED: dict[str, dict[str, Any]] = {
+    "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 1},
+    "aws:eks/cluster:Cluster": {
+        "certificateAuthority": {"data": "authority"},
+        "endpoint": "https://eks.example",
+        "vpcConfig": {"clusterSecurityGroupId": "sg-cluster"},
+    },
+}
+"""What clouds compute and components read."""
+
+
 class Answers(mocks.Mocks):
-    """Outputs are the inputs; a resource without a physical name is named after itself."""
+    """Outputs are the inputs and what clouds compute; a resource without a physical name is named after itself."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         outputs = dict(args.inputs)
         if args.typ.startswith("kubernetes:"):
             outputs["metadata"] = {"name": args.name, **outputs.get("metadata", {})}
+        if args.typ.startswith("aws:"):
+            outputs = {"name": args.name, **outputs, "arn": f"arn:aws:{args.typ.split('/')[0][4:]}:::{args.name}"}
+        for key, value in COMPUTED.get(args.typ, {}).items():
+            outputs[key] = {**outputs.get(key, {}), **value} if isinstance(value, dict) else value
         return f"{args.name}-id", outputs
 
     def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:

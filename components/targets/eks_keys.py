@@ -1,0 +1,114 @@
+"""What the parts of an EKS cluster share: where it is, the key that encrypts, log groups, policies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from modelberth.targets import Eks
+
+from ..options import child
+
+VERSION = "2012-10-17"
+"""Of the policy language."""
+RETENTION_DAYS = 365
+DELETION_DAYS = 30
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a cluster and its pools share: names, tags, provider."""
+
+    name: str
+    prefix: str
+    of: Eks
+    labels: Mapping[str, str]
+    provider: aws.Provider
+    parent: pulumi.Resource
+
+
+@dataclass(frozen=True)
+class Key:
+    """The key for secrets, logs and weights: its ARN."""
+
+    arn: pulumi.Input[str]
+
+
+def key(around: Surroundings) -> Key:
+    """The key that exists, or one that is made: kept when the stack goes, for what it encrypted needs it."""
+    of = around.of
+    if of.kms_key:
+        return Key(of.kms_key)
+    kept = child(around.parent, provider=around.provider, protect=of.deletion_protection, retain_on_delete=True)
+    made = aws.kms.Key(
+        f"{around.name}-key",
+        description=f"Secrets, logs and weights of {around.prefix}",
+        enable_key_rotation=True,
+        deletion_window_in_days=DELETION_DAYS,
+        policy=_key_policy(around),
+        tags=dict(around.labels),
+        opts=kept,
+    )
+    aws.kms.Alias(f"{around.name}-key", name=f"alias/{around.prefix}", target_key_id=made.id, opts=kept)
+    return Key(made.arn)
+
+
+def _key_policy(around: Surroundings) -> str:
+    """The account decides by its own policies; CloudWatch Logs may encrypt this cluster's log groups and no others
+    (docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html).
+    """
+    of = around.of
+    groups = [
+        f"arn:{of.partition}:logs:{of.region}:{of.account}:log-group:/aws/{kind}/{around.prefix}*"
+        for kind in ("eks", "vpc")
+    ]
+    uses = ["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"]
+    return policy(
+        {
+            "Sid": "Account",
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:{of.partition}:iam::{of.account}:root"},
+            "Action": "kms:*",
+            "Resource": "*",
+        },
+        {
+            "Sid": "Logs",
+            "Effect": "Allow",
+            "Principal": {"Service": f"logs.{of.region}.amazonaws.com"},
+            "Action": uses,
+            "Resource": "*",
+            "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
+        },
+    )
+
+
+def log_group(around: Surroundings, which: str, name: str, key: Key) -> aws.cloudwatch.LogGroup:
+    """Logs for a year, encrypted. AWS would make a group that keeps them for ever."""
+    return aws.cloudwatch.LogGroup(
+        f"{around.name}-{which}",
+        name=name,
+        retention_in_days=RETENTION_DAYS,
+        kms_key_id=key.arn,
+        opts=child(around.parent, provider=around.provider),
+    )
+
+
+def policy(*statements: Mapping[str, Any]) -> str:
+    """A policy of statements."""
+    return json.dumps({"Version": VERSION, "Statement": list(statements)})
+
+
+def document(*allowed: tuple[Sequence[str], Sequence[str]]) -> str:
+    """A policy that allows actions on resources and nothing else."""
+    return policy(*({"Effect": "Allow", "Action": list(do), "Resource": list(on)} for do, on in allowed))
+
+
+def trust(service: str, *more: str) -> str:
+    """Who may take a role: one service of AWS."""
+    actions = ["sts:AssumeRole", *more]
+    return policy({"Effect": "Allow", "Principal": {"Service": service}, "Action": actions})

@@ -1,0 +1,202 @@
+"""GPU node groups of EKS: one for each way to get machines, each from a launch template of its own."""
+
+from __future__ import annotations
+
+import base64
+
+import pulumi
+import pulumi_aws as aws
+
+from modelberth.clouds import base
+from modelberth.clouds.aws_groups import Fabric, ami_type, fabric, user_data, uses_local_disks
+from modelberth.decision import POOL_LABEL
+from modelberth.names import Capacity
+from modelberth.pools import PoolPlan, Way
+
+from ..options import child
+from .base import MadePool
+from .eks_cluster import Nodes, disk, launched, metadata, security_group, tagged
+from .eks_keys import Surroundings
+from .eks_network import Network
+from .eks_plugins import GPU_PRESENT
+from .names import limited
+
+TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+EFFECTS = {"NoSchedule": "NO_SCHEDULE", "PreferNoSchedule": "PREFER_NO_SCHEDULE", "NoExecute": "NO_EXECUTE"}
+CAPACITY_LABEL = "modelberth.dev/capacity"
+CAPACITIES = {Capacity.SPOT: "SPOT", Capacity.ON_DEMAND: "ON_DEMAND", Capacity.RESERVATION: "ON_DEMAND"}
+ROOT_IOPS, ROOT_MIB_PER_S = 6000, 500
+"""Of boot disks that hold images: gp3's own 125 MiB/s would unpack one of 15 GiB in minutes."""
+PREFIX = 37
+"""Longest prefix of a node group's name."""
+
+
+def make(
+    planned: PoolPlan,
+    around: Surroundings,
+    cluster: aws.eks.Cluster,
+    network: Network,
+    nodes: Nodes,
+    parent: pulumi.Resource,
+) -> MadePool:
+    """The node groups of a plan. Pods may go to any of them."""
+    groups = [
+        _group(planned, way, desired, around, cluster, network, nodes, parent)
+        for way, desired in zip(planned.ways, desired_nodes(planned), strict=True)
+    ]
+    selector = {base.INSTANCE_TYPE: planned.machine.id, POOL_LABEL: planned.name}
+    return MadePool(tuple(groups), selector, (TAINT,) if planned.accelerator else ())
+
+
+def desired_nodes(planned: PoolPlan) -> list[int]:
+    """Nodes of each way, together what the services take at most: what each always has, then in their order."""
+    left = planned.needed_nodes - sum(way.min_nodes for way in planned.ways)
+    found: list[int] = []
+    for way in planned.ways:
+        more = min(max(0, left), way.max_nodes - way.min_nodes)
+        found.append(way.min_nodes + more)
+        left -= more
+    return found
+
+
+def _group(
+    planned: PoolPlan,
+    way: Way,
+    desired: int,
+    around: Surroundings,
+    cluster: aws.eks.Cluster,
+    network: Network,
+    nodes: Nodes,
+    parent: pulumi.Resource,
+) -> aws.eks.NodeGroup:
+    name, block = f"{around.name}-pool-{way.name}", _block(planned, way)
+    template = _template(name, planned, way, around, cluster, network, parent)
+    labels = {POOL_LABEL: planned.name, CAPACITY_LABEL: way.capacity.value}
+    return aws.eks.NodeGroup(
+        name,
+        cluster_name=cluster.name,
+        node_group_name_prefix=f"{limited(way.name, PREFIX - 1)}-",  # a replacement is made before the old one goes
+        node_role_arn=nodes.role,
+        subnet_ids=[network.subnets[zone] for zone in planned.zones],
+        ami_type=ami_type(planned.machine.id, gpu=planned.accelerator is not None),
+        capacity_type="CAPACITY_BLOCK" if block else CAPACITIES[way.capacity],
+        instance_types=None if block else [planned.machine.id],
+        scaling_config=aws.eks.NodeGroupScalingConfigArgs(
+            min_size=way.min_nodes, desired_size=desired, max_size=way.max_nodes
+        ),
+        # No GPU is spare for a node that would come first.
+        update_config=aws.eks.NodeGroupUpdateConfigArgs(max_unavailable=1, update_strategy="MINIMAL"),
+        launch_template=launched(template),
+        node_repair_config=aws.eks.NodeGroupNodeRepairConfigArgs(enabled=True),
+        labels={**labels, GPU_PRESENT: "true"} if planned.accelerator else labels,
+        taints=[_taint()] if planned.accelerator else None,
+        tags={**around.labels, **planned.billing},
+        opts=child(
+            parent,
+            provider=around.provider,
+            depends_on=list(nodes.after),
+            ignore_changes=["scalingConfig.desiredSize"] if around.of.provisioner == "cluster-autoscaler" else None,
+            custom_timeouts=pulumi.CustomTimeouts(create="60m", update="120m", delete="90m"),
+        ),
+    )
+
+
+def _taint() -> aws.eks.NodeGroupTaintArgs:
+    return aws.eks.NodeGroupTaintArgs(key=TAINT["key"], value=TAINT["value"], effect=EFFECTS[TAINT["effect"]])
+
+
+def _block(planned: PoolPlan, way: Way) -> bool:
+    return way.capacity is Capacity.RESERVATION and bool(planned.reservation and planned.reservation.block)
+
+
+def _template(
+    name: str,
+    planned: PoolPlan,
+    way: Way,
+    around: Surroundings,
+    cluster: aws.eks.Cluster,
+    network: Network,
+    parent: pulumi.Resource,
+) -> aws.ec2.LaunchTemplate:
+    """The machines of one node group. Its type is the template's only where the group may not name it."""
+    block, size = _block(planned, way), planned.decision.boot_disk_gib
+    local = uses_local_disks(planned.machine, size)
+    together = fabric(planned.machine.id) if planned.several_nodes else None
+    return aws.ec2.LaunchTemplate(
+        name,
+        update_default_version=True,
+        instance_type=planned.machine.id if block else None,
+        ebs_optimized="true",
+        block_device_mappings=[
+            disk(size) if local else disk(size, iops=ROOT_IOPS, throughput=ROOT_MIB_PER_S),
+        ],
+        metadata_options=metadata(),
+        user_data=base64.b64encode(user_data(local_disks=local).encode()).decode(),
+        instance_market_options=aws.ec2.LaunchTemplateInstanceMarketOptionsArgs(market_type="capacity-block")
+        if block
+        else None,
+        capacity_reservation_specification=_reserved(planned, way),
+        placement=None if block else _placement(name, planned, around, parent),
+        network_interfaces=_interfaces(name, together, around, cluster, network, parent) if together else None,
+        tag_specifications=tagged(f"{around.prefix}-{way.name}", {**around.labels, **planned.billing}),
+        opts=child(parent, provider=around.provider),
+    )
+
+
+def _reserved(planned: PoolPlan, way: Way) -> aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs | None:
+    """The one reservation that is named; other ways leave reservations to those who have them."""
+    if way.capacity is not Capacity.RESERVATION or planned.reservation is None:
+        return aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs(capacity_reservation_preference="none")
+    target = aws.ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
+        capacity_reservation_id=planned.reservation.name
+    )
+    return aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs(capacity_reservation_target=target)
+
+
+def _placement(
+    name: str, planned: PoolPlan, around: Surroundings, parent: pulumi.Resource
+) -> aws.ec2.LaunchTemplatePlacementArgs | None:
+    """Close together, where several nodes share a copy. Machines of a block are placed by AWS."""
+    if not planned.several_nodes:
+        return None
+    group = aws.ec2.PlacementGroup(name, strategy="cluster", opts=child(parent, provider=around.provider))
+    return aws.ec2.LaunchTemplatePlacementArgs(group_name=group.name)
+
+
+def _interfaces(
+    name: str,
+    cards: Fabric,
+    around: Surroundings,
+    cluster: aws.eks.Cluster,
+    network: Network,
+    parent: pulumi.Resource,
+) -> list[aws.ec2.LaunchTemplateNetworkInterfaceArgs]:
+    """One interface for each card. With groups of their own, machines are in the cluster's only when it is named."""
+    own = child(parent, provider=around.provider)
+    among = aws.ec2.SecurityGroup(
+        f"{name}-efa",
+        vpc_id=network.vpc,
+        description="EFA: nodes of a pool among themselves",
+        opts=own,
+    )
+    for kind in (aws.vpc.SecurityGroupIngressRule, aws.vpc.SecurityGroupEgressRule):
+        kind(
+            f"{name}-efa",
+            security_group_id=among.id,
+            description="All traffic among nodes of the pool, which EFA needs both ways",
+            ip_protocol="-1",
+            referenced_security_group_id=among.id,
+            opts=own,
+        )
+    groups = [among.id, security_group(cluster)]
+    return [
+        aws.ec2.LaunchTemplateNetworkInterfaceArgs(
+            network_card_index=card,
+            device_index=1 if card else 0,
+            interface_type="efa-only" if card else cards.first_card,
+            security_groups=groups,
+            associate_public_ip_address="false",
+            delete_on_termination="true",
+        )
+        for card in range(cards.cards)
+    ]

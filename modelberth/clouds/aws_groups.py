@@ -1,0 +1,85 @@
+"""What a node of a managed node group of EKS starts from: its image, its settings, its network cards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from modelberth.catalog import Machine, catalog
+from modelberth.catalog.loader import index, read_rows
+from modelberth.catalog.schema import Positive, Row, Text
+from modelberth.clouds.base import gib
+from modelberth.errors import UnknownName
+
+_GRAVITON = re.compile(r"[a-z]+\d+g[a-z]*\..+")
+"""Instance types whose processor attribute is g (docs.aws.amazon.com/ec2, instance type naming conventions)."""
+
+BOUNDARY = "//"
+_NODE_CONFIG = """\
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary="{boundary}"
+
+--{boundary}
+Content-Type: application/node.eks.aws
+
+---
+apiVersion: node.eks.aws/v1alpha1
+kind: NodeConfig
+spec:
+  featureGates:
+    FastImagePull: true
+{storage}--{boundary}--
+"""
+_RAID = """\
+  instance:
+    localStorage:
+      strategy: RAID0
+"""
+
+
+class Fabric(Row):
+    """Network cards of a machine type with EFA. ``first_card`` is the type of interface of card 0."""
+
+    machine: Text
+    cards: Positive
+    first_card: Text
+
+
+def architecture(machine_type: str) -> str:
+    """amd64 or arm64: as the catalog has it, or by the name of a type without GPUs that it does not have."""
+    try:
+        return catalog().machine(machine_type).arch
+    except UnknownName:
+        return "arm64" if _GRAVITON.fullmatch(machine_type) else "amd64"
+
+
+def ami_type(machine_type: str, *, gpu: bool) -> str:
+    """The image of Amazon Linux 2023 for it; the NVIDIA one has the driver and the container toolkit, and no device
+    plugin (awslabs/amazon-eks-ami, doc/usage).
+    """
+    arm = architecture(machine_type) == "arm64"
+    return f"AL2023_{'ARM_64' if arm else 'x86_64'}_{'NVIDIA' if gpu else 'STANDARD'}"
+
+
+def uses_local_disks(machine: Machine, boot_disk_gib: int) -> bool:
+    """Whether local disks hold images and what pods write: where they hold what the boot disk was sized for."""
+    return (machine.local_nvme_gb or 0) * 1e9 >= gib(boot_disk_gib)
+
+
+def user_data(*, local_disks: bool) -> str:
+    """Settings of nodeadm as a MIME document: images are pulled and unpacked in parallel, and local disks joined
+    (awslabs/amazon-eks-ami, nodeadm/api/v1alpha1/nodeconfig_types.go).
+    """
+    return _NODE_CONFIG.format(boundary=BOUNDARY, storage=_RAID if local_disks else "")
+
+
+def fabric(machine_type: str) -> Fabric | None:
+    """Its network cards with EFA; None where it has none that is listed."""
+    return _fabrics().get(machine_type)
+
+
+@cache
+def _fabrics() -> Mapping[str, Fabric]:
+    return index(read_rows(files("modelberth.clouds") / "efa.yaml", Fabric), lambda row: row.machine)
