@@ -309,7 +309,8 @@ def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Ite
 def _spread(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
     """Zones that replicas must be spread over and that no pool has."""
     pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
-    if spec.spread is Spread.ZONES and spec.most_replicas > 1 and pools and all(len(pool.zones) < 2 for pool in pools):
+    most = max((len(pool.zones or stack.target.zones) for pool in pools), default=2)
+    if spec.spread is Spread.ZONES and spec.most_replicas > 1 and most < 2:
         message = f"{spec.most_replicas} replicas cannot be spread over zones: no pool states two zones or more"
         yield Finding("spread", f"{path}.spread", message, "zones: [A, B] of the pool, or spread: nodes")
 

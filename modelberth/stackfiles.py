@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelberth import lock, parse
+from modelberth import layers, lock, parse
 from modelberth.documents import mapping
 from modelberth.errors import ModelberthError
 from modelberth.fields import LONGEST_SERVICE, tidied
+from modelberth.findings import Refused
 from modelberth.spec import ServiceSpec, StackSpec, Target
 
 
@@ -44,10 +45,28 @@ def read(path: Path) -> StackFile:
     if not parse.is_stack(document):
         name = tidied(path.stem.lstrip("0123456789-_. "), LONGEST_SERVICE) or "service"
         return StackFile(name, path, _alone(name, parse.service(document)), None, lock.Locked({}))
-    spec = parse.stack_file(document)
+    spec = stack_of(document, path.parent)
     name = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
     lock_path = lock_path_of(name, path.parent)
     return StackFile(name, path, spec, lock_path, read_lock(lock_path))
+
+
+def stack_of(document: object, folder: Path) -> StackSpec:
+    """The stack of a file that lies in ``folder``, on its base where it names one.
+
+    Raises :class:`ModelberthError` with all problems; one that only the base has is told with the base's name.
+    """
+    named = layers.base_of(document)
+    if named is None:
+        return parse.stack_file(document)
+    base = mapping(_text(folder / named), named)
+    try:
+        return parse.stack_file(layers.merged(base, document, named))
+    except Refused as refused:
+        raise Refused(
+            replace(each, path=f"{named}: {each.path}") if layers.only_below(base, document, each.path) else each
+            for each in refused.findings
+        ) from None
 
 
 def read_lock(path: Path) -> lock.Locked:
