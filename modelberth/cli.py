@@ -16,6 +16,7 @@ from modelberth.cli_explain import explain_command
 from modelberth.cli_fit import fit_command
 from modelberth.cli_laptop import laptop_command
 from modelberth.cli_preflight import preflight_command
+from modelberth.cli_promote import promote_command
 from modelberth.errors import ModelberthError
 from modelberth.estimate import answers
 from modelberth.findings import Refused
@@ -102,6 +103,7 @@ def estimate(
 app.command("explain")(explain_command)
 app.command("check")(check_command)
 app.command("preflight")(preflight_command)
+app.command("promote")(promote_command)
 app.command("laptop")(laptop_command)
 
 

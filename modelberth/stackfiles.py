@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from modelberth import layers, lock, parse
 from modelberth.documents import mapping
+from modelberth.edits import edited
 from modelberth.errors import ModelberthError
 from modelberth.fields import LONGEST_SERVICE, tidied
 from modelberth.findings import Refused
+from modelberth.promote import Promotion
 from modelberth.spec import ServiceSpec, StackSpec, Target
 
 
@@ -80,6 +84,34 @@ def write_lock(path: Path, decisions: lock.Lock) -> None:
         path.write_text(lock.dump(decisions), encoding="utf-8")
     except OSError as error:
         raise ModelberthError(f"{path}: {error.strerror}") from None
+
+
+def write_promoted(stack: StackFile, found: Promotion) -> list[Path]:
+    """Change a stack file so that it states what was promoted, comments and all else left alone, and write its lock.
+
+    Returns what was written. Raises :class:`ModelberthError`, and writes nothing, when the file cannot say so.
+    """
+    if stack.lock_path is None:
+        raise ModelberthError(f"{stack.path.name} is a bare spec, which has no plan lock")
+    text = _text(stack.path)
+    for edit in found.edits:
+        text = edited(text, _where(mapping(text, stack.path.name), edit.path), edit.value)
+    if stack_of(mapping(text, stack.path.name), stack.path.parent) != found.spec:
+        raise ModelberthError(f"{stack.path.name} cannot be changed to say this and nothing else: write it by hand")
+    write_lock(stack.lock_path, found.settled.lock)
+    if found.edits:
+        stack.path.write_text(text, encoding="utf-8")
+    return [*([stack.path] if found.edits else []), stack.lock_path]
+
+
+def _where(document: Mapping[str, object], path: Sequence[str]) -> list[str]:
+    """The keys of a place as this file writes them: under ``config``, with the package's name before the first."""
+    above = ["config"] if "config" in document else []
+    inside = document["config"] if above else document
+    prefixed = isinstance(inside, Mapping) and any(
+        str(key).startswith(parse.PREFIX) for key in cast("Mapping[object, object]", inside)
+    )
+    return [*above, f"{parse.PREFIX if prefixed else ''}{path[0]}", *path[1:]]
 
 
 def _alone(name: str, service: ServiceSpec) -> StackSpec:
