@@ -11,7 +11,7 @@ OF_PACK := tests/rules tests/policies tests/process tests/mutants tests/corpus
 TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-policies test-engine test-engines accuracy mutants bench generate pack lock clean
+.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-policies test-engine test-engines accuracy mutants placement bench generate pack lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -83,6 +83,9 @@ accuracy: setup ## predictions against measured rows, written to docs/accuracy.m
 mutants: setup ## one field changed at a time: which rule notices, and how many live
 	@$(BIN)/python -m tests.mutants
 
+placement: toolchain-tests ## every machine type before the real scheduler (minutes); writes docs/placement.md
+	@$(BIN)/python -m tests.placement
+
 bench: setup ## timings
 	@for file in benchmarks/*.py; do $(BIN)/python $$file; done
 
@@ -99,7 +102,7 @@ lock: setup ## resolve requirements.lock anew, and what the engines of tests nee
 	@$(BIN)/uv pip compile --quiet pyproject.toml --group dev --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
 	@cd toolchain; for lock in parser-sources "parsers --override parsers-overrides.txt" \
-	  "vllm-server --override vllm-server-overrides.txt"; do set -- $$lock; \
+	  "vllm-server --override vllm-server-overrides.txt" moto; do set -- $$lock; \
 	  ../$(BIN)/uv pip compile --quiet $$1.in $${@:2} $$([ $$1 = parser-sources ] && echo --no-deps) --generate-hashes \
 	  --python-version 3.11 --python-platform x86_64-manylinux_2_34 --no-header --no-emit-index-url \
 	  --no-emit-find-links -o $$1.lock; done

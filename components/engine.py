@@ -59,11 +59,13 @@ class EngineDeployment(pulumi.ComponentResource):
             self._labels,
             port=plan.launch.port,
             downloads=plan.launch.download_port if weights.kind == "hub" else None,
+            reads_bucket=weights.bucket is not None,
             among_themselves=plan.launch.group is not None,
             metrics=(plan.launch.metrics_port or plan.launch.port) if plan.launch.metrics_path else None,
             door=plan.door,
         )
         filled = weights.fill(plan, placed)
+        mounted = weights.mounted(name, account.metadata.name, self)  # type: ignore[reportAttributeAccessIssue]
         serving = workload.Pods(
             name=name,
             plan=plan,
@@ -72,10 +74,10 @@ class EngineDeployment(pulumi.ComponentResource):
             account=account.metadata.name,  # type: ignore[reportAttributeAccessIssue]
             labels=self._labels,
             selector=self._selector,
-            claim=None if weights.kind == "hub" else weights.claim,
+            weights=mounted,
             settings=self._config_map().metadata.name if plan.launch.files else None,  # type: ignore[reportAttributeAccessIssue]
         )
-        server = workload.serve(serving, self, [guard, *filled, *placed.pools])
+        server = workload.serve(serving, self, [guard, *filled, *mounted.after, *placed.pools])
         service = self._service(server, serving)
         self._disruption_budget()
         if plan.scaling:

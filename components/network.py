@@ -11,9 +11,10 @@ from modelberth.doors import Door
 
 from .naming import CLIENTS_LABEL
 from .options import child
-from .targets.base import Target
+from .targets.base import IdentityServer, Target
 
 meta, net = k8s.meta.v1, k8s.networking.v1
+HTTPS = 443
 NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 """A label that the API server keeps on every namespace."""
 
@@ -33,17 +34,21 @@ def policy(
     metrics: int | None = None,
     door: Door | None = None,
     among_themselves: bool = False,
+    reads_bucket: bool = False,
 ) -> k8s.networking.v1.NetworkPolicy:
     """Callers: this namespace, namespaces labelled as clients, and the proxies of a door, on ``port`` (None: nobody).
 
     Prometheus, where the stack names one, on ``metrics``.
     Egress: DNS, and the hub's port ``downloads`` at anything but link-local addresses where pods download. Pods that
+    read a bucket reach its API in the same way, and the server that gives them their identity. Pods that
     compute together (``among_themselves``) reach each other on every port: NCCL and Gloo choose theirs as they start.
     """
     dns = [net.NetworkPolicyPortArgs(port=53, protocol=protocol) for protocol in ("UDP", "TCP")]
     egress = [net.NetworkPolicyEgressRuleArgs(ports=dns)]
-    if downloads:
-        egress.append(_to(ANYWHERE, downloads))
+    reached = {downloads or HTTPS, *([HTTPS] if reads_bucket else [])} if downloads or reads_bucket else set[int]()
+    egress.extend(_to(ANYWHERE, each) for each in sorted(reached))
+    if reads_bucket:
+        egress.extend(_identity(server) for server in target.identity_servers)
     ingress = [*([_from_clients(port, door)] if port else []), *_from_prometheus(target, metrics)]
     if among_themselves:
         peers = [net.NetworkPolicyPeerArgs(pod_selector=meta.LabelSelectorArgs(match_labels=dict(selector)))]
@@ -59,6 +64,13 @@ def policy(
             egress=egress,
         ),
         opts=child(parent, provider=target.provider),
+    )
+
+
+def _identity(server: IdentityServer) -> k8s.networking.v1.NetworkPolicyEgressRuleArgs:
+    return net.NetworkPolicyEgressRuleArgs(
+        to=[net.NetworkPolicyPeerArgs(ip_block=net.IPBlockArgs(cidr=server.cidr))],
+        ports=[net.NetworkPolicyPortArgs(port=port, protocol="TCP") for port in server.ports],
     )
 
 

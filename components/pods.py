@@ -43,7 +43,9 @@ def container_security() -> k8s.core.v1.SecurityContextArgs:
 
 
 def environment(
-    plain: Iterable[tuple[str, str]], secrets: Iterable[SecretEnv] = (), fields: Iterable[tuple[str, str]] = ()
+    plain: Iterable[tuple[str, pulumi.Input[str]]],
+    secrets: Iterable[SecretEnv] = (),
+    fields: Iterable[tuple[str, str]] = (),
 ) -> list[k8s.core.v1.EnvVarArgs]:
     """Plain variables, then the ones that Secrets hold, then fields of the pod."""
     found = [core.EnvVarArgs(name=name, value=value) for name, value in plain]
@@ -112,15 +114,9 @@ def settings_mounts(files: Iterable[ConfigFile]) -> list[k8s.core.v1.VolumeMount
     ]
 
 
-def weights_volume(
-    claim: pulumi.Input[str], *, read_only: bool
-) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:
-    """The weights claim, mounted where the engine looks for it."""
-    source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=claim, read_only=read_only)
-    return (
-        core.VolumeArgs(name="weights", persistent_volume_claim=source),
-        core.VolumeMountArgs(name="weights", mount_path=WEIGHTS_MOUNT, read_only=read_only),
-    )
+def weights_mount(*, read_only: bool) -> k8s.core.v1.VolumeMountArgs:
+    """Where the engine looks for weights."""
+    return core.VolumeMountArgs(name="weights", mount_path=WEIGHTS_MOUNT, read_only=read_only)
 
 
 def token_volume(ref: SecretRef) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.VolumeMountArgs]:

@@ -10,6 +10,7 @@ from modelberth.decision import digest
 from modelberth.findings import refuse
 from modelberth.parts import Monitoring
 from modelberth.plan import Plan, plan
+from modelberth.pools import billed
 from modelberth.spec import Defaults, NodeLabels, StackSpec
 from modelberth.spec import Target as TargetSpec
 
@@ -109,7 +110,7 @@ def _plan(
 
 def _own_store(plan: Plan) -> Any:
     storage = plan.decision.storage
-    store: dict[str, Any] = {"kind": storage.kind}
+    store: dict[str, Any] = {"kind": storage.kind, "model": billed([plan.decision.model])}
     if storage.size_gib:
         store |= {"size_gib": storage.size_gib, "access_mode": storage.access_mode, "follows": True}
     return store

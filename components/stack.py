@@ -14,7 +14,7 @@ from modelberth import cluster
 from modelberth.fields import tidied
 from modelberth.findings import Finding, Refused, refuse
 from modelberth.lock import Settled, advice
-from modelberth.pools import own_pool, pool_of
+from modelberth.pools import billed, own_pool, pool_of
 from modelberth.preflight import judge, questions
 from modelberth.spec import StackSpec
 
@@ -44,7 +44,7 @@ def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMServi
     """Create everything; services by name. ``root`` is where a relative kubeconfig path starts."""
     target = _target(stack, root)
     pools = _pools(stack, settled, target)
-    stores = {name: _store(name, stack, target) for name in sorted(stack.weights)}
+    stores = {name: _store(name, stack, settled, target) for name in sorted(stack.weights)}
     if target.monitoring.operator:
         monitoring.dashboards(settled.plans, target)
     services: dict[str, LLMService] = {}
@@ -127,15 +127,17 @@ def _target(stack: StackSpec, root: Path) -> Target:
     return ExistingCluster("target", cast(ExistingClusterArgs, args))
 
 
-def _store(name: str, stack: StackSpec, target: Target) -> WeightStore:
-    wanted = stack.weights[name]
-    args: dict[str, Any] = {"kind": wanted.kind.value, "access_mode": wanted.access_mode}
-    if wanted.claim:
-        args["claim"] = wanted.claim
-    if wanted.storage_class:
-        args["storage_class"] = wanted.storage_class
-    if wanted.size_gib:
-        args["size_gib"] = wanted.size_gib
+def _store(name: str, stack: StackSpec, settled: Settled, target: Target) -> WeightStore:
+    """A store as it is stated; of the kind and size that its services were planned with, where that is left open."""
+    users = [plan.decision for plan in settled.plans if plan.decision.storage.store == name]
+    args = stack.weights[name].model_dump(
+        mode="json", exclude_defaults=True, include={"kind", "claim", "path", "bucket", "prefix", "storage_class"}
+    )
+    args |= {"access_mode": stack.weights[name].access_mode, "model": billed(decision.model for decision in users)}
+    if size_gib := stack.weights[name].size_gib or sum(decision.storage.size_gib or 0 for decision in users):
+        args["size_gib"] = size_gib
+    if users:
+        args["kind"] = users[0].storage.kind
     return WeightStore(f"weights-{name}", cast(WeightStoreArgs, args), target=target)
 
 

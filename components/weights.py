@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -17,11 +18,15 @@ from modelberth.spec import WeightsKind, WeightsSpec
 from modelberth.units import ceil_to
 
 from . import network, pods
+from .mounted import NOTHING, Mounted, of_bucket, of_claim
 from .naming import fetch_labels, service_labels, token
 from .options import child, refused, register
-from .targets.base import Placed, Target
+from .targets.base import Bucket, Placed, Target
 
 core, meta = k8s.core.v1, k8s.meta.v1
+IN_BUCKETS = ("bucket", "stream")
+FILLED = ("claim", *IN_BUCKETS)
+"""Kinds that a Job fills."""
 
 
 class WeightStoreArgs(TypedDict):
@@ -39,6 +44,12 @@ class WeightStoreArgs(TypedDict):
     """StorageClass; default: the target's."""
     access_mode: NotRequired[str]
     """Access mode of the claim."""
+    bucket: NotRequired[str]
+    """Name of a bucket that exists."""
+    prefix: NotRequired[str]
+    """Folder of the bucket that everything lies in."""
+    model: NotRequired[str]
+    """What lies in a bucket, for its label."""
     retain: NotRequired[bool]
     """Keep the volume when the store is deleted; default: no, it can be filled again."""
     follows: NotRequired[bool]
@@ -61,17 +72,33 @@ class WeightStore(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: WeightStoreArgs, opts: pulumi.ResourceOptions | None = None, *, target: Target
     ) -> None:
-        described = {key: value for key, value in args.items() if key not in ("retain", "follows")}
+        described = {key: value for key, value in args.items() if key not in ("retain", "follows", "model")}
         self.spec = refused(lambda: _checked(name, described))
         super().__init__(token("WeightStore"), name, {}, opts)
         self.kind = self.spec.kind.value
         self._name, self._target = name, target
         self._filled: dict[tuple[str, ...], k8s.batch.v1.Job] = {}
         self._guards: dict[str, pulumi.Resource] = {}
+        self._writers: dict[str, Mounted] = {}
+        self._accounts: dict[str, pulumi.Output[str]] = {}
         self.claim = pulumi.Output.from_input(args.get("claim", ""))
         if self.kind == "claim":
             self.claim = self._make_claim(args)
+        self.bucket = self._make_bucket(args) if self.kind in IN_BUCKETS else None
         register(self)
+
+    def _make_bucket(self, args: WeightStoreArgs) -> Bucket:
+        """A bucket of its own, or the one that is named."""
+        name = self._name.removeprefix("weights-")
+        made = self._target.bucket(name, args.get("bucket"), {"model": args.get("model", "several")}, self)
+        return replace(made, prefix=self.spec.prefix)
+
+    def mounted(self, service: str, account: pulumi.Input[str], parent: pulumi.Resource) -> Mounted:
+        """The store in the serving pods of a service, which run as ``account``."""
+        if self.bucket is not None:
+            files = self.kind == "bucket"
+            return of_bucket(service, self.bucket, account, self._target, parent, read_only=True, files=files)
+        return NOTHING if self.kind == "hub" else of_claim(self.claim, read_only=True)
 
     def _make_claim(self, args: WeightStoreArgs) -> pulumi.Output[str]:
         made = core.PersistentVolumeClaim(
@@ -98,7 +125,7 @@ class WeightStore(pulumi.ComponentResource):
         draft model: what is added or changes its revision is a new Job and a new folder, and the others stay as they
         are. Services that read the same folder share its Job.
         """
-        if not plan.launch.fetch or self.kind != "claim":
+        if not plan.launch.fetch or self.kind not in FILLED:
             return []
         made: list[pulumi.Resource] = []
         for beside in dict.fromkeys(step.beside for step in plan.launch.fetch):
@@ -120,6 +147,7 @@ class WeightStore(pulumi.ComponentResource):
                 labels,
                 port=None,
                 downloads=plan.launch.download_port,
+                reads_bucket=self.bucket is not None,
             )
         return self._guards[plan.service]
 
@@ -128,7 +156,9 @@ class WeightStore(pulumi.ComponentResource):
         labels = {**self._target.labels, **selector}
         name = f"{plan.service}-fetch" + (f"-{beside}" if beside else "")
         guard = self._guard(plan, selector, labels)
+        mounted = self._writable(plan, labels)
         limit_s = ceil_to(4 * plan.fetch_s, 60)
+        annotations = {**self._target.pod_annotations, **mounted.annotations}
         return k8s.batch.v1.Job(
             name,
             metadata=meta.ObjectMetaArgs(namespace=self._target.namespace, labels=labels),
@@ -136,26 +166,46 @@ class WeightStore(pulumi.ComponentResource):
                 backoff_limit=4,
                 active_deadline_seconds=limit_s,
                 template=core.PodTemplateSpecArgs(
-                    metadata=meta.ObjectMetaArgs(labels=labels, annotations=dict(self._target.pod_annotations)),
-                    spec=self._pod(plan, placed, fetches),
+                    metadata=meta.ObjectMetaArgs(labels=labels, annotations=annotations),
+                    spec=self._pod(plan, placed, fetches, mounted),
                 ),
             ),
             opts=child(
                 self,
                 provider=self._target.provider,
                 custom_timeouts=pulumi.CustomTimeouts(create=f"{limit_s + 60}s"),
-                depends_on=[guard, *placed.pools],
+                depends_on=[guard, *mounted.after, *placed.pools],
             ),
         )
 
-    def _pod(self, plan: Plan, placed: Placed, fetches: Sequence[Fetch]) -> k8s.core.v1.PodSpecArgs:
+    def _writable(self, plan: Plan, labels: Mapping[str, str]) -> Mounted:
+        """The store in the pods that fill it: a bucket by an account of theirs, which no server has."""
+        if self.bucket is None:
+            return of_claim(self.claim, read_only=False)
+        if plan.service not in self._writers:
+            name = f"{plan.service}-fetch"
+            account = core.ServiceAccount(
+                f"{name}-account",
+                metadata=meta.ObjectMetaArgs(namespace=self._target.namespace, labels=dict(labels)),
+                automount_service_account_token=False,
+                opts=child(self, provider=self._target.provider),
+            )
+            self._accounts[plan.service] = account.metadata.name  # type: ignore[reportAttributeAccessIssue]
+            self._writers[plan.service] = of_bucket(
+                name, self.bucket, self._accounts[plan.service], self._target, self, read_only=False, files=True
+            )
+        return self._writers[plan.service]
+
+    def _pod(self, plan: Plan, placed: Placed, fetches: Sequence[Fetch], mounted: Mounted) -> k8s.core.v1.PodSpecArgs:
         volumes, mounts = pods.scratch(FETCH_HOST)
-        attached = [pods.weights_volume(self.claim, read_only=False)]
+        if mounted.volume is not None:
+            volumes, mounts = [*volumes, mounted.volume], [*mounts, pods.weights_mount(read_only=False)]
         if plan.spec.token:
-            attached.append(pods.token_volume(plan.spec.token))
-        mounts = [*mounts, *(mount for _, mount in attached)]
+            volume, mount = pods.token_volume(plan.spec.token)
+            volumes, mounts = [*volumes, volume], [*mounts, mount]
         steps = [_step(f"fetch-{index}", fetch, mounts) for index, fetch in enumerate(fetches[:-1])]
         return core.PodSpecArgs(
+            service_account_name=self._accounts.get(plan.service),
             restart_policy="OnFailure",
             automount_service_account_token=False,
             enable_service_links=False,
@@ -165,11 +215,11 @@ class WeightStore(pulumi.ComponentResource):
             security_context=pods.pod_security(),
             init_containers=steps or None,
             containers=[_step("fetch", fetches[-1], mounts)],
-            volumes=[*volumes, *(volume for volume, _ in attached)],
+            volumes=volumes,
         )
 
     def _affinity(self, plan: Plan, placed: Placed) -> k8s.core.v1.AffinityArgs:
-        exclusive = self.spec.access_mode == "ReadWriteOnce"
+        exclusive = self.kind == "claim" and self.spec.access_mode == "ReadWriteOnce"
         return core.AffinityArgs(
             node_affinity=pods.in_zones(placed.zones),
             pod_affinity=pods.beside(service_labels(plan.service)) if exclusive else None,

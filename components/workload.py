@@ -14,9 +14,11 @@ import pulumi_kubernetes as k8s
 
 from modelberth.decision import SIZING_ANNOTATION, digest
 from modelberth.engines import Group, SecretEnv, lifecycle
+from modelberth.host import GATE_HOST
 from modelberth.plan import Plan
 
 from . import pods, restarts
+from .mounted import Mounted
 from .options import child
 from .targets.base import Placed, Target
 
@@ -34,7 +36,7 @@ Served = k8s.apps.v1.Deployment | k8s.apiextensions.CustomResource
 
 @dataclass(frozen=True)
 class Pods:
-    """Everything that shapes the pods of a service beside its plan. ``claim`` is None where each pod downloads."""
+    """Everything that shapes the pods of a service beside its plan."""
 
     name: str
     plan: Plan
@@ -43,7 +45,7 @@ class Pods:
     account: pulumi.Input[str]
     labels: Mapping[str, str]
     selector: Mapping[str, str]
-    claim: pulumi.Input[str] | None
+    weights: Mounted
     settings: pulumi.Input[str] | None
 
     @property
@@ -166,7 +168,9 @@ def _template(
     affinity = core.AffinityArgs(node_affinity=zones, pod_affinity=together) if zones or together else None
     serves = container.readiness_probe is not None
     return core.PodTemplateSpecArgs(
-        metadata=meta.ObjectMetaArgs(labels=dict(of.labels), annotations=dict(of.target.pod_annotations)),
+        metadata=meta.ObjectMetaArgs(
+            labels=dict(of.labels), annotations={**of.target.pod_annotations, **of.weights.annotations}
+        ),
         spec=core.PodSpecArgs(
             service_account_name=of.account,
             automount_service_account_token=False,
@@ -177,10 +181,29 @@ def _template(
             affinity=affinity,
             topology_spread_constraints=list(spread) or None,
             security_context=pods.pod_security(),
+            init_containers=_gate(of),
             containers=[container],
             volumes=_storage(of)[0],
         ),
     )
+
+
+def _gate(of: Pods) -> list[k8s.core.v1.ContainerArgs] | None:
+    """A container that lets the server start when its weights are whole."""
+    launch = of.plan.launch
+    if not launch.gate:
+        return None
+    return [
+        core.ContainerArgs(
+            name="gate",
+            image=launch.image,
+            image_pull_policy="IfNotPresent",
+            command=["sh", "-c", launch.gate],
+            resources=pods.resources(GATE_HOST, 0),
+            security_context=pods.container_security(),
+            volume_mounts=[pods.weights_mount(read_only=True)],
+        )
+    ]
 
 
 def _server(of: Pods) -> k8s.core.v1.ContainerArgs:
@@ -216,7 +239,7 @@ def _container(
         image_pull_policy="IfNotPresent",
         command=list(command) or None,
         args=list(args),
-        env=pods.environment(launch.env, secrets, launch.pod_env),
+        env=[*pods.environment(of.weights.variables.items()), *pods.environment(launch.env, secrets, launch.pod_env)],
         resources=pods.resources(decision.host, decision.gpus_per_pod),
         security_context=pods.container_security(),
         volume_mounts=_storage(of)[1],
@@ -227,9 +250,8 @@ def _container(
 def _storage(of: Pods) -> tuple[list[k8s.core.v1.VolumeArgs], list[k8s.core.v1.VolumeMountArgs]]:
     """Volumes of a pod and where its container has them."""
     volumes, mounts = pods.scratch(of.plan.decision.host)
-    if of.claim is not None:
-        volume, mount = pods.weights_volume(of.claim, read_only=True)
-        volumes, mounts = [*volumes, volume], [*mounts, mount]
+    if of.weights.volume is not None:
+        volumes, mounts = [*volumes, of.weights.volume], [*mounts, pods.weights_mount(read_only=True)]
     if of.settings is not None:
         volumes = [*volumes, pods.settings_volume(of.settings)]
         mounts = [*mounts, *pods.settings_mounts(of.plan.launch.files)]

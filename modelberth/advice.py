@@ -13,7 +13,7 @@ from modelberth.findings import Finding, Level
 from modelberth.fit import Fit, Verdict
 from modelberth.names import Packaging
 from modelberth.placement import exchange_cost
-from modelberth.spec import Profile, ServiceSpec, StackSpec, WeightsKind
+from modelberth.spec import Profile, ServiceSpec, StackSpec
 
 
 def advice(
@@ -87,7 +87,7 @@ def _several_nodes(spec: ServiceSpec, stack: StackSpec, path: str, decision: Dec
         yield Finding(
             "kv-offload", f"{path}.kv_offload_gib", message, "leave it out, or a machine that holds the model"
         )
-    if store.kind is not WeightsKind.HUB and store.access_mode == "ReadWriteOnce":
+    if store.kind.attached and store.access_mode == "ReadWriteOnce":
         message = f"{nodes} nodes share a copy of the model, a ReadWriteOnce volume is attached to one node"
         out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"
         yield Finding("storage", f"{path}.weights", message, out)

@@ -17,6 +17,7 @@ def conflicts(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Finding]:
     for name, store in sorted(stack.weights.items()):
         users = [each for each in plans if each.decision.storage.store == name]
         yield from _attached_twice(name, store, users)
+        yield from _one_kind(name, users)
         if store.kind is WeightsKind.CLAIM:
             yield from _too_small(name, store, users)
 
@@ -46,10 +47,19 @@ def _same_door(plans: Sequence[Plan]) -> Iterator[Finding]:
 
 def _attached_twice(name: str, store: WeightsSpec, users: Sequence[Plan]) -> Iterator[Finding]:
     """A ReadWriteOnce volume is attached to one node at a time (Kubernetes, Persistent Volumes, access modes)."""
-    if store.kind is not WeightsKind.HUB and store.access_mode == "ReadWriteOnce" and len(users) > 1:
+    if store.kind.attached and store.access_mode == "ReadWriteOnce" and len(users) > 1:
         listed = " and ".join(each.service for each in users)
         message = f"{listed} cannot share a ReadWriteOnce volume: their pods may run on different nodes"
         yield Finding("storage", f"weights.{name}.access_mode", message, "ReadWriteMany, or weights for each")
+
+
+def _one_kind(name: str, users: Sequence[Plan]) -> Iterator[Finding]:
+    """A store that is left to the plan is one thing: what suits one of its services may not suit another."""
+    kinds = {each.service: each.decision.storage.kind for each in users}
+    if len(set(kinds.values())) > 1:
+        listed = ", ".join(f"{service} {kind}" for service, kind in kinds.items())
+        message = f"its services would have different kinds of it ({listed})"
+        yield Finding("storage", f"weights.{name}.kind", message, f"kind: {min(kinds.values())}, or weights for each")
 
 
 def _too_small(name: str, store: WeightsSpec, users: Sequence[Plan]) -> Iterator[Finding]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from modelberth.catalog import catalog
 from modelberth.catalog.offers import Item, Unit
+from modelberth.decision import Source
 from modelberth.names import Capacity
 from modelberth.offered import price, region
 from modelberth.plan import Plan
 from modelberth.pools import PoolPlan, Way
 from modelberth.spec import StackSpec, WeightsSpec
+from modelberth.units import GIB, ceil_to
 
 HOURS_PER_MONTH = 730
 """365 days of 24 hours over twelve months, as clouds count it."""
@@ -153,6 +155,20 @@ def _volumes(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Cost]:
             sizes[f"weights of {plan.service}"] = storage.size_gib
     for component, size in sizes.items():
         yield _stored(stack, component, Item.BOOT_DISK, 1, size)
+    yield from _buckets(stack, plans)
+
+
+def _buckets(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Cost]:
+    """Buckets that are made: every model in them twice, as while one revision replaces the other."""
+    held: dict[str, set[Source]] = {}
+    for plan in plans:
+        storage = plan.decision.storage
+        if storage.kind in ("bucket", "stream") and storage.bucket is None:
+            name = f"weights {storage.store}" if storage.store else f"weights of {plan.service}"
+            held.setdefault(name, set()).update((plan.decision.source, *plan.decision.beside))
+    for component, sources in held.items():
+        size_gib = ceil_to(2 * sum(source.stored_bytes for source in sources) / GIB, 1)
+        yield _stored(stack, f"{component}: bucket", Item.BUCKET, 1, size_gib)
 
 
 def _usual(store: WeightsSpec, stack: StackSpec) -> bool:

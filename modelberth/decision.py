@@ -65,7 +65,7 @@ class Drafting(_Frozen):
 class Storage(_Frozen):
     """Where the weights of one service lie."""
 
-    kind: Literal["hub", "claim", "existing-claim"]
+    kind: Literal["hub", "claim", "existing-claim", "bucket", "stream"]
     """As in modelberth:weights."""
     store: str | None = None
     """Name in modelberth:weights; None: a store of the service's own."""
@@ -73,6 +73,10 @@ class Storage(_Frozen):
     """Size of the claim, GiB; None where there is none or it exists already."""
     access_mode: Access | None = None
     """Access mode of the claim."""
+    bucket: str | None = None
+    """Name of a bucket that exists; None: there is none, or one is made and named by its cloud."""
+    prefix: str | None = None
+    """Folder of the bucket that everything lies in; None: the bucket itself."""
 
 
 class Host(_Frozen):

@@ -177,18 +177,22 @@ def _adapters(spec: ServiceSpec, served: Served, path: str) -> Iterator[Finding]
 
 def _stored(spec: ServiceSpec, served: Served, path: str) -> Iterator[Finding]:
     """Adapters are fetched into a volume that is filled; a draft model can also be downloaded by the pods."""
-    if served.storage is WeightsKind.CLAIM:
+    if served.storage in (WeightsKind.CLAIM, WeightsKind.BUCKET, WeightsKind.AUTO):
         return
     fills = "weights of kind claim, which a Job fills with pinned revisions"
     if spec.adapters:
         why = {
             WeightsKind.HUB: "pods that download for themselves cannot be told an adapter's revision",
             WeightsKind.EXISTING_CLAIM: "a claim that exists is not written to",
+            WeightsKind.STREAM: "adapters are read as files, not from a bucket",
         }[served.storage]
         yield Finding("adapters", f"{path}.adapters", why, fills)
     drafts = spec.speculative and spec.speculative.model
-    if drafts and served.storage is WeightsKind.EXISTING_CLAIM:
-        yield Finding("speculative", f"{path}.speculative.model", "a claim that exists is not written to", fills)
+    if drafts and served.storage in (WeightsKind.EXISTING_CLAIM, WeightsKind.STREAM):
+        why = "a claim that exists is not written to"
+        if served.storage is WeightsKind.STREAM:
+            why = "a draft model is read as files, not from a bucket"
+        yield Finding("speculative", f"{path}.speculative.model", why, fills)
 
 
 def _adapter(wished: Wished, served: Served) -> Adapter:

@@ -32,6 +32,10 @@ FETCH_HOST = Host(cpu_millicores=1000, memory_mib=2048, shm_mib=64, ephemeral_mi
 """What a download Job asks of its node; it runs beside the server when a new revision arrives."""
 
 
+GATE_HOST = Host(cpu_millicores=100, memory_mib=64, shm_mib=64, ephemeral_mib=64)
+"""What a container asks for that only looks for a file before the server starts."""
+
+
 @cache
 def _assumptions() -> dict[str, float]:
     file = files("modelberth.catalog") / "assumptions.yaml"
@@ -39,9 +43,19 @@ def _assumptions() -> dict[str, float]:
     return {name: float(entry["value"]) for name, entry in document.items()}
 
 
+def assumed(name: str) -> float:
+    """A figure of assumptions.yaml, in the unit of its name."""
+    return _assumptions()[name]
+
+
 def usable_memory_bytes(profile: NodeProfile) -> int:
     """Memory of a node that serving pods may use, after system pods and a download."""
     return profile.allocatable_memory_bytes - (SYSTEM_MEMORY_MIB + FETCH_HOST.memory_mib) * MIB
+
+
+def usable_ephemeral_bytes(profile: NodeProfile) -> int:
+    """Ephemeral storage of a node that serving pods may use, after a download."""
+    return profile.allocatable_ephemeral_bytes - FETCH_HOST.ephemeral_mib * MIB
 
 
 def ephemeral_mib(download_bytes: int, *, on_gpu: bool) -> int:
@@ -79,13 +93,13 @@ def gpu_host(machine: Machine, gpus: int, download_bytes: int, held_bytes: int =
 
 def cpu_host(machine: Machine, needed_bytes: int, download_bytes: int) -> Host:
     """Requests of a pod that computes on CPUs: every core of the node but the ones of the system and of a download,
-    and the memory it was sized with.
+    and the memory it was sized with, rounded up as far as the node's memory goes.
     """
     profile = node_profile(machine.id)
     free = profile.allocatable_cpu_millicores - SYSTEM_CPU_MILLICORES - FETCH_HOST.cpu_millicores
     return Host(
         cpu_millicores=max(1000, free // 1000 * 1000),
-        memory_mib=ceil_to(needed_bytes / MIB, 256),
+        memory_mib=min(ceil_to(needed_bytes / MIB, 256), usable_memory_bytes(profile) // MIB),
         shm_mib=64,
         ephemeral_mib=ephemeral_mib(download_bytes, on_gpu=False),
     )
@@ -111,7 +125,13 @@ def assumed_mib_per_s(*, from_volume: bool) -> float:
 
 def load_seconds(weights_bytes: int, *, on_gpu: bool, from_volume: bool, image_gib: float | None = None) -> int:
     """Estimated seconds from the start of a pod on a fresh node to ready: image, weights, engine start."""
-    reading = engine_load_seconds(weights_bytes, on_gpu=on_gpu, mib_per_s=assumed_mib_per_s(from_volume=from_volume))
+    rate = assumed_mib_per_s(from_volume=from_volume)
+    return load_seconds_at(weights_bytes, on_gpu=on_gpu, mib_per_s=rate, image_gib=image_gib)
+
+
+def load_seconds_at(weights_bytes: int, *, on_gpu: bool, mib_per_s: float, image_gib: float | None = None) -> int:
+    """The same where the rate is known."""
+    reading = engine_load_seconds(weights_bytes, on_gpu=on_gpu, mib_per_s=mib_per_s)
     return ceil_to(_image_pull_s(image_gib) + reading, 5)
 
 

@@ -161,6 +161,8 @@ def _lines(words: Sequence[str]) -> str:
 
 def compose(plan: Plan) -> str:
     """A Compose file of the engine's own image. Raises :class:`Refused`."""
+    if plan.decision.storage.kind == "stream":
+        raise _refused(plan, "weights", "its server reads a bucket itself", "weights of kind claim or hub")
     if plan.launch.group:
         message = f"a replica is held by {plan.launch.group.size} nodes"
         raise _refused(plan, "pipeline_parallel", message, "a smaller model, or a format of fewer bits")
@@ -206,7 +208,7 @@ def _compose(plan: Plan) -> Mapping[str, Any]:
     whole: dict[str, Any] = {"name": plan.service, "services": {**services, "server": server}}
     if plan.spec.token and steps:
         whole["secrets"] = {"hub-token": {"environment": TOKEN}}
-    named = ["weights"] if decision.storage.kind == "claim" else []
+    named = ["weights"] if decision.storage.kind in ("claim", "bucket") else []
     return whole | {"volumes": {name: {} for name in [*named, "cache"]}}
 
 
@@ -223,7 +225,7 @@ def _plain(text: str) -> str:
 
 
 def _weights(plan: Plan, mode: str) -> str:
-    place = "weights" if plan.decision.storage.kind == "claim" else f"./{WEIGHTS_FOLDER}"
+    place = "weights" if plan.decision.storage.kind in ("claim", "bucket") else f"./{WEIGHTS_FOLDER}"
     return f"{place}:{WEIGHTS_MOUNT}:{mode}"
 
 

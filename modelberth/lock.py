@@ -240,11 +240,15 @@ def _moved(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterator[
     if stack.pools and decision.pool is None:
         yield "pools are defined, locked without one"
     store = stack.weights_of(spec)
-    if decision.storage.access_mode not in (None, store.access_mode):
-        yield f"access_mode is {store.access_mode}, locked {decision.storage.access_mode}"
-    if spec.weights != decision.storage.store or store.kind.value != decision.storage.kind:
-        locked = decision.storage.store or "of its own"
-        yield f"weights are {spec.weights or 'of its own'} ({store.kind.value}), locked {locked}"
+    kept = decision.storage
+    if kept.access_mode not in (None, store.access_mode):
+        yield f"access_mode is {store.access_mode}, locked {kept.access_mode}"
+    if spec.weights != kept.store or store.kind.value not in (kept.kind, "auto"):
+        yield f"weights are {spec.weights or 'of its own'} ({store.kind.value}), locked {kept.store or 'of its own'}"
+    if store.kind.value == "auto" and kept.access_mode == "ReadWriteOnce" and spec.most_replicas > 1:
+        yield f"a ReadWriteOnce claim is locked, for {spec.most_replicas} replicas"
+    if kept.kind in ("bucket", "stream") and (store.bucket, store.prefix) != (kept.bucket, kept.prefix or ""):
+        yield f"the bucket is {store.bucket or 'one that is made'}, locked {kept.bucket or 'one that is made'}"
 
 
 @dataclass(frozen=True)

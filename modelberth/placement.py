@@ -17,7 +17,7 @@ from modelberth.engines import Accelerator, Sizing
 from modelberth.errors import ModelberthError
 from modelberth.fabric import no_fabric
 from modelberth.fit import Fit, Sizer, Verdict, fit
-from modelberth.host import ephemeral_mib, gpu_memory_bytes, usable_memory_bytes
+from modelberth.host import ephemeral_mib, gpu_memory_bytes, usable_ephemeral_bytes, usable_memory_bytes
 from modelberth.memory import shape_of
 from modelberth.names import Objective
 from modelberth.objective import Goal, speed_of, usd_per_million_tokens
@@ -356,7 +356,7 @@ def _hindrance(candidate: Candidate, demand: Demand) -> str:
     if site.max_nodes is not None and candidate.nodes > site.max_nodes:
         return f"needs {candidate.nodes} nodes, pool {site.pool} may have {site.max_nodes}"
     share = candidate.sizing.tensor_parallel / machine.gpu_count if machine.gpu else 1
-    offered = node_profile(machine.id).allocatable_ephemeral_bytes * share
+    offered = usable_ephemeral_bytes(node_profile(machine.id)) * share
     needed = ephemeral_mib(demand.download_bytes, on_gpu=bool(machine.gpu)) * MIB
     if needed > offered:
         return f"a pod downloads to {gib(needed)} of ephemeral storage, its share of a node is {gib(offered)}"

@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from modelberth import ladder
 from modelberth.advice import advice, unsizable
 from modelberth.catalog import Model, catalog
-from modelberth.decision import Decision, Host, Storage
+from modelberth.decision import Decision, Host
 from modelberth.doors import Door, door
 from modelberth.engines import ENGINES, Launch, Sizing, Wishes
 from modelberth.engines.beside import extras_of
 from modelberth.errors import UnknownName
 from modelberth.findings import Finding, Refused, errors
 from modelberth.fit import Fit, fit
-from modelberth.host import claim_gib, cpu_host, fetch_seconds, gpu_host, load_seconds, startup_budget_seconds
+from modelberth.host import cpu_host, fetch_seconds, gpu_host
 from modelberth.names import Quantization
 from modelberth.objective import Goal, speed_of, usd_per_million_tokens
-from modelberth.offered import may_have, price, region
+from modelberth.offered import may_have, price, region, zones
 from modelberth.placement import (
     UNPLACED,
     Candidate,
@@ -37,8 +37,10 @@ from modelberth.resolve import Reason, Resolved, resolve
 from modelberth.rollout import Rollout, Share, rollout
 from modelberth.scaling import Scaling, scaling
 from modelberth.scaling import findings as scaling_findings
-from modelberth.spec import ServiceSpec, StackSpec, WeightsKind
+from modelberth.spec import ServiceSpec, StackSpec
 from modelberth.speed import Speed, Traffic
+from modelberth.storage import StorageChoice
+from modelberth.stores import Nodes, own_download_bytes, stored, stored_bytes
 
 SCHEMA_VERSION = 1
 
@@ -73,6 +75,8 @@ class Plan:
     monitored: bool = False
     """Whether the Prometheus operator is told about it."""
     door: Door | None = None
+    stores: StorageChoice | None = None
+    """The ranking of places for the weights, where the planner was asked and the plan is new."""
 
 
 def plan(name: str, stack: StackSpec) -> Plan:
@@ -106,7 +110,7 @@ def _planned(name: str, stack: StackSpec, resolved: Resolved, step: Quantization
     if choice.best is None:
         raise Refused([_nothing_fits(path, spec, stack, resolved, choice)])
     best = choice.best
-    decision = _decision(spec, stack, resolved, best)
+    decision, stores = _decision(name, spec, stack, resolved, best)
     reasons = (*resolved.reasons, *reasons_for(spec, best, choice))
     also = (also_fits(best, other, spec.objective) for other in choice.others)
     no_gpu = (
@@ -114,7 +118,7 @@ def _planned(name: str, stack: StackSpec, resolved: Resolved, step: Quantization
     )
     over = (over_nodes(best, other) for other in choice.spanning)
     losers = (*also, *over, *choice.losers, *no_gpu)
-    return assemble(name, stack, decision, resolved, best.fit, reasons, losers)
+    return replace(assemble(name, stack, decision, resolved, best.fit, reasons, losers), stores=stores)
 
 
 def replay(name: str, stack: StackSpec, decision: Decision) -> Plan:
@@ -184,7 +188,7 @@ def _demand(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Demand:
         replicas=spec.most_replicas,
         tensor_parallel=spec.tensor_parallel,
         pipeline_parallel=spec.pipeline_parallel,
-        download_bytes=_own_download(spec, stack, resolved),
+        download_bytes=own_download_bytes(spec, stack, resolved),
         goal=Goal(spec.objective, _traffic(spec), budget),
         region=region(stack.target),
     )
@@ -241,6 +245,7 @@ def wishes(name: str, stack: StackSpec) -> Wishes:
         registry=defaults.registry,
         hub_endpoint=defaults.hub_endpoint,
         weights_path=stack.weights_of(spec).path,
+        allow_pickle=stack.weights_of(spec).allow_pickle,
         tool_call_parser=spec.tool_call_parser,
         reasoning_parser=spec.reasoning_parser,
         runtime_adapter_loading=spec.runtime_adapter_loading,
@@ -297,28 +302,24 @@ def _sites(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> Iterator[
                     yield Site(machine, name, pool.max_nodes)
 
 
-def _own_download(spec: ServiceSpec, stack: StackSpec, resolved: Resolved) -> int:
-    """Bytes that each pod downloads for itself."""
-    stored = resolved.source.stored_bytes + resolved.beside.stored_bytes
-    return stored if stack.weights_of(spec).kind is WeightsKind.HUB else 0
-
-
-def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Candidate) -> Decision:
-    store = stack.weights_of(spec)
-    stored, machine = resolved.source.stored_bytes + resolved.beside.stored_bytes, best.site.machine
-    downloads = _own_download(spec, stack, resolved)
-    gpus = best.sizing.tensor_parallel if best.sizing.accelerator.gpu else 0
+def _decision(
+    name: str, spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Candidate
+) -> tuple[Decision, StorageChoice | None]:
+    machine, gpus = best.site.machine, best.sizing.tensor_parallel if best.sizing.accelerator.gpu else 0
+    pool = stack.pools.get(best.site.pool or "")
+    pool_zones = zones(pool, stack.target, machine.id) if pool else stack.target.zones
+    nodes = Nodes(machine, gpus, best.sizing.pipeline_parallel, pool_zones)
+    kept = stored(name, spec, stack, resolved, nodes)
+    downloads = stored_bytes(resolved) if kept.storage.kind == "hub" else 0
     memory = best.fit.memory
     needed = 0
     if memory:
         most_used = memory.budget_bytes - memory.kv_budget_range_bytes[0]
         needed = most_used + spec.concurrency * memory.kv_bytes_for(spec.context)
-    held = memory.held_bytes * gpus if memory else 0
+    held = (memory.held_bytes * gpus if memory else 0) + kept.buffer_bytes * gpus
     shared = resolved.beside.extras.kv_offload_bytes
     host: Host = gpu_host(machine, gpus, downloads, held, shared) if gpus else cpu_host(machine, needed, downloads)
-    from_volume, image_gib = store.kind is not WeightsKind.HUB, catalog().engine(resolved.engine).image_gib
-    load_s = load_seconds(stored, on_gpu=bool(gpus), from_volume=from_volume, image_gib=image_gib)
-    return Decision(
+    decided = Decision(
         model=spec.model.id,
         engine=resolved.engine,
         engine_version=resolved.engine_version,
@@ -332,20 +333,16 @@ def _decision(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, best: Can
         pipeline_parallel=best.sizing.pipeline_parallel,
         context=spec.context,
         concurrency=spec.concurrency,
-        storage=Storage(
-            kind=store.kind.value,
-            store=spec.weights,
-            size_gib=claim_gib(stored) if store.kind is WeightsKind.CLAIM else None,
-            access_mode=store.access_mode if store.kind is not WeightsKind.HUB else None,
-        ),
+        storage=kept.storage,
         host=host,
-        load_s=load_s,
-        startup_budget_s=startup_budget_seconds(load_s),
+        load_s=kept.load_s,
+        startup_budget_s=kept.startup_budget_s,
         adapters=resolved.beside.adapters,
         speculative=resolved.beside.speculative,
         kv_offload_gib=resolved.beside.kv_offload_gib,
         **ENGINES[resolved.engine].defaults(best.sizing),
     )
+    return decided, kept.choice
 
 
 def _nothing_fits(path: str, spec: ServiceSpec, stack: StackSpec, resolved: Resolved, choice: Choice) -> Finding:

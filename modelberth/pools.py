@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -27,6 +27,11 @@ STEP_GIB = 10
 
 LONGEST_BILLED = 63
 """Characters of a label's value."""
+
+
+def billed(models: Iterable[str]) -> str:
+    """What a label says of the models that something is paid for."""
+    return tidied("-".join(sorted({model.rpartition("/")[2] for model in models})), LONGEST_BILLED) or "none"
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class PoolPlan:
     @property
     def billing(self) -> dict[str, str]:
         """Labels that tell what its nodes are paid for."""
-        return {"model": tidied("-".join(model.rpartition("/")[2] for model in self.models), LONGEST_BILLED) or "none"}
+        return {"model": billed(self.models)}
 
     @property
     def accelerator(self) -> str | None:
@@ -308,6 +313,7 @@ __all__ = [
     "PoolPlan",
     "Way",
     "alone",
+    "billed",
     "boot_disk_gib",
     "changes",
     "decisions",

@@ -16,7 +16,7 @@ from modelberth.clouds import node_selector
 from modelberth.findings import Finding, Level
 from modelberth.plan import Plan
 from modelberth.requirements import Named, Ref, created, named, needs
-from modelberth.spec import StackSpec, WeightsKind, WeightsSpec
+from modelberth.spec import StackSpec, WeightsSpec
 
 GPU = "nvidia.com/gpu"
 OLDEST_MINOR, NEWEST_MINOR = 30, 36
@@ -243,7 +243,7 @@ def _storage(stack: StackSpec, plans: Sequence[Plan], seen: Snapshot) -> Iterato
     asked: dict[tuple[str | None, str], tuple[str, WeightsSpec]] = {}
     for plan in plans:
         store = stack.weights_of(plan.spec)
-        if store.kind is WeightsKind.CLAIM:
+        if plan.decision.storage.kind == "claim":
             where = f"weights.{plan.spec.weights}" if plan.spec.weights else "target"
             asked.setdefault((store.storage_class or stack.target.storage_class, store.access_mode), (where, store))
     for (name, mode), (where, store) in asked.items():

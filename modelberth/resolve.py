@@ -26,8 +26,8 @@ from modelberth.spec import (
     ServiceSpec,
     StackSpec,
     Target,
-    WeightsKind,
 )
+from modelberth.weights import weights_findings
 
 AUTO_GGUF = Quantization.Q4_K_M
 
@@ -81,7 +81,7 @@ def resolve(name: str, stack: StackSpec, locked_version: str | None = None) -> t
         pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
         out = withheld(pools, stack.target) or _offers(stack)
         problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", out))
-    problems.extend(_storage(spec, stack, engine, path))
+    problems.extend(weights_findings(spec, stack, engine, path))
     problems.extend(_spread(spec, stack, path))
     problems.extend(_api_key(spec, engine, path))
     problems.extend(_packaging(spec, engine, version, path))
@@ -289,21 +289,6 @@ def _source(
     out = f"known: {', '.join(known)}" if known else "name a repository that holds it as model"
     problems.append(Finding("checkpoint", f"{path}.quantization", message, out))
     return None
-
-
-def _storage(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Iterator[Finding]:
-    store = stack.weights_of(spec)
-    if store.kind is not WeightsKind.HUB and spec.most_replicas > 1 and store.access_mode == "ReadWriteOnce":
-        message = f"{spec.most_replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
-        out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"
-        yield Finding("storage", f"{path}.weights", message, out)
-    one_file = ENGINES[engine].reads_gguf and not catalog().engine(engine).model_store
-    if store.kind is WeightsKind.EXISTING_CLAIM and one_file and not store.path.endswith(".gguf"):
-        message = f"{engine} reads one file: name it as path of the weights"
-        yield Finding("storage", f"weights.{spec.weights}.path", message, "path: FOLDER/FILE.gguf")
-    if store.kind is WeightsKind.HUB and not ENGINES[engine].pins_downloads:
-        message = f"{engine} cannot be told a revision when it downloads for itself: what is served could change"
-        yield Finding("storage", f"{path}.weights", message, "weights of kind claim, filled with a pinned revision")
 
 
 def _spread(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:

@@ -299,17 +299,40 @@ class WeightsKind(StrEnum):
     HUB = "hub"
     CLAIM = "claim"
     EXISTING_CLAIM = "existing-claim"
+    BUCKET = "bucket"
+    STREAM = "stream"
+    AUTO = "auto"
+
+    @property
+    def attached(self) -> bool:
+        """Whether pods mount a claim."""
+        return self in (WeightsKind.CLAIM, WeightsKind.EXISTING_CLAIM)
+
+    @property
+    def in_bucket(self) -> bool:
+        """Whether they lie in a bucket."""
+        return self in (WeightsKind.BUCKET, WeightsKind.STREAM)
 
 
 class WeightsSpec(Part):
     """Where weights live; it outlives the services that use it."""
 
     kind: WeightsKind
-    """hub: each pod downloads; claim: a volume that a Job fills once; existing-claim: a volume that is filled."""
+    """hub: each pod downloads; claim: a volume that a Job fills once; existing-claim: a volume that is filled; bucket:
+    a bucket that a Job fills once, shown to pods as files; stream: the same, read by the engine itself; auto: what
+    the plan finds best."""
     claim: ObjectName | None = None
     """Name of the existing claim."""
     path: RelativePath = ""
-    """Folder of the model inside the existing claim."""
+    """Folder of the model inside the existing claim or bucket; nothing is downloaded then."""
+    bucket: Text | None = None
+    """Name of a bucket that exists; default: one is made."""
+    prefix: RelativePath = ""
+    """Folder of the bucket that everything lies in."""
+    zones: tuple[Text, ...] = ()
+    """Zones in which the volume of an existing claim can be attached; default: not known, not checked."""
+    allow_pickle: bool = False
+    """Whether downloads may bring pickled files, which run code as they are read."""
     size_gib: Whole | None = None
     """Size of the claim, GiB; required for kind claim: it outlives its services, and a volume never shrinks."""
     storage_class: ObjectName | None = None
@@ -321,12 +344,20 @@ class WeightsSpec(Part):
     def _claim_where_it_belongs(self) -> WeightsSpec:
         if self.kind is WeightsKind.EXISTING_CLAIM and not self.claim:
             raise ValueError("kind existing-claim needs claim, the name of the PersistentVolumeClaim")
-        if self.kind is not WeightsKind.EXISTING_CLAIM and (self.claim or self.path):
-            raise ValueError("claim and path belong to kind existing-claim only")
+        if self.kind is not WeightsKind.EXISTING_CLAIM and (self.claim or self.zones):
+            raise ValueError("claim and zones belong to kind existing-claim only")
+        if self.path and self.kind is not WeightsKind.EXISTING_CLAIM and not self.bucket:
+            raise ValueError("path belongs to kind existing-claim, or to a bucket that exists")
+        if (self.bucket or self.prefix) and not (self.kind.in_bucket or self.kind is WeightsKind.AUTO):
+            raise ValueError("bucket and prefix belong to kind bucket, stream or auto")
+        if self.allow_pickle and self.kind in (WeightsKind.HUB, WeightsKind.EXISTING_CLAIM, WeightsKind.STREAM):
+            raise ValueError(
+                "allow_pickle belongs to kind claim, bucket or auto: a Job brings them, servers read files"
+            )
         if self.kind is WeightsKind.CLAIM and self.access_mode == "ReadOnlyMany":
             raise ValueError("kind claim is written by a Job: access_mode ReadWriteOnce or ReadWriteMany")
-        if self.kind is not WeightsKind.CLAIM and self.size_gib:
-            raise ValueError("size_gib belongs to kind claim only")
+        if self.kind not in (WeightsKind.CLAIM, WeightsKind.AUTO) and self.size_gib:
+            raise ValueError("size_gib belongs to kind claim or auto")
         return self
 
 

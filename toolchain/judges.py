@@ -1,4 +1,4 @@
-"""Outside judges of what we render: one cached environment, shared by clones, keyed by a digest of its lock file."""
+"""Outside judges of what we render: cached environments, shared by clones, each keyed by a digest of its lock file."""
 
 from __future__ import annotations
 
@@ -16,17 +16,23 @@ from pathlib import Path
 from toolchain import build
 
 LOCK = Path(__file__).resolve().parent / "judges.lock"
+MOTO = Path(__file__).resolve().parent / "moto.lock"
 
 
-def environment() -> Path:
-    """The directory of the environment; installs it when it is not there (about a minute, once)."""
-    digest = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    return build.populate(build.cache() / f"judges-{digest}", _install)
+def environment(lock: Path = LOCK) -> Path:
+    """The directory of an environment; installs it when it is not there (about a minute, once)."""
+    digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    return build.populate(build.cache() / f"{lock.stem}-{digest}", lambda directory: _install(directory, lock))
 
 
 def python() -> Path:
     """Its interpreter. Programs are started as ``python -m``: the environment was renamed into place."""
     return environment() / "bin" / "python"
+
+
+def moto() -> Path:
+    """The interpreter that has moto, which answers as the APIs of AWS do, and botocore with their models."""
+    return environment(MOTO) / "bin" / "python"
 
 
 def llama_server() -> Path:
@@ -83,17 +89,17 @@ def kubernetes_validate(version: str, *manifests: Path) -> str:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-def _install(directory: Path) -> None:
-    print("toolchain: judges: installing (about a minute)", file=sys.stderr, flush=True)
+def _install(directory: Path, lock: Path) -> None:
+    print(f"toolchain: {lock.stem}: installing (about a minute)", file=sys.stderr, flush=True)
     started = time.monotonic()
     venv.create(directory, with_pip=True, symlinks=True)
     done = run(
         str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-        "--require-hashes", "-r", str(LOCK), timeout_s=1200,
+        "--require-hashes", "-r", str(lock), timeout_s=1200,
     )  # fmt: skip
     if done.returncode:
-        raise build.BuildError(f"the judges cannot be installed: {done.stderr.strip()[-1500:]}")
-    print(f"toolchain: judges: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+        raise build.BuildError(f"{lock.stem} cannot be installed: {done.stderr.strip()[-1500:]}")
+    print(f"toolchain: {lock.stem}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

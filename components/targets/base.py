@@ -39,6 +39,8 @@ class Bucket:
     name: pulumi.Output[str]
     address: pulumi.Output[str]
     made: tuple[pulumi.Resource, ...] = ()
+    prefix: str = ""
+    """Folder that everything lies in; empty: the bucket itself."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Attached:
 
     volume: k8s.core.v1.VolumeArgs
     annotations: Mapping[str, str] = field(default_factory=dict[str, str])
+    made: tuple[pulumi.Resource, ...] = ()
+    """What was made for it and must be there before pods."""
 
 
 @dataclass(frozen=True)

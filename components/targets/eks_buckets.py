@@ -197,6 +197,7 @@ def attach(
     name = f"{name}-{'files' if read_only else 'filled'}"
     named = limited(f"{around.prefix}-{name}", 63)
     options = [f"region={around.of.region}", *(["read-only"] if read_only else ["allow-delete", "allow-overwrite"])]
+    options += [f"prefix={bucket.prefix}/"] if bucket.prefix else []
     claim = limited(name, 63)
     core.PersistentVolume(
         name,

@@ -38,6 +38,8 @@ LATE: Mapping[str, tuple[str, str] | None] = {
 """What needs a node without GPUs to run on, with its ServiceAccount and the policy of its role where it calls AWS. The
 driver of S3 reads with the identity of each pod and has none of its own."""
 SYSTEM_DISK_GIB = 50
+NO_MODEL = {"model": "none"}
+"""What nodes of the system are paid for."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def _system_group(around: Surroundings, cluster: aws.eks.Cluster, network: Netwo
         block_device_mappings=[disk(SYSTEM_DISK_GIB)],
         metadata_options=metadata(),
         user_data=base64.b64encode(user_data(local_disks=False).encode()).decode(),
-        tag_specifications=tagged(f"{around.prefix}-system", around.labels),
+        tag_specifications=tagged(f"{around.prefix}-system", {**around.labels, **NO_MODEL}),
         opts=child(around.parent, provider=around.provider),
     )
     return aws.eks.NodeGroup(
@@ -239,7 +241,7 @@ def _system_group(around: Surroundings, cluster: aws.eks.Cluster, network: Netwo
         update_config=aws.eks.NodeGroupUpdateConfigArgs(max_unavailable=1),
         launch_template=launched(template),
         node_repair_config=aws.eks.NodeGroupNodeRepairConfigArgs(enabled=True),
-        tags=dict(around.labels),
+        tags={**around.labels, **NO_MODEL},
         opts=child(
             around.parent,
             provider=around.provider,

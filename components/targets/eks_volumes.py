@@ -9,7 +9,7 @@ from .eks_keys import Surroundings
 from .names import limited
 
 IOPS, MIB_PER_S = 4000, 1000
-"""What a volume reads per second, and the operations that it must have for that, a quarter of a MiB each. The 125 MiB/s that come
+"""MiB that a volume reads per second, and the operations that it needs for them: four for each. The 125 MiB/s that come
 with gp3 read the weights of an 8B model in two minutes (docs.aws.amazon.com/ebs, General Purpose SSD volumes).
 """
 

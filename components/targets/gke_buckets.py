@@ -89,12 +89,13 @@ def may_use(
 
 def attach(bucket: Bucket, *, read_only: bool) -> Attached:
     """The bucket by GKE's own driver, whose sidecar reads with the pod's identity."""
+    options = READ_OPTIONS if read_only else WRITE_OPTIONS
     source = core.CSIVolumeSourceArgs(
         driver="gcsfuse.csi.storage.gke.io",
         read_only=read_only,
         volume_attributes={
             "bucketName": bucket.name,
-            "mountOptions": READ_OPTIONS if read_only else WRITE_OPTIONS,
+            "mountOptions": ",".join([options, *([f"only-dir:{bucket.prefix}"] if bucket.prefix else [])]),
         },
     )
     return Attached(core.VolumeArgs(name="weights", csi=source), {"gke-gcsfuse/volumes": "true"})

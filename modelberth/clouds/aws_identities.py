@@ -52,9 +52,9 @@ def _documents(
 ) -> Iterator[tuple[AnyResource, Node]]:
     """Documents, and the names of policies that are kept elsewhere."""
     roles = of_types(resources, _ROLE)
-    for inline in role.node["inlinePolicies"].each():
+    for inline in _stated(role.node["inlinePolicies"]):
         yield role, inline["policy"]
-    for arn in role.node["managedPolicyArns"].each():
+    for arn in _stated(role.node["managedPolicyArns"]):
         yield from _named(role, arn, policies)
     for own in of_types(resources, _INLINE):
         if target_of(own, own.node["role"], roles) is role:
@@ -62,6 +62,14 @@ def _documents(
     for attachment in of_types(resources, _ATTACHED):
         if target_of(attachment, attachment.node["role"], roles) is role:
             yield from _named(attachment, attachment.node["policyArn"], policies)
+
+
+def _stated(policies: Node) -> Iterator[Node]:
+    """What a role itself lists. AWS computes the list from resources beside a role that says nothing, so in a preview
+    it is not known as a whole.
+    """
+    if not policies.unknown:
+        yield from policies.each()
 
 
 def _named(by: AnyResource, arn: Node, policies: Sequence[AnyResource]) -> Iterator[tuple[AnyResource, Node]]:

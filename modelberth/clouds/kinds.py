@@ -68,10 +68,11 @@ def access(types: Iterable[str]) -> Access:
     found = [kinds()[each] for each in asked]
     managed = {(row.group, row.resource) for row in found}
     watched = {_resource(each) for row in found for each in row.watches} - managed
-    apart = {(row.group, row.resource) for row in found if not row.namespaced}
+    apart = {(row.group, row.resource) for row in kinds().values() if not row.namespaced}
+    allowed = dict.fromkeys(managed, MANAGED) | dict.fromkeys(watched, WATCHED)
     return Access(
-        cluster=_rules(dict.fromkeys(apart, MANAGED)),
-        namespace=_rules(dict.fromkeys(managed - apart, MANAGED) | dict.fromkeys(watched, WATCHED)),
+        cluster=_rules({each: verbs for each, verbs in allowed.items() if each in apart}),
+        namespace=_rules({each: verbs for each, verbs in allowed.items() if each not in apart}),
     )
 
 

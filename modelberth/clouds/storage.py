@@ -57,6 +57,11 @@ def bucket_names(text: str) -> Iterator[str]:
             yield text.removeprefix(scheme).partition("/")[0]
 
 
+def bucket_scheme(cloud: str) -> str:
+    """How addresses in buckets of this cloud begin, as engines read them."""
+    return {"aws": aws_storage.SCHEMES, "gcp": gcp_storage.SCHEMES}[cloud][0]
+
+
 def labels(node: Node) -> Node:
     """The labels or tags of a bucket, whichever its cloud calls them."""
     return node["labels"] if node["labels"].stated else node["tags"]

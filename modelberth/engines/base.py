@@ -167,6 +167,8 @@ class Launch:
     """Where the API begins: the OpenAI-compatible one, except for Triton's own."""
     metrics_port: int | None = None
     """Port of the metrics, where it is not the serving one."""
+    gate: str = ""
+    """Script of a container that runs before the server, in its image and with its weights; empty: none is needed."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,8 @@ class Wishes:
     registry: str | None = None
     hub_endpoint: str | None = None
     weights_path: str = ""
+    allow_pickle: bool = False
+    """Whether a download may bring files that run code as they are read."""
     tool_call_parser: str | None = None
     reasoning_parser: str | None = None
     runtime_adapter_loading: bool = False

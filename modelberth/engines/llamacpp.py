@@ -99,6 +99,7 @@ class LlamaCpp(gguf.Server):
             leave_s=lifecycle.OUTLAST_S,
             grace_s=lifecycle.OUTLAST_S + lifecycle.EXIT_S,
             fetch=fetch.everything(fetch.file_of, image, decision, wishes),
+            gate=fetch.gate(decision, wishes),
         )
 
     def unknown_flags(self, args: tuple[str, ...], version: str) -> list[str]:
@@ -163,7 +164,7 @@ class LlamaCpp(gguf.Server):
 def _model_arguments(decision: Decision, wishes: Wishes) -> list[str]:
     source = decision.source
     match decision.storage.kind:
-        case "existing-claim":
+        case kind if kind == "existing-claim" or wishes.weights_path:
             return ["--model", f"{WEIGHTS_MOUNT}/{wishes.weights_path}".rstrip("/")]
         case _:
             return ["--model", f"{WEIGHTS_MOUNT}/{weights_folder(decision)}/{source.file}"]

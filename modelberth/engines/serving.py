@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from typing import Any
 
 from modelberth.catalog import Engine as Facts
 from modelberth.catalog import Model, catalog
+from modelberth.clouds import cloud_of
+from modelberth.clouds.storage import bucket_scheme
 from modelberth.decision import Decision
 from modelberth.engines import fetch, flags
 from modelberth.engines.base import (
@@ -31,6 +34,10 @@ from modelberth.observed import Observed
 from modelberth.versions import key
 
 _AT_A_PATH = ("/", "./", "s3://", "gs://", "az://")
+BUCKET_VARIABLE = "MODELBERTH_BUCKET"
+"""Names the bucket where its name is known only when it exists: Kubernetes puts the value into the arguments."""
+STREAMS_AT_ONCE = 16
+"""Parts of a file that the streamer asks for at once; its default for buckets, 8, leaves fast networks idle."""
 
 
 def objections(engine: str, sizing: Sizing) -> list[Finding]:
@@ -52,10 +59,34 @@ def model_argument(decision: Decision, wishes: Wishes) -> str:
     match decision.storage.kind:
         case "hub":
             return decision.source.repository
-        case "existing-claim":
+        case "stream":
+            return bucket_address(decision, wishes)
+        case kind if kind == "existing-claim" or wishes.weights_path:
             return f"{WEIGHTS_MOUNT}/{wishes.weights_path}".rstrip("/")
         case _:
             return f"{WEIGHTS_MOUNT}/{weights_folder(decision)}"
+
+
+def bucket_address(decision: Decision, wishes: Wishes) -> str:
+    """Where a server that reads a bucket itself finds its weights, in the spelling of the machine's cloud."""
+    name = decision.storage.bucket or f"$({BUCKET_VARIABLE})"
+    folder = wishes.weights_path or weights_folder(decision)
+    parts = [name, *([decision.storage.prefix] if decision.storage.prefix else []), folder]
+    return bucket_scheme(cloud_of(decision.machine_type)) + "/".join(part.strip("/") for part in parts)
+
+
+def streaming(decision: Decision) -> list[str]:
+    """Flags of a server that reads a bucket itself; none for any other.
+
+    Configuration and tokenizer come from the same folder. A buffer of memory_limit 0 holds the largest tensor; without
+    it the whole checkpoint would be buffered in the pod's memory (docs/src/env-vars.md of run-ai/runai-model-streamer).
+    """
+    if decision.storage.kind != "stream":
+        return []
+    extra: dict[str, int | bool] = {"concurrency": STREAMS_AT_ONCE, "memory_limit": 0}
+    if decision.tensor_parallel > 1:
+        extra["distributed"] = True
+    return ["--load-format", "runai_streamer", "--model-loader-extra-config", json.dumps(extra, sort_keys=True)]
 
 
 def model_of(decision: Decision) -> Model:
@@ -90,7 +121,8 @@ def environment(decision: Decision, wishes: Wishes) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "FLASHINFER_WORKSPACE_BASE": CACHE_MOUNT,
         "HF_HOME": f"{CACHE_MOUNT}/hub",
-        "HF_HUB_OFFLINE": "0" if downloads(decision) else "1",
+        # Offline, vLLM takes the address of a bucket for a repository and ends (vllm/engine/arg_utils.py).
+        "HF_HUB_OFFLINE": "0" if downloads(decision) or decision.storage.kind == "stream" else "1",
         "HOME": "/tmp",
         "TORCHINDUCTOR_CACHE_DIR": f"{CACHE_MOUNT}/inductor",
         "TRITON_CACHE_DIR": f"{CACHE_MOUNT}/triton",
@@ -290,7 +322,8 @@ class Reading:
     def model(self, value: Any, served: Any = None) -> tuple[str | None, bool]:
         """(repository, whether weights come from a path that names none). ``served`` may be the repository's name."""
         if isinstance(value, str) and value.startswith(_AT_A_PATH):
-            repository = flags.repository_in(value)
+            scheme, _, address = value.rpartition("://")
+            repository = flags.repository_in(address.partition("/")[2] if scheme else value)
             named = served if isinstance(served, str) and "/" in served else None
             return repository or named, repository is None
         return (value if isinstance(value, str) else None), False

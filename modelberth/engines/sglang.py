@@ -13,7 +13,7 @@ from typing import Any
 
 from modelberth.catalog import catalog
 from modelberth.decision import Decision
-from modelberth.engines import flags, groups, lifecycle, serving
+from modelberth.engines import fetch, flags, groups, lifecycle, serving
 from modelberth.engines.base import (
     CACHE_MOUNT,
     Group,
@@ -176,6 +176,7 @@ class SGLang(serving.Server):
             leave_s=lifecycle.LEAVE_ENDPOINTS_S,
             grace_s=lifecycle.LEAVE_ENDPOINTS_S + DRAIN_S + STOP_S,
             fetch=serving.fetches(image, decision, wishes),
+            gate=fetch.gate(decision, wishes),
         )
 
     def _group(self, decision: Decision, served: list[str], wishes: Wishes) -> Group | None:
@@ -190,7 +191,7 @@ class SGLang(serving.Server):
         args = ["--model-path", serving.model_argument(decision, wishes)]
         if serving.downloads(decision) and decision.source.revision:
             args += ["--revision", decision.source.revision]
-        return [*args, "--served-model-name", decision.model]
+        return [*args, *serving.streaming(decision), "--served-model-name", decision.model]
 
     def _server(self, wishes: Wishes) -> list[str]:
         args = self._listens()

@@ -43,6 +43,9 @@ _SHELLS = frozenset(["ash", "bash", "dash", "sh"])
 _BEFORE_A_SHELL = frozenset(["--", "-g", "-s", "dumb-init", "env", "tini"])
 _MAY_SET_ANYTHING = frozenset([".", "eval", "getopts", "source"])
 _REFERENCE = re.compile(r"\$\$|\$\(([^()]*)\)")
+BUCKET_LATER = "known-later"
+"""Stands for the name of a bucket that does not exist yet; the folders behind it tell what is served."""
+_BUCKET_LATER = re.compile(rf"^([a-z0-9]+://){HOLE}(/[^{HOLE}]+)$")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 
 
@@ -107,7 +110,7 @@ def _resolved(word: Word, env: Mapping[str, Word], imported: bool) -> Word:
             return HOLE if imported and name.isidentifier() else match[0]
         return HOLE if env[name] is UNKNOWN else str(env[name])
 
-    return _REFERENCE.sub(value, word)
+    return _BUCKET_LATER.sub(rf"\1{BUCKET_LATER}\2", _REFERENCE.sub(value, word))
 
 
 def _base(text: Word) -> str:

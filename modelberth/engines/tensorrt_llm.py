@@ -7,6 +7,7 @@ settings stand in a variable of ours, which nothing but `read` looks at.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from modelberth.decision import Decision
@@ -77,7 +78,8 @@ class TensorRtLlm(serving.Server):
         """`trtllm-serve`, or Triton with the same settings, with everything that sizing depends on."""
         if wishes.packaging is Packaging.TRITON:
             model, variables = _model(decision, wishes), environment(decision, wishes)
-            return triton.launch(decision, wishes, model, _settings(decision), variables, _fetches)
+            served = triton.launch(decision, wishes, model, _settings(decision), variables, _fetches)
+            return replace(served, gate=fetch.gate(decision, wishes, _folder(decision)))
         image = image_reference(self._facts.image("cuda", decision.engine_version), wishes)
         settings = _settings(decision)
         args = [_model(decision, wishes)]
@@ -105,6 +107,7 @@ class TensorRtLlm(serving.Server):
             leave_s=lifecycle.OUTLAST_S,
             grace_s=lifecycle.OUTLAST_S + lifecycle.EXIT_S,
             fetch=_fetches(image, decision, wishes),
+            gate=fetch.gate(decision, wishes, _folder(decision)),
             files=(ConfigFile(SETTINGS_PATH, as_yaml(settings)),),
         )
 
@@ -144,15 +147,20 @@ def _folder(decision: Decision) -> str:
 
 
 def _model(decision: Decision, wishes: Wishes) -> str:
-    if decision.storage.kind == "claim":
+    if _fills(decision, wishes):
         return f"{WEIGHTS_MOUNT}/{_folder(decision)}"
     return serving.model_argument(decision, wishes)
 
 
 def _fetches(image: str, decision: Decision, wishes: Wishes) -> tuple[Fetch, ...]:
-    if decision.storage.kind != "claim":
+    layout = _fills(decision, wishes)
+    if layout is None:
         return ()
-    return (fetch.into(_folder(decision), fetch.snapshot_of(image, decision.source, wishes)),)
+    return (fetch.into(_folder(decision), fetch.snapshot_of(image, decision.source, wishes, layout=layout)),)
+
+
+def _fills(decision: Decision, wishes: Wishes) -> fetch.Layout | None:
+    return None if wishes.weights_path else fetch.layout_of(decision)
 
 
 def _settings(decision: Decision) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from modelberth.catalog import Gpu, Model, catalog
 from modelberth.decision import Decision
-from modelberth.engines import flags, lifecycle, serving
+from modelberth.engines import fetch, flags, lifecycle, serving
 from modelberth.engines.base import (
     Launch,
     Sizing,
@@ -122,6 +122,7 @@ class Tgi(serving.Server):
             leave_s=lifecycle.LEAVE_ENDPOINTS_S,
             grace_s=lifecycle.LEAVE_ENDPOINTS_S + DRAIN_S + lifecycle.EXIT_S,
             fetch=serving.fetches(image, decision, wishes),
+            gate=fetch.gate(decision, wishes),
         )
 
     def _server(self, wishes: Wishes) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelberth.decision import Decision
-from modelberth.engines import flags, groups, lifecycle, serving, vllm_extras
+from modelberth.engines import fetch, flags, groups, lifecycle, serving, vllm_extras
 from modelberth.engines.base import (
     CACHE_MOUNT,
     Group,
@@ -132,6 +132,7 @@ class Vllm(serving.Server):
         args = [serving.model_argument(decision, wishes)]
         if serving.downloads(decision) and decision.source.revision:
             args += ["--revision", decision.source.revision]
+        args += serving.streaming(decision)
         args += ["--served-model-name", decision.model, "--host", "0.0.0.0", "--port", str(self._facts.port)]
         args += ["--tensor-parallel-size", str(decision.tensor_parallel)]
         args += ["--max-model-len", str(decision.context), "--max-num-seqs", str(decision.concurrency)]
@@ -165,6 +166,7 @@ class Vllm(serving.Server):
             leave_s=lifecycle.LEAVE_ENDPOINTS_S,
             grace_s=lifecycle.LEAVE_ENDPOINTS_S + DRAIN_S + lifecycle.EXIT_S,
             fetch=serving.fetches(image, decision, wishes),
+            gate=fetch.gate(decision, wishes),
         )
 
     def read(self, container: Mapping[str, Any]) -> Observed | None:

@@ -26,7 +26,8 @@ _SURELY_READ = frozenset({"vllm"})
 
 
 def _priority(inventory: Inventory, _: Settings) -> Iterator[tuple[Resource, Finding]]:
-    used = any(pod.spec["priorityClassName"].stated for pod in inventory.pods)
+    names = [pod.spec["priorityClassName"] for pod in inventory.pods]
+    used = any(name.stated and name.text() not in _OF_THE_SYSTEM for name in names)
     default = any(each.node["globalDefault"].flag() is not False for each in inventory.of_kind("PriorityClass"))
     for pod in inventory.pods:
         name = pod.spec["priorityClassName"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ def test_every_row_is_of_a_type_that_exists(cloud: str) -> None:
 @pytest.mark.parametrize("cloud", ["gcp", "aws"])
 def test_every_type_can_be_made_and_read_back(cloud: str) -> None:
     assert [row.type for row in rows(cloud).values() if not (row.create and row.read)] == []
+
+
+def test_the_call_that_makes_something_at_a_stand_in_is_allowed() -> None:
+    described = document("aws")["types"].items()
+    made = {token: row["operation"].partition("/")[0] for token, row in described if "operation" in row}
+    assert len(made) > 10
+    assert sorted(call for token, call in made.items() if call not in rows("aws")[token].create) == []
 
 
 def test_all_types_without_a_row_are_named_at_once_and_where_to_add_them() -> None:
@@ -130,8 +138,11 @@ def test_no_action_is_a_wildcard() -> None:
     assert [each for each in every if "*" in each] == []
 
 
-def golden_types() -> set[str]:
-    return {each["type"] for path in GOLDEN.glob("*/resources.yaml") for each in yaml.safe_load_all(path.read_text())}
+@functools.cache
+def golden_types() -> frozenset[str]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    found = (yaml.load_all(path.read_text(), loader) for path in GOLDEN.glob("*/resources.yaml"))
+    return frozenset(each["type"] for registrations in found for each in registrations)
 
 
 def test_every_kind_that_our_components_render_has_a_row() -> None:
@@ -160,6 +171,11 @@ def test_what_lies_in_no_namespace_is_asked_for_in_the_cluster() -> None:
     found = kinds.access(["kubernetes:core/v1:Namespace", "kubernetes:core/v1:Service"])
     assert found.cluster == (kinds.Rule("", kinds.MANAGED, ("namespaces",)),)
     assert "namespaces" not in {resource for rule in found.namespace for resource in rule.resources}
+
+
+def test_a_claim_asks_how_its_class_binds_and_classes_lie_in_no_namespace() -> None:
+    found = kinds.access(["kubernetes:core/v1:PersistentVolumeClaim"])
+    assert found.cluster == (kinds.Rule("storage.k8s.io", kinds.WATCHED, ("storageclasses",)),)
 
 
 def test_a_release_of_helm_and_components_are_no_objects() -> None:

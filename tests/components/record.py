@@ -20,7 +20,6 @@ from pulumi.runtime import mocks, rpc
 from modelberth import stackfiles
 from modelberth.lock import settle
 
-
 COMPUTED: dict[str, dict[str, Any]] = {
     "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 1},
     "aws:eks/cluster:Cluster": {

@@ -22,6 +22,7 @@ import pytest
 from modelberth.engines import Fetch, Probe
 from modelberth.engines.base import WEIGHTS_MOUNT
 from modelberth.plan import Plan
+from tests.hub import Hub, serving
 from tests.judges.tiny_models import LLAMA, make
 from tests.modelberth.samples import QWEN_7B, plan_of
 from tests.ports import free_port
@@ -72,15 +73,16 @@ class Served:
 
 
 def filled(fetch: Fetch, volume: Path, work: Path) -> None:
-    """Run a download script, with a folder in place of the hub."""
+    """Run a download script against a hub on loopback."""
     env = dict(fetch.env)
-    published = work / "hub" / env["REPOSITORY"] / "resolve" / env["REVISION"] / env["FILE"]
-    published.parent.mkdir(parents=True)
-    make(LLAMA, published)
-    script = fetch.script.replace("/tmp/", f"{work}/").replace(WEIGHTS_MOUNT, str(volume))
-    moved = env | {"HF_ENDPOINT": f"file://{work / 'hub'}", "HOME": str(work), "PATH": os.environ["PATH"]}
-    (volume / Path(env["FOLDER"]).parent).mkdir(parents=True)
-    subprocess.run(["sh", "-c", script], env=moved, check=True, timeout=LIMIT_S, capture_output=True)
+    made = work / "hub" / env["FILE"]
+    made.parent.mkdir(parents=True)
+    make(LLAMA, made)
+    script = fetch.script.replace(WEIGHTS_MOUNT, str(volume))
+    held = Hub(repository=env["REPOSITORY"], commit=env["REVISION"], files={env["FILE"]: made.read_bytes()})
+    with serving(held) as hub:
+        moved = env | {"HF_ENDPOINT": hub.address, "HOME": str(work), "PATH": os.environ["PATH"]}
+        subprocess.run(["sh", "-c", script], env=moved, check=True, timeout=LIMIT_S, capture_output=True)
 
 
 def read_only(folder: Path, mode: int) -> None:

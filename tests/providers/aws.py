@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.providers import aws_nodes
 from tests.providers.cloud import Object, State
+from tests.providers.limits import Size
 from tests.providers.node_groups import NodeGroup
 
 ACCOUNT = "123456789012"
@@ -46,6 +47,12 @@ def node_group(owner: str, group: Object, state: State) -> NodeGroup | str:
     """The nodes of a managed node group, or why none are made."""
     template = _template(group.inputs["launchTemplate"], state) if "launchTemplate" in group.inputs else None
     return aws_nodes.node_group(owner, group, template, state)
+
+
+def size(inputs: dict[str, Any], state: State) -> Size | None:
+    """What counts of a node group for the limits of the account."""
+    template = _template(inputs["launchTemplate"], state) if "launchTemplate" in inputs else None
+    return aws_nodes.size(inputs, template, state)
 
 
 def _template(given: dict[str, Any], state: State) -> Object | None:

@@ -10,8 +10,10 @@ import base64
 import re
 from typing import Any
 
+from modelberth.names import Capacity
 from modelberth.units import GIB
 from tests.providers.cloud import Object, State
+from tests.providers.limits import Size
 from tests.providers.node_groups import NodeGroup, local_disk, profile, tainted
 
 GPU, EFA = "nvidia.com/gpu", "vpc.amazonaws.com/efa"
@@ -25,17 +27,12 @@ OTHERS = "karpenter.k8s.aws/"
 def node_group(owner: str, group: Object, template: Object | None, state: State) -> NodeGroup | str:
     """The nodes of a managed node group, or why none are made."""
     made = template.inputs if template else {}
-    machine_type = next(iter(group.inputs.get("instanceTypes", [])), made.get("instanceType", "t3.medium"))
+    machine_type = _machine_type(group.inputs, made)
     found = profile(machine_type, _disk_gib(group, made))
     if found is None:
         return f"no nodes: the machine type {machine_type} is not in the catalog"
     image = group.inputs.get("amiType", "")
-    zones = [
-        each.outputs.get("availabilityZone", "")
-        for subnet in group.inputs["subnetIds"]
-        for each in state.of_type(SUBNET)
-        if each.id == subnet
-    ]
+    zones = _zones(group.inputs, state)
     if not zones or not all(zones):
         return "no nodes: nothing says which zones its subnets are in"
     devices = {GPU: found.capacity[GPU]} if GPU in found.capacity else {}
@@ -72,6 +69,29 @@ def node_group(owner: str, group: Object, template: Object | None, state: State)
     )
 
 
+def size(inputs: dict[str, Any], template: Object | None, state: State) -> Size:
+    """What counts of a node group for the limits of the account."""
+    made = template.inputs if template else {}
+    target = made.get("capacityReservationSpecification", {}).get("capacityReservationTarget")
+    way = Capacity.SPOT if inputs.get("capacityType") == "SPOT" else Capacity.ON_DEMAND
+    return Size(
+        f"{inputs.get('clusterName')}/{inputs.get('nodeGroupName')}",
+        _machine_type(inputs, made),
+        _zones(inputs, state),
+        inputs["scalingConfig"]["maxSize"],
+        Capacity.RESERVATION if target else way,
+    )
+
+
+def _machine_type(inputs: dict[str, Any], template: dict[str, Any]) -> str:
+    return next(iter(inputs.get("instanceTypes", [])), template.get("instanceType", "t3.medium"))
+
+
+def _zones(inputs: dict[str, Any], state: State) -> list[str]:
+    subnets = {each.id: each.outputs.get("availabilityZone", "") for each in state.of_type(SUBNET)}
+    return [subnets.get(each, "") for each in inputs["subnetIds"]]
+
+
 def _template_labels(group: Object, template: Object | None) -> dict[str, str]:
     if template is None:
         return {}
@@ -94,4 +114,4 @@ def _raid(template: dict[str, Any]) -> bool:
     return re.search(r"strategy['\"]?:\s*['\"]?RAID0", script) is not None
 
 
-__all__ = ["node_group"]
+__all__ = ["node_group", "size"]

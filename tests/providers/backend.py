@@ -13,7 +13,7 @@ from google.protobuf import any_pb2
 from google.rpc import status_pb2
 from pulumi.runtime.proto import provider_pb2
 
-from tests.providers import aws, cluster, faults, gcp, outputs, sdk_types
+from tests.providers import aws, cluster, faults, gcp, limits, outputs, sdk_types
 from tests.providers.cloud import Cloud, Fault, Object, State
 from tests.providers.embedded import Embedded
 from tests.providers.failures import Failure
@@ -78,6 +78,13 @@ class Backend:
             if not call.is_sold_out:
                 self._played(lambda: self.embedded.settle(made, urn))
             call.done(made)
+        return made
+
+    def put(self, token: str, inputs: dict[str, Any]) -> Object:
+        """Something that somebody else made, as this cloud would have it: no call is counted."""
+        with self._cloud.changed() as state:
+            made = self._made(state, "", token, inputs, rules(token))
+            state.objects[made.key] = made
         return made
 
     def _made(self, state: State, urn: str, token: str, inputs: dict[str, Any], row: Rules) -> Object:
@@ -177,6 +184,11 @@ class Backend:
                     raise Refused(f"{self._own.MISSING}: {path} names {value!r}, which does not exist")
         if reason := self._own.refusal(token, inputs, state):
             raise Refused(f"{self._own.INVALID}: {reason}")
+        if token == self._own.POOL and (size := self._own.size(inputs, state)):
+            sizes = [self._own.size(each.inputs, state) for each in state.of_type(token)]
+            others = [each for each in sizes if each and each.name != size.name]
+            if reason := limits.refusal(self._package, self._cloud.folder, size, others):
+                raise Refused(reason)
 
     def _deletable(self, state: State, found: Object, row: Rules) -> None:
         for flag in row.protected_by:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.providers import gcp_nodes
 from tests.providers.cloud import Object, State
+from tests.providers.limits import Size
 from tests.providers.node_groups import NodeGroup
 from tests.providers.tables import document
 from tests.providers.values import unknown
@@ -49,6 +50,12 @@ def node_group(owner: str, pool: Object, state: State) -> NodeGroup | str:
     home = cluster_of(pool.inputs, state)
     assert home is not None
     return gcp_nodes.node_group(owner, pool, home)
+
+
+def size(inputs: dict[str, Any], state: State) -> Size | None:
+    """What counts of a pool for the limits of the account."""
+    home = cluster_of(inputs, state)
+    return gcp_nodes.size(inputs, home) if home else None
 
 
 def _cluster(given: Any, state: State) -> Object | None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from modelberth.clouds import DEFAULT_BOOT_DISK_GIB
+from modelberth.names import Capacity
 from modelberth.units import GIB
 from tests.providers.cloud import Object
+from tests.providers.limits import Size
 from tests.providers.node_groups import NodeGroup, local_disk, profile, tainted
 
 GPU = "nvidia.com/gpu"
@@ -51,6 +53,21 @@ def node_group(owner: str, pool: Object, cluster: Object) -> NodeGroup | str:
         resources={GPU: str(gpus)} if gpus else {},
         surge=upgrade.get("strategy") == "BLUE_GREEN" or upgrade.get("maxSurge", 1) > 0,
         respects_budgets=any(drains),
+    )
+
+
+def size(inputs: dict[str, Any], cluster: Object) -> Size:
+    """What counts of a pool for the limits of the account."""
+    node = inputs.get("nodeConfig", {})
+    zones = inputs.get("nodeLocations") or cluster.outputs.get("nodeLocations", [])
+    reserved = node.get("reservationAffinity", {}).get("consumeReservationType") == "SPECIFIC_RESERVATION"
+    way = Capacity.SPOT if node.get("spot") else Capacity.FLEX_START if node.get("flexStart") else Capacity.ON_DEMAND
+    return Size(
+        f"{cluster.id}/{inputs.get('name')}",
+        node.get("machineType", "e2-medium"),
+        zones,
+        _wanted(inputs, max(len(zones), 1)),
+        Capacity.RESERVATION if reserved else way,
     )
 
 
@@ -115,4 +132,4 @@ def _local(config: dict[str, Any], bundled_gb: float | None) -> tuple[int, int]:
     return local_disk(disks * LOCAL_SSD_GIB * GIB, reserved * GIB)
 
 
-__all__ = ["node_group"]
+__all__ = ["node_group", "size"]

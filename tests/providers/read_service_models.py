@@ -14,8 +14,8 @@ from typing import Any
 
 OPERATIONS = {
     "ec2": [
-        "CreateCapacityReservation", "CreateFlowLogs", "CreateLaunchTemplate", "CreateNatGateway", "CreatePlacementGroup",
-        "CreateSecurityGroup", "CreateSubnet", "CreateVpc", "CreateVpcEndpoint",
+        "CreateCapacityReservation", "CreateFlowLogs", "CreateLaunchTemplate", "CreateNatGateway",
+        "CreatePlacementGroup", "CreateSecurityGroup", "CreateSubnet", "CreateVpc", "CreateVpcEndpoint",
     ],
     "eks": [
         "AssociateAccessPolicy", "CreateAccessEntry", "CreateAddon", "CreateCluster", "CreateNodegroup",

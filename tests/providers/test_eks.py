@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.judges.cloud_checks import Failed, checkov_cloud
+from tests.judges.terraform_plan import exported
+from tests.providers import moto
 from tests.providers.conftest import Project, changing
 
 pytestmark = pytest.mark.engine
@@ -33,6 +37,24 @@ def test_outputs_are_what_the_cloud_computes(stack: Project) -> None:
     assert outputs["scaling_group"].startswith("eks-l40s-")
     assert outputs["security_group"].startswith("sg-")
     assert outputs["tags"] == {"team": "llm"}
+
+
+def test_checkov_reads_the_exported_stack_and_what_belongs_to_what(stack: Project, tmp_path: Path) -> None:
+    (judged,) = checkov_cloud(tmp_path, exported(stack.resources()))
+    assert {
+        Failed("CKV2_AWS_6", "aws_s3_bucket.weights"),  # its public access block is found by reference
+        Failed("CKV_AWS_21", "aws_s3_bucket.weights"),  # and so is its versioning
+        Failed("CKV_AWS_79", "aws_launch_template.l40s"),
+    } <= judged.passed
+    assert {
+        Failed("CKV_AWS_58", "aws_eks_cluster.llm"),  # the program encrypts no secrets
+        Failed("CKV2_AWS_61", "aws_s3_bucket.weights"),
+        Failed("CKV_AWS_55", "aws_s3_bucket_public_access_block.weights"),
+    } <= judged.failed
+
+
+def test_a_server_of_the_apis_takes_every_request_and_shows_what_was_sent(stack: Project) -> None:
+    assert moto.problems(stack.cloud.objects()) == []
 
 
 def test_a_second_up_changes_nothing(stack: Project) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.judges.cloud_checks import Failed, checkov_cloud
+from tests.judges.terraform_plan import exported
 from tests.providers.conftest import Project, changing
 
 pytestmark = pytest.mark.engine
@@ -56,6 +59,19 @@ def test_outputs_are_what_the_cloud_computes(stack: Project) -> None:
 
 def test_a_gpu_pool_beside_a_plain_one_gets_the_taint_of_gke(stack: Project) -> None:
     assert stack.outputs()["taints"] == ["nvidia.com/gpu"]
+
+
+def test_checkov_reads_the_exported_stack_and_what_belongs_to_what(stack: Project, tmp_path: Path) -> None:
+    (judged,) = checkov_cloud(tmp_path, exported(stack.resources()))
+    assert {
+        Failed("CKV_GCP_29", "google_storage_bucket.weights"),
+        Failed("CKV_GCP_70", "google_container_cluster.llm"),
+    } <= judged.passed
+    assert {
+        Failed("CKV_GCP_68", "google_container_node_pool.l4"),  # no secure boot
+        Failed("CKV_GCP_64", "google_container_cluster.llm"),
+        Failed("CKV2_GCP_18", "google_compute_network.llm"),
+    } <= judged.failed
 
 
 def test_a_second_up_changes_nothing(stack: Project) -> None:

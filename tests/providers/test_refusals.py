@@ -242,3 +242,25 @@ def test_a_plugin_starts_and_checks_within_seconds(tmp_path: Path) -> None:
     with running("gcp", tmp_path) as plugin:
         assert plugin.failures(POOL, **GOOD[POOL]) == {}
     assert time.monotonic() - started < 5
+
+
+def test_a_pool_in_a_zone_that_does_not_sell_its_machines_is_refused(plugins: dict[str, Plugin], gke: str) -> None:
+    elsewhere = {**GOOD[POOL], "cluster": gke, "nodeLocations": ["us-central1-f"]}
+    with pytest.raises(grpc.RpcError, match=r"g2-standard-8 does not exist in zone us-central1-f"):
+        plugins["gcp"].create(POOL, "elsewhere", **elsewhere)
+
+
+def test_a_pool_beyond_the_quota_of_the_account_is_refused_until_there_is_room(
+    plugins: dict[str, Plugin], gke: str
+) -> None:
+    folder = plugins["gcp"].cloud.folder
+    (folder / "quota.yaml").write_text("PREEMPTIBLE_NVIDIA_L4_GPUS: 3\n")
+    given = {**GOOD[POOL], "cluster": gke, "nodeConfig": {**GOOD[POOL]["nodeConfig"], "spot": True}}
+    try:
+        first, _ = plugins["gcp"].create(POOL, "first", **given)
+        with pytest.raises(grpc.RpcError, match=r"is short '1'.*quota of '3' with '1' available"):
+            plugins["gcp"].create(POOL, "second", **given)
+        plugins["gcp"].delete(POOL, first, given)
+        plugins["gcp"].create(POOL, "second", **given)
+    finally:
+        (folder / "quota.yaml").unlink()

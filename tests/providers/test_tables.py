@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -57,6 +58,12 @@ def test_every_operation_and_every_reference_of_a_row_exists(token: str) -> None
     row = rules(token)
     assert all(rules(reference.to) for reference in row.references.values())
     assert requests.failures({}, row) == []
+
+
+def test_every_source_is_of_a_type_and_names_a_file_at_a_commit() -> None:
+    sources = document("aws")["sources"]
+    assert sorted(sources.keys() - set(TOKENS)) == []
+    assert [each for each in sources.values() if not re.match(r"internal/service/\S+\.go@[0-9a-f]{12}\b", each)] == []
 
 
 def test_no_type_of_the_schemas_lacks_a_row() -> None:

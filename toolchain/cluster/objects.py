@@ -47,7 +47,7 @@ STORAGE: tuple[Manifest, ...] = (
 def desired(nodes_file: Path) -> list[Manifest]:
     """The manifests the cluster starts with; every problem of the nodes file in one error."""
     problems: list[str] = []
-    nodes = [_node(**group) for group in _groups(nodes_file, problems)]
+    nodes = [simulated_node(**group) for group in _groups(nodes_file, problems)]
     if problems:
         raise ClusterError(f"{nodes_file}: " + "; ".join(problems))
     return [_with_digest(manifest) for manifest in (*STORAGE, *nodes)]
@@ -87,7 +87,7 @@ def ready(node: Manifest) -> bool:
 
 
 def _groups(nodes_file: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
-    """Arguments of `_node` for each node the file asks for."""
+    """Arguments of `simulated_node` for each node the file asks for."""
     from modelberth.clouds import node_profile
     from modelberth.errors import UnknownName
 
@@ -141,7 +141,8 @@ def _wrong(group: Any) -> Iterator[str]:
         yield f".count: must be a number from 1 to 100, not {count!r}"
 
 
-def _node(name: str, profile: Any, zone: str, pool: str | None, number: int) -> Manifest:
+def simulated_node(name: str, profile: Any, zone: str, pool: str | None, number: int) -> Manifest:
+    """A node as its cloud would present it, without anything behind it."""
     labels = dict(profile.labels) | ({POOL_LABEL[profile.cloud]: pool} if pool else {})
     return node(
         name,

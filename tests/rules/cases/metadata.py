@@ -58,6 +58,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case("WH-17", "a default for everyone is a priority", (workload(), batch("batch"), priority_class(default=True))),
     Case("WH-17", "a priority that is not known yet is one", (workload(priorityClassName=UNKNOWN), batch("batch"))),
+    Case("WH-17", "parts of the cluster have its priority by right", (workload(), batch("system-node-critical"))),
     Case("WH-17", "a pod of the system that serves nothing is left alone", (batch("system-cluster-critical"),)),
     Case("WH-18", "a labelled server passes", (workload(), ours())),
     Case(

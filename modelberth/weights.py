@@ -1,0 +1,44 @@
+"""What a spec says of weights that cannot be, whatever the machine: kinds, access, names and zones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from modelberth.catalog import catalog
+from modelberth.clouds.bucket_names import bucket_name_problem
+from modelberth.engines import ENGINES
+from modelberth.findings import Finding
+from modelberth.spec import ServiceSpec, StackSpec, WeightsKind, WeightsSpec
+
+
+def weights_findings(spec: ServiceSpec, stack: StackSpec, engine: str, path: str) -> Iterator[Finding]:
+    """Errors about the weights of one service; ``path`` is the service's."""
+    store = stack.weights_of(spec)
+    if store.kind.attached and spec.most_replicas > 1 and store.access_mode == "ReadWriteOnce":
+        message = f"{spec.most_replicas} replicas on several nodes cannot share a ReadWriteOnce volume"
+        out = "name weights of kind hub, or a claim with access_mode ReadWriteMany"
+        yield Finding("storage", f"{path}.weights", message, out)
+    yield from _zones(spec, stack, store)
+    problem = bucket_name_problem(store.bucket, stack.target.node_labels.value) if store.bucket else ""
+    if problem:
+        where = f"weights.{spec.weights}.bucket"
+        yield Finding("storage", where, f"{store.bucket} {problem}", "a bucket of another name")
+    one_file = ENGINES[engine].reads_gguf and not catalog().engine(engine).model_store
+    filled = store.kind is WeightsKind.EXISTING_CLAIM or bool(store.path)
+    if filled and one_file and not store.path.endswith(".gguf"):
+        message = f"{engine} reads one file: name it as path of the weights"
+        yield Finding("storage", f"weights.{spec.weights}.path", message, "path: FOLDER/FILE.gguf")
+    if store.kind is WeightsKind.HUB and not ENGINES[engine].pins_downloads:
+        message = f"{engine} cannot be told a revision when it downloads for itself: what is served could change"
+        yield Finding("storage", f"{path}.weights", message, "weights of kind claim, filled with a pinned revision")
+
+
+def _zones(spec: ServiceSpec, stack: StackSpec, store: WeightsSpec) -> Iterator[Finding]:
+    """A volume that cannot be attached where its readers may run."""
+    for name, pool in stack.pools.items():
+        zones = pool.zones or stack.target.zones
+        outside = sorted(set(zones) - set(store.zones))
+        if store.zones and outside and spec.pool in (None, name):
+            message = f"its volume is attached in {', '.join(store.zones)}, pool {name} is also in {', '.join(outside)}"
+            out = f"zones: [{', '.join(store.zones)}] of the pool, or weights of another kind"
+            yield Finding("storage", f"weights.{spec.weights}.zones", message, out)
