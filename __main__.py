@@ -1,12 +1,13 @@
 """A stack file, planned and created: `pulumi up` runs this."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pulumi
 
 from modelberth import lock, stackfiles
-from modelberth.components.stack import configured, deploy, log, preflight, reachable
+from modelberth.components.stack import configured, deploy, log, maintained, preflight, reachable
 from modelberth.errors import ModelberthError
 from modelberth.report import bill_json
 
@@ -18,6 +19,7 @@ lock_path = stackfiles.lock_path_of(pulumi.get_stack(), FOLDER)
 try:
     stack = stackfiles.stack_of(configured(), FOLDER)
     reachable(stack, ROOT)
+    maintained(stack, datetime.now(tz=UTC).date())
     settled = lock.settle(stack, stackfiles.read_lock(lock_path), stack_name=pulumi.get_stack())
     missing = preflight(stack, settled, ROOT)
     if settled.unwritten and not pulumi.runtime.is_dry_run():

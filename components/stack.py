@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import pulumi
 from pulumi.runtime import get_config_env
 
 from modelberth import cluster
+from modelberth.clouds import targets as target_checks
 from modelberth.fields import tidied
 from modelberth.findings import Finding, Refused, refuse
 from modelberth.lock import Settled, advice
@@ -70,6 +72,11 @@ def reachable(stack: StackSpec, root: Path) -> None:
     if named and not _kubeconfig(named, root).is_file():
         message = f"{_kubeconfig(named, root)} is not there"
         raise Refused([Finding("kubeconfig", "target.kubeconfig", message, "the path of a kubeconfig file")])
+
+
+def maintained(stack: StackSpec, today: date) -> None:
+    """Raise :class:`Refused` when the cluster that the stack makes is of a version that is out of support."""
+    refuse(target_checks.maintained(stack.target, today))
 
 
 def preflight(stack: StackSpec, settled: Settled, root: Path) -> tuple[Finding, ...]:

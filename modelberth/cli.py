@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +18,10 @@ from modelberth.cli_fit import fit_command
 from modelberth.cli_laptop import laptop_command
 from modelberth.cli_preflight import preflight_command
 from modelberth.cli_promote import promote_command
+from modelberth.clouds.targets import maintained
 from modelberth.errors import ModelberthError
 from modelberth.estimate import answers
-from modelberth.findings import Refused
+from modelberth.findings import Refused, refuse
 from modelberth.lock import Settled, changes, settle
 from modelberth.upgrade import consequences
 
@@ -47,6 +49,7 @@ def plan(
 ) -> None:
     """Plan every service: what is needed, what is chosen, what it costs, and why."""
     stack = stackfiles.read(stackfiles.find(file, Path.cwd()))
+    refuse(maintained(stack.spec.target, datetime.now(tz=UTC).date()))
     try:
         settled = settle(stack.spec, stack.locked, stack_name=stack.name, update=update, only=only or ())
     except Refused as refused:

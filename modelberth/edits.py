@@ -52,11 +52,11 @@ def _added(text: str, node: yaml.MappingNode, key: str, value: object) -> str:
 
 def _end(node: yaml.Node) -> int:
     """Where a value ends: that of a block ends with its last line, before the comments that follow it."""
-    block = isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value
-    if not block:
-        return node.end_mark.index
-    last = node.value[-1]
-    return _end(last[1] if isinstance(last, tuple) else last)
+    if isinstance(node, yaml.MappingNode) and node.value and not node.flow_style:
+        return _end(node.value[-1][1])
+    if isinstance(node, yaml.SequenceNode) and node.value and not node.flow_style:
+        return _end(node.value[-1])
+    return node.end_mark.index
 
 
 def _written(value: object) -> str:

@@ -64,9 +64,10 @@ def _over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
 def _conflicts(lower: Mapping[str, Any], upper: Mapping[str, Any], path: str, named: str) -> Iterator[Finding]:
     for key in (key for key in upper if key in lower):
         where, ours, theirs = f"{path}.{key}" if path else str(key), upper[key], lower[key]
-        if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-            yield from _conflicts(cast("Mapping[str, Any]", theirs), cast("Mapping[str, Any]", ours), where, named)
-        elif isinstance(ours, Mapping) or isinstance(theirs, Mapping):
+        mappings = [isinstance(each, Mapping) for each in (ours, theirs)]
+        if all(mappings):
+            yield from _conflicts(theirs, ours, where, named)
+        elif any(mappings):
             message = f"is {_kind(ours)} here and {_kind(theirs)} in {named}: they cannot be merged"
             yield Finding("base", where, message, "write it the same way in both, or in one of them only")
 

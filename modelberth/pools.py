@@ -9,6 +9,7 @@ from typing import cast
 from modelberth.catalog import Machine, catalog
 from modelberth.clouds import DEFAULT_BOOT_DISK_GIB, node_profile
 from modelberth.clouds.pool_changes import consequence
+from modelberth.clouds.targets import pool_wishes
 from modelberth.decision import Decision, PoolDecision
 from modelberth.fields import LONGEST_NAME, tidied
 from modelberth.findings import Finding, Level, Refused, refuse
@@ -104,6 +105,7 @@ def pool_plans(stack: StackSpec, plans: Sequence[Plan]) -> tuple[tuple[PoolPlan,
         machine = _machine(name, pool, users, problems if len(plans) == len(stack.services) else [])
         if machine is not None and pool.create:
             found = _planned(name, pool, stack, machine, users)
+            problems.extend(pool_wishes(stack.target, f"pools.{name}", pool, found.zones))
             problems.extend(_objections(found, pool))
             problems.extend(_supply(found, stack))
             made.append(found)

@@ -181,7 +181,7 @@ def _edits(name: str, stack: StackSpec, wanted: Mapping[str, Any]) -> Iterator[E
             said = general
         if value is None or said == value or _open(field, said, value):
             continue
-        typed = _as_stated(said, value) if field == "model" else value
+        typed = _as_stated(here.model, value) if field == "model" else value
         yield Edit(name, field, _shown(_plain(said)), _plain(typed), typed)
 
 

@@ -208,6 +208,7 @@ PARTS: dict[str, Part] = {
                     "charts/gateway-helm/charts/crds/crds/generated",
                 ),
                 "gateway-api": ("sigs.k8s.io/gateway-api", "config/crd/standard"),
+                "karpenter": ("github.com/aws/karpenter-provider-aws", "pkg/apis/crds"),
                 "keda": ("github.com/kedacore/keda/v2", "config/crd/bases"),
                 "lws": ("sigs.k8s.io/lws", "config/crd/bases"),
                 "prometheus-operator": (

@@ -19,7 +19,7 @@ from modelberth.targets import Eks
 from ..args import MonitoringArgs
 from ..naming import token
 from ..options import child, refused, register
-from . import eks_buckets, eks_cluster, eks_keys, eks_network, eks_plugins, eks_pools, eks_volumes
+from . import eks_buckets, eks_cluster, eks_karpenter, eks_keys, eks_network, eks_plugins, eks_pools, eks_volumes
 from .base import Attached, Bucket, IdentityServer, MadePool, Target, namespaced
 from .names import prefix
 
@@ -111,13 +111,17 @@ class EksCluster(Target):
         around = self._around
         cluster = aws.eks.Cluster.get(f"{around.name}-cluster", name, opts=child(self, provider=around.provider))
         if around.of.node_role:
-            return cluster, eks_cluster.Nodes(around.of.node_role, ())
+            return cluster, eks_cluster.Nodes(around.of.node_role, around.of.node_role.rpartition("/")[2], ())
         role, policies = eks_cluster.node_role(around)
-        return cluster, eks_cluster.Nodes(role.arn, tuple(policies))
+        return cluster, eks_cluster.Nodes(role.arn, role.name, tuple(policies))
 
     def node_pool(self, planned: PoolPlan, parent: pulumi.Resource) -> MadePool:
-        """Node groups of a plan, and what makes their GPUs known."""
-        made = eks_pools.make(planned, self._around, self._cluster, self._network, self._nodes, parent)
+        """Node groups of a plan, or what Karpenter makes nodes from, and what makes their GPUs known."""
+        if self._around.of.provisioner == "karpenter":
+            role, around, network = self._nodes.name, self._around, self._network
+            made = eks_karpenter.make(planned, around, self._cluster, network, role, self.provider, parent)
+        else:
+            made = eks_pools.make(planned, self._around, self._cluster, self._network, self._nodes, parent)
         if planned.accelerator is None or not self._around.of.device_plugin:
             return made
         if self._plugin is None:

@@ -199,7 +199,7 @@ def attach(
     options = [f"region={around.of.region}", *(["read-only"] if read_only else ["allow-delete", "allow-overwrite"])]
     options += [f"prefix={bucket.prefix}/"] if bucket.prefix else []
     claim = limited(name, 63)
-    core.PersistentVolume(
+    volume = core.PersistentVolume(
         name,
         metadata=meta.ObjectMetaArgs(name=named, labels=dict(labels)),
         spec=core.PersistentVolumeSpecArgs(
@@ -232,4 +232,4 @@ def attach(
         claim_name=made.metadata.name,  # type: ignore[reportAttributeAccessIssue]
         read_only=read_only,
     )
-    return Attached(core.VolumeArgs(name="weights", persistent_volume_claim=source))
+    return Attached(core.VolumeArgs(name="weights", persistent_volume_claim=source), made=(volume, made))

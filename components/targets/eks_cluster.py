@@ -47,6 +47,8 @@ class Nodes:
     """What node groups start from: the role of their machines and what must be there before them."""
 
     role: pulumi.Input[str]
+    name: pulumi.Input[str]
+    """Name of the role."""
     after: tuple[pulumi.Resource, ...]
 
 
@@ -65,10 +67,10 @@ def make(around: Surroundings, network: Network, key: Key) -> Made:
     admitted = [*_administrators(around, cluster), *_inside(around, network, cluster)]
     role, policies = node_role(around)
     early = [_addon(around, cluster, name, settings, ()) for name, settings in EARLY.items()]
-    nodes = Nodes(role.arn, (*policies, *early))
+    nodes = Nodes(role.arn, role.name, (*policies, *early))
     system = _system_group(around, cluster, network, nodes)
     late = [_late(around, cluster, name, system) for name in LATE]
-    return Made(cluster, Nodes(role.arn, (*nodes.after, system)), (*admitted, system, *late))
+    return Made(cluster, Nodes(role.arn, role.name, (*nodes.after, system)), (*admitted, system, *late))
 
 
 def _cluster(around: Surroundings, network: Network, key: Key) -> aws.eks.Cluster:

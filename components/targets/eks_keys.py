@@ -54,7 +54,12 @@ def key(around: Surroundings) -> Key:
         tags=dict(around.labels),
         opts=kept,
     )
-    aws.kms.Alias(f"{around.name}-key", name=f"alias/{around.prefix}", target_key_id=made.id, opts=kept)
+    aws.kms.Alias(  # goes with the stack: the next one of that name gives it to a key of its own
+        f"{around.name}-key",
+        name=f"alias/{around.prefix}",
+        target_key_id=made.id,
+        opts=child(around.parent, provider=around.provider),
+    )
     return Key(made.arn)
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from modelberth.clouds.aws_groups import fixed
+
 from ..options import child
 
 core, meta, apps, net = k8s.core.v1, k8s.meta.v1, k8s.apps.v1, k8s.networking.v1
@@ -27,7 +29,7 @@ class Plugin:
 
 NVIDIA = Plugin(
     "nvidia-device-plugin",
-    "nvcr.io/nvidia/k8s-device-plugin:v0.20.0@sha256:a61ba9fd8efb82f3a79f877f7580e02c1e8e7593f62473644bc9c79e315c3312",
+    fixed("device-plugin"),
     {"NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"},
 )
 """As its chart 0.20.0 runs it (NVIDIA/k8s-device-plugin, deployments/helm/nvidia-device-plugin/values.yaml)."""

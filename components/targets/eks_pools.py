@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 
 import pulumi
 import pulumi_aws as aws
@@ -121,7 +122,8 @@ def _template(
     """The machines of one node group. Its type is the template's only where the group may not name it."""
     block, size = _block(planned, way), planned.decision.boot_disk_gib
     local = uses_local_disks(planned.machine, size)
-    together = fabric(planned.machine.id) if planned.several_nodes else None
+    cards = fabric(planned.machine.id) if planned.several_nodes else None
+    place = None if block else together(name, planned, around, parent)  # machines of a block are placed by AWS
     return aws.ec2.LaunchTemplate(
         name,
         update_default_version=True,
@@ -136,8 +138,8 @@ def _template(
         if block
         else None,
         capacity_reservation_specification=_reserved(planned, way),
-        placement=None if block else _placement(name, planned, around, parent),
-        network_interfaces=_interfaces(name, together, around, cluster, network, parent) if together else None,
+        placement=aws.ec2.LaunchTemplatePlacementArgs(group_name=place) if place else None,
+        network_interfaces=_interfaces(cards, among(name, around, cluster, network, parent)) if cards else None,
         tag_specifications=tagged(f"{around.prefix}-{way.name}", {**around.labels, **planned.billing}),
         opts=child(parent, provider=around.provider),
     )
@@ -153,50 +155,46 @@ def _reserved(planned: PoolPlan, way: Way) -> aws.ec2.LaunchTemplateCapacityRese
     return aws.ec2.LaunchTemplateCapacityReservationSpecificationArgs(capacity_reservation_target=target)
 
 
-def _placement(
-    name: str, planned: PoolPlan, around: Surroundings, parent: pulumi.Resource
-) -> aws.ec2.LaunchTemplatePlacementArgs | None:
-    """Close together, where several nodes share a copy. Machines of a block are placed by AWS."""
+def together(name: str, planned: PoolPlan, around: Surroundings, parent: pulumi.Resource) -> pulumi.Output[str] | None:
+    """Name of a placement group, where several nodes share a copy: machines close to each other."""
     if not planned.several_nodes:
         return None
-    group = aws.ec2.PlacementGroup(name, strategy="cluster", opts=child(parent, provider=around.provider))
-    return aws.ec2.LaunchTemplatePlacementArgs(group_name=group.name)
+    return aws.ec2.PlacementGroup(name, strategy="cluster", opts=child(parent, provider=around.provider)).name
 
 
-def _interfaces(
-    name: str,
-    cards: Fabric,
-    around: Surroundings,
-    cluster: aws.eks.Cluster,
-    network: Network,
-    parent: pulumi.Resource,
-) -> list[aws.ec2.LaunchTemplateNetworkInterfaceArgs]:
-    """One interface for each card. With groups of their own, machines are in the cluster's only when it is named."""
+def _interfaces(cards: Fabric, groups: Sequence[pulumi.Input[str]]) -> list[aws.ec2.LaunchTemplateNetworkInterfaceArgs]:
+    """Interfaces for IP and EFA."""
+    return [
+        aws.ec2.LaunchTemplateNetworkInterfaceArgs(
+            network_card_index=card,
+            device_index=device,
+            interface_type=kind,
+            security_groups=groups,
+            associate_public_ip_address="false",
+            delete_on_termination="true",
+        )
+        for card, device, kind in cards.interfaces
+    ]
+
+
+def among(
+    name: str, around: Surroundings, cluster: aws.eks.Cluster, network: Network, parent: pulumi.Resource
+) -> list[pulumi.Input[str]]:
+    """Security groups of nodes that share copies: their own, and the cluster's, which they then need to be told."""
     own = child(parent, provider=around.provider)
-    among = aws.ec2.SecurityGroup(
+    group = aws.ec2.SecurityGroup(
         f"{name}-efa",
         vpc_id=network.vpc,
         description="EFA: nodes of a pool among themselves",
         opts=own,
     )
-    for kind in (aws.vpc.SecurityGroupIngressRule, aws.vpc.SecurityGroupEgressRule):
-        kind(
+    for way in (aws.vpc.SecurityGroupIngressRule, aws.vpc.SecurityGroupEgressRule):
+        way(
             f"{name}-efa",
-            security_group_id=among.id,
+            security_group_id=group.id,
             description="All traffic among nodes of the pool, which EFA needs both ways",
             ip_protocol="-1",
-            referenced_security_group_id=among.id,
+            referenced_security_group_id=group.id,
             opts=own,
         )
-    groups = [among.id, security_group(cluster)]
-    return [
-        aws.ec2.LaunchTemplateNetworkInterfaceArgs(
-            network_card_index=card,
-            device_index=1 if card else 0,
-            interface_type="efa-only" if card else cards.first_card,
-            security_groups=groups,
-            associate_public_ip_address="false",
-            delete_on_termination="true",
-        )
-        for card in range(cards.cards)
-    ]
+    return [group.id, security_group(cluster)]

@@ -16,8 +16,9 @@ from modelberth.errors import UnknownName
 _GRAVITON = re.compile(r"[a-z]+\d+g[a-z]*\..+")
 """Instance types whose processor attribute is g (docs.aws.amazon.com/ec2, instance type naming conventions)."""
 
+EFA_ONLY = "efa-only"
 BOUNDARY = "//"
-_NODE_CONFIG = """\
+_MIME = """\
 MIME-Version: 1.0
 Content-Type: multipart/mixed; boundary="{boundary}"
 
@@ -25,12 +26,14 @@ Content-Type: multipart/mixed; boundary="{boundary}"
 Content-Type: application/node.eks.aws
 
 ---
+{config}--{boundary}--
+"""
+_NODE_CONFIG = """\
 apiVersion: node.eks.aws/v1alpha1
 kind: NodeConfig
 spec:
   featureGates:
     FastImagePull: true
-{storage}--{boundary}--
 """
 _RAID = """\
   instance:
@@ -39,12 +42,27 @@ _RAID = """\
 """
 
 
+class FixedPart(Row):
+    """One thing that is fetched, in a fixed version: ``value`` as whoever fetches it spells it."""
+
+    part: Text
+    value: Text
+
+
 class Fabric(Row):
-    """Network cards of a machine type with EFA. ``first_card`` is the type of interface of card 0."""
+    """Network cards of a machine type with EFA. ``first_card`` is whether card 0 has it too."""
 
     machine: Text
     cards: Positive
-    first_card: Text
+    first_card: bool
+
+    @property
+    def interfaces(self) -> tuple[tuple[int, int, str], ...]:
+        """(card, device, type) of a machine's interfaces: one for IP, and one for EFA alone on each card that has it
+        (docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-acc-inst-types.html).
+        """
+        shared = ((0, 1, EFA_ONLY),) if self.first_card else ()
+        return ((0, 0, "interface"), *shared, *((card, 0, EFA_ONLY) for card in range(1, self.cards)))
 
 
 def architecture(machine_type: str) -> str:
@@ -69,10 +87,20 @@ def uses_local_disks(machine: Machine, boot_disk_gib: int) -> bool:
 
 
 def user_data(*, local_disks: bool) -> str:
-    """Settings of nodeadm as a MIME document: images are pulled and unpacked in parallel, and local disks joined
+    """Settings of nodeadm as a MIME document, as managed node groups take them."""
+    return _MIME.format(boundary=BOUNDARY, config=node_config(local_disks=local_disks))
+
+
+def node_config(*, local_disks: bool) -> str:
+    """Settings of nodeadm: images are pulled and unpacked in parallel, and local disks joined to hold them
     (awslabs/amazon-eks-ami, nodeadm/api/v1alpha1/nodeconfig_types.go).
     """
-    return _NODE_CONFIG.format(boundary=BOUNDARY, storage=_RAID if local_disks else "")
+    return _NODE_CONFIG + (_RAID if local_disks else "")
+
+
+def fixed(part: str) -> str:
+    """An image or a release that nodes need. Raises :class:`KeyError`."""
+    return _fixed()[part].value
 
 
 def fabric(machine_type: str) -> Fabric | None:
@@ -83,3 +111,8 @@ def fabric(machine_type: str) -> Fabric | None:
 @cache
 def _fabrics() -> Mapping[str, Fabric]:
     return index(read_rows(files("modelberth.clouds") / "efa.yaml", Fabric), lambda row: row.machine)
+
+
+@cache
+def _fixed() -> Mapping[str, FixedPart]:
+    return index(read_rows(files("modelberth.clouds") / "eks_parts.yaml", FixedPart), lambda row: row.part)
