@@ -30,11 +30,13 @@ def edited(text: str, path: Sequence[str], value: object) -> str:
             return _added(text, node, step, value)
         name, node = entry
         starts = text.index(":", name.end_mark.index) + 1
+    if node is None:
+        raise NotEditable("no key is named")
     if isinstance(value, Mapping) and isinstance(node, yaml.MappingNode):
         for key, inner in cast("Mapping[str, object]", value).items():
             text = edited(text, [*path, key], inner)
         return text
-    return f"{text[:starts]} {_written(value)}{text[_end(node) :]}"
+    return f"{text[:starts]} {_written(cast('object', value))}{text[_end(node) :]}"
 
 
 def _added(text: str, node: yaml.MappingNode, key: str, value: object) -> str:

@@ -182,7 +182,8 @@ def _machines(spec: ServiceSpec, stack: StackSpec) -> Iterator[Machine]:
     pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
     cloud = stack.target.node_labels.value if stack.target.node_labels in (NodeLabels.GCP, NodeLabels.AWS) else None
     elsewhere = stack.pools and not stack.target.makes_pools
-    for machine in catalog().machines(cloud=None if elsewhere else cloud):
+    own = catalog().machines(cloud=NodeLabels.GENERIC.value) if elsewhere else ()
+    for machine in (*catalog().machines(cloud=None if elsewhere else cloud), *own):
         in_pools = any(may_have(pool, machine, stack.target) for pool in pools)
         in_pools = in_pools if stack.pools else any_pool(stack.target, machine)
         if in_pools and (not spec.accelerators or kind_of(machine) in spec.accelerators):
