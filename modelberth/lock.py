@@ -9,111 +9,25 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import yaml
-from pydantic import ValidationError
-
 from modelberth.catalog import catalog
 from modelberth.clouds import node_profile
 from modelberth.conflicts import conflicts
 from modelberth.costs import NOTHING, Bill, bill
 from modelberth.decision import Decision, PoolDecision
-from modelberth.documents import mapping
-from modelberth.engines import ENGINES
-from modelberth.errors import ModelberthError, UnknownName
 from modelberth.fabric import fabric_of
 from modelberth.features import beyond
 from modelberth.findings import Finding, Level, Refused, errors
 from modelberth.fit import Verdict
+from modelberth.lockfile import Lock, Locked, dump, load, pools_of
 from modelberth.offered import may_have
-from modelberth.plan import SCHEMA_VERSION, Plan, plan, replay, together
+from modelberth.plan import Plan, plan, replay, together
 from modelberth.pools import PoolChange, PoolPlan, pool_plans
 from modelberth.pools import changes as pool_changes
 from modelberth.pools import decisions as pool_decisions
 from modelberth.resolve import unknown_versions
 from modelberth.spec import EngineName, Profile, Quantization, ServiceSpec, StackSpec
 from modelberth.units import MIB
-
-HEADER = (
-    "# What was decided for each service. "
-    "Committed and reviewed like a lock file; changed by `modelberth plan --update`.\n"
-)
-
-Lock = Mapping[str, Decision]
-
-
-class Locked(dict[str, Decision]):
-    """The decisions of services by name, and those of node pools that are made."""
-
-    def __init__(self, services: Lock, pools: Mapping[str, PoolDecision] | None = None) -> None:
-        super().__init__(services)
-        self.pools: Mapping[str, PoolDecision] = pools or {}
-
-
-def dump(lock: Lock) -> str:
-    """A lock as the text of its file."""
-    services = {name: lock[name].model_dump(mode="json", exclude_none=True) for name in sorted(lock)}
-    pools = {
-        name: pool.model_dump(mode="json", exclude_defaults=True) for name, pool in sorted(_pools_of(lock).items())
-    }
-    body = {"schema_version": SCHEMA_VERSION, "services": services} | ({"pools": pools} if pools else {})
-    return HEADER + yaml.safe_dump(body, sort_keys=False, width=120)
-
-
-def _pools_of(lock: Lock) -> Mapping[str, PoolDecision]:
-    return lock.pools if isinstance(lock, Locked) else {}
-
-
-def load(text: str, name: str) -> Locked:
-    """The text of a lock file. Raises :class:`ModelberthError` when it is not one."""
-    document = mapping(text, name)
-    version = document.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise ModelberthError(
-            f"{name}: schema_version {version!r} is not {SCHEMA_VERSION}; delete it and run modelberth plan --update"
-        )
-    services = document.get("services")
-    if not isinstance(services, dict):
-        raise ModelberthError(f"{name}: services must be a mapping")
-    found: dict[str, Decision] = {}
-    for service, fields in cast("dict[object, object]", services).items():
-        try:
-            found[str(service)] = Decision.model_validate(fields)
-        except ValidationError as error:
-            where = ".".join(map(str, error.errors()[0]["loc"]))
-            raise ModelberthError(f"{name}: services.{service}.{where}: {error.errors()[0]['msg']}") from None
-        nonsense = _nonsense(found[str(service)])
-        if nonsense:
-            raise ModelberthError(f"{name}: services.{service}.{nonsense}; delete it and run modelberth plan --update")
-    return Locked(found, _load_pools(document.get("pools", {}), name))
-
-
-def _load_pools(pools: object, name: str) -> dict[str, PoolDecision]:
-    if not isinstance(pools, dict):
-        raise ModelberthError(f"{name}: pools must be a mapping")
-    found: dict[str, PoolDecision] = {}
-    for pool, fields in cast("dict[object, object]", pools).items():
-        try:
-            found[str(pool)] = PoolDecision.model_validate(fields)
-        except ValidationError as error:
-            where = ".".join(map(str, error.errors()[0]["loc"]))
-            raise ModelberthError(f"{name}: pools.{pool}.{where}: {error.errors()[0]['msg']}") from None
-    return found
-
-
-def _nonsense(decision: Decision) -> str | None:
-    """The first field that no plan could have written; None for a decision that makes sense."""
-    if decision.engine not in ENGINES:
-        return f"engine: {decision.engine!r} is none of {', '.join(ENGINES)}"
-    for field in ("tensor_parallel", "pipeline_parallel", "context", "concurrency"):
-        if getattr(decision, field) < 1:
-            return f"{field}: must be at least 1"
-    try:
-        machine = catalog().machine(decision.machine_type)
-    except UnknownName as unknown:
-        return f"machine_type: {unknown}"
-    if decision.accelerator != (machine.gpu or "cpu"):
-        return f"accelerator: {machine.id} has {machine.gpu or 'no GPU'}, not {decision.accelerator}"
-    return None
+from modelberth.weights import moved_weights
 
 
 @dataclass(frozen=True)
@@ -239,16 +153,7 @@ def _moved(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterator[
         yield f"pool {decision.pool} no longer has {decision.machine_type}"
     if stack.pools and decision.pool is None:
         yield "pools are defined, locked without one"
-    store = stack.weights_of(spec)
-    kept = decision.storage
-    if kept.access_mode not in (None, store.access_mode):
-        yield f"access_mode is {store.access_mode}, locked {kept.access_mode}"
-    if spec.weights != kept.store or store.kind.value not in (kept.kind, "auto"):
-        yield f"weights are {spec.weights or 'of its own'} ({store.kind.value}), locked {kept.store or 'of its own'}"
-    if store.kind.value == "auto" and kept.access_mode == "ReadWriteOnce" and spec.most_replicas > 1:
-        yield f"a ReadWriteOnce claim is locked, for {spec.most_replicas} replicas"
-    if kept.kind in ("bucket", "stream") and (store.bucket, store.prefix) != (kept.bucket, kept.prefix or ""):
-        yield f"the bucket is {store.bucket or 'one that is made'}, locked {kept.bucket or 'one that is made'}"
+    yield from moved_weights(spec, stack, decision)
 
 
 @dataclass(frozen=True)
@@ -312,7 +217,7 @@ def settle(
     problems.extend(conflicts(stack, plans))
     problems.extend(finding for each in plans for finding in errors(each.findings))
     pools, objections = pool_plans(stack, plans)
-    before = _pools_of(lock)
+    before = pools_of(lock)
     moved = pool_changes(before, pools)
     problems.extend(errors(objections))
     problems.extend(_unlocked_pools(stack, before, pools, moved, command) if not update else ())

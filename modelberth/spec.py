@@ -47,6 +47,7 @@ from modelberth.targets import NodeLabels, Target
 
 __all__ = [
     "OWN_WEIGHTS",
+    "PLANNED_WEIGHTS",
     "Capacity",
     "Defaults",
     "EngineKey",
@@ -364,6 +365,9 @@ class WeightsSpec(Part):
 OWN_WEIGHTS = WeightsSpec(kind=WeightsKind.CLAIM)
 """What a service gets that names no weights."""
 
+PLANNED_WEIGHTS = WeightsSpec(kind=WeightsKind.AUTO)
+"""The same on a target that makes what it needs."""
+
 
 class StackSpec(Part):
     """The five keys of a stack file."""
@@ -381,7 +385,8 @@ class StackSpec(Part):
 
     def weights_of(self, spec: ServiceSpec) -> WeightsSpec:
         """The weights that a service names, or a volume of its own; a name that is not defined is resolve's matter."""
-        return self.weights.get(spec.weights or "", OWN_WEIGHTS)
+        own = PLANNED_WEIGHTS if self.target.makes_pools else OWN_WEIGHTS
+        return self.weights.get(spec.weights or "", own)
 
     def profile_of(self, service: str) -> Profile:
         """Dev or prod, for one service."""

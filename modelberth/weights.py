@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from modelberth.catalog import catalog
 from modelberth.clouds.bucket_names import bucket_name_problem
+from modelberth.decision import Decision
 from modelberth.engines import ENGINES
 from modelberth.findings import Finding
 from modelberth.spec import ServiceSpec, StackSpec, WeightsKind, WeightsSpec
@@ -42,3 +43,17 @@ def _zones(spec: ServiceSpec, stack: StackSpec, store: WeightsSpec) -> Iterator[
             message = f"its volume is attached in {', '.join(store.zones)}, pool {name} is also in {', '.join(outside)}"
             out = f"zones: [{', '.join(store.zones)}] of the pool, or weights of another kind"
             yield Finding("storage", f"weights.{spec.weights}.zones", message, out)
+
+
+def moved_weights(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> Iterator[str]:
+    """Why the weights of a locked decision are no longer those of the spec; ``auto`` keeps what it came to."""
+    store = stack.weights_of(spec)
+    kept = decision.storage
+    if kept.access_mode not in (None, store.access_mode):
+        yield f"access_mode is {store.access_mode}, locked {kept.access_mode}"
+    if spec.weights != kept.store or store.kind.value not in (kept.kind, "auto"):
+        yield f"weights are {spec.weights or 'of its own'} ({store.kind.value}), locked {kept.store or 'of its own'}"
+    if store.kind.value == "auto" and kept.access_mode == "ReadWriteOnce" and spec.most_replicas > 1:
+        yield f"a ReadWriteOnce claim is locked, for {spec.most_replicas} replicas"
+    if kept.kind in ("bucket", "stream") and (store.bucket, store.prefix) != (kept.bucket, kept.prefix or ""):
+        yield f"the bucket is {store.bucket or 'one that is made'}, locked {kept.bucket or 'one that is made'}"

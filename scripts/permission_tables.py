@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from compatibility_tables import Table
 
 from modelberth.clouds import aws_permissions, gcp_permissions, kinds
 
@@ -61,7 +60,7 @@ def _written(target: str, roles: Roles) -> str:
     return roles(registered(target))
 
 
-TABLES: dict[str, Table] = {
+TABLES: dict[str, Callable[[], str]] = {
     "cloud permissions gke": partial(_written, "gke", _custom_role),
     "cloud permissions eks": partial(_written, "eks", _policies),
     **{f"cluster permissions {target}": partial(_written, target, _in_the_cluster) for target in PACKAGES},

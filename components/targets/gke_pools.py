@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 
 from modelberth.clouds import base
 from modelberth.clouds import gcp as dialect
-from modelberth.clouds.gcp_disks import boot_disk_type, local_ssds
+from modelberth.clouds.gcp_disks import boot_disk_type, has_own_networks, local_ssds
 from modelberth.decision import POOL_LABEL
 from modelberth.names import Capacity
 from modelberth.pools import PoolPlan, Way
@@ -25,8 +25,6 @@ SPOT_TAINT = {"key": dialect.SPOT, "value": "true", "effect": "NoSchedule"}
 WEEK = "604800s"
 """The longest that a node of flex-start runs (cloud.google.com/kubernetes-engine/docs/concepts/dws)."""
 EFFECTS = {"NoSchedule": "NO_SCHEDULE", "PreferNoSchedule": "PREFER_NO_SCHEDULE", "NoExecute": "NO_EXECUTE"}
-FABRIC_PROFILE = ("a3-ultragpu-", "a4-")
-"""Machine types whose RDMA networks GKE makes by itself (networkConfig.acceleratorNetworkProfile: auto)."""
 
 
 def make(
@@ -93,7 +91,7 @@ def _pool(
 
 
 def _network(planned: PoolPlan) -> c.NodePoolNetworkConfigArgs:
-    joined = planned.several_nodes and planned.machine.id.startswith(FABRIC_PROFILE)
+    joined = planned.several_nodes and has_own_networks(planned.machine.id)
     return c.NodePoolNetworkConfigArgs(
         enable_private_nodes=True, accelerator_network_profile="auto" if joined else None
     )

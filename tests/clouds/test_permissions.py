@@ -145,6 +145,11 @@ def golden_types() -> frozenset[str]:
     return frozenset(each["type"] for registrations in found for each in registrations)
 
 
+def test_every_type_that_our_stacks_register_has_a_row() -> None:
+    gcp_permissions.permissions(golden_types())
+    aws_permissions.permissions(golden_types())
+
+
 def test_every_kind_that_our_components_render_has_a_row() -> None:
     found = kinds.access(golden_types())
     assert found.cluster

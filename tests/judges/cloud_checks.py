@@ -50,9 +50,17 @@ def checkov_cloud(folder: Path, *stacks: Iterable[Registered]) -> list[Judged]:
 
 SUPPRESSED: dict[tuple[str, str], str] = {
     (
+        "CKV_GCP_12",
+        "google_container_cluster",
+    ): "Dataplane V2 enforces policies: the block is the same request without it",
+    (
         "CKV_GCP_65",
         "google_container_cluster",
     ): "RBAC by Google Groups needs a group of the user's own Workspace domain",
+    (
+        "CKV_AWS_39",
+        "aws_eks_cluster",
+    ): "public to the networks that a stack names, so that a deployer reaches it; never to all",
     ("CKV2_AWS_62", "aws_s3_bucket"): "nothing waits for an event: pods read weights when they start",
     (
         "CKV_AWS_144",

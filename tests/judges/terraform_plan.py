@@ -94,8 +94,7 @@ def plan(resources: Iterable[Registered]) -> dict[str, Any]:
         values, expressions = _Translation(each, terraform, others).body()
         provider = "google" if each.type.startswith("gcp:") else "aws"
         head = {"address": address, "mode": "managed", "type": terraform, "name": name}
-        registry = f"registry.terraform.io/hashicorp/{provider}"
-        planned.append({**head, "provider_name": registry, "schema_version": 0, "values": values})
+        planned.append({**head, "schema_version": 0, "values": values})
         configured.append({**head, "provider_config_key": provider, "expressions": expressions})
     return {
         "format_version": "1.2",

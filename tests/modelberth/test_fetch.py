@@ -136,6 +136,7 @@ def test_a_repository_is_downloaded_once_without_what_engines_do_not_read(place:
     status, said = place.run()
     assert status == 0, said
     place.holds(WANTED)
+    assert not place.work.exists()  # renamed, not copied: there was no moment in which it was half there
     asked = len(place.hub.asked)
     status, said = place.run()
     assert (status, "already complete" in said) == (0, True)

@@ -64,7 +64,7 @@ def test_a_new_price_moves_no_machine_and_the_report_says_what_a_fresh_plan_woul
 ) -> None:
     old, pools = Catalog.price, {"pools": {"l4": L4_POOL, "a100": A100}}
 
-    def dear_l4(self: Catalog, machine: str, capacity: str = "on-demand") -> Price | None:
+    def dear_l4(self: Catalog, machine: str, capacity: str = "on-demand", *, region: str | None = None) -> Price | None:
         price = old(self, machine, capacity)
         return price.model_copy(update={"usd_per_hour": 99.0}) if price and machine.startswith("g2-") else price
 
@@ -247,7 +247,7 @@ def test_the_digest_follows_the_decision_and_nothing_else(
     before = digest(decision)
     assert len(before) == 64
     assert digest(decision.model_copy(update={"context": 8193})) != before
-    monkeypatch.setattr(Catalog, "price", lambda self, machine, capacity="on-demand": None)
+    monkeypatch.setattr(Catalog, "price", lambda self, machine, capacity="on-demand", *, region=None: None)
     assert digest(settle(chat(), locked).lock["chat"]) == before
     assert digest(plan_of(keys=POOLS, typical_tokens=3000).decision) == before
 
