@@ -11,7 +11,7 @@ OF_PACK := tests/rules tests/policies tests/process tests/mutants tests/corpus
 TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup toolchain toolchain-tests up down roll status plan check test test-unit test-policies test-engine test-engines accuracy mutants placement bench generate pack lock clean
+.PHONY: help setup toolchain toolchain-tests up down roll recover status plan check test test-unit test-policies test-engine test-engines test-faults accuracy mutants placement bench generate pack lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -45,6 +45,9 @@ down: setup ## destroy it, stop its cluster, leave nothing
 roll: toolchain ## raise each engine of the running stack to its next version, and watch that pods stay ready
 	@$(BIN)/python -m toolchain.roll $(STACK)
 
+recover: setup ## after an update that was cut off: take over what it made and nobody recorded (docs/recovery.md)
+	@$(BIN)/python -m toolchain.recover $(STACK)
+
 status: setup ## what runs
 	@$(BIN)/python -m toolchain.cluster status
 
@@ -74,7 +77,10 @@ test-engines: setup ## servers of inference engines on this CPU (5 GB, ten minut
 	@$(BIN)/python -m pytest -q -m "inference or proves" --verified
 	@$(BIN)/python scripts/generate
 
-test: toolchain-tests check ## everything but test-engines
+test-faults: toolchain-tests ## cut off and refuse a stack at each of its calls (OF=up: one scenario of tests/faults)
+	@$(BIN)/python -m pytest -q -m faults tests/faults $(OF:%=-k "%")
+
+test: toolchain-tests check ## everything but test-engines and test-faults
 	@$(BIN)/python -m pytest -q $(TOGETHER)
 
 accuracy: setup ## predictions against measured rows, written to docs/accuracy.md

@@ -29,7 +29,7 @@ except ModelberthError as error:
     sys.exit(ALREADY_SHOWN)
 
 log(settled, missing)
-for name, service in deploy(stack, settled, ROOT).items():
+for name, service in deploy(stack, settled, ROOT, pulumi.export).items():
     shown = {"endpoint": service.endpoint, "usd_per_hour": service.usd_per_hour, "plan": service.plan}
     pulumi.export(name, shown | ({"url": service.url} if stack.services[name].expose else {}))
 if settled.bill.costs:

@@ -222,6 +222,8 @@ class ServiceArgs(TypedDict):
     """Ways to get machines, in order; default: the pool's."""
     spread: NotRequired[Spread]
     """How replicas are spread: prefer (zones, then nodes, where there is room), nodes or zones (or they wait), none."""
+    renamed_from: NotRequired[str]
+    """The first name of a service that was renamed: what runs keeps it, URLs too, so that nothing is replaced."""
     wave: NotRequired[int]
     """Services of wave 2 are changed when those of wave 1 are ready, and not at all when one of them fails."""
     adapters: NotRequired[Sequence[AdapterArgs]]

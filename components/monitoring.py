@@ -31,7 +31,7 @@ def watch(
     metadata = meta.ObjectMetaArgs(namespace=target.namespace, labels={**labels, **target.monitoring.labels})
     if plan.launch.metrics_path:
         k8s.apiextensions.CustomResource(
-            f"{plan.service}-monitor",
+            f"{plan.spec.called(plan.service)}-monitor",
             api_version="monitoring.coreos.com/v1",
             kind="PodMonitor",
             metadata=metadata,
@@ -39,7 +39,7 @@ def watch(
             opts=child(parent, provider=target.provider),
         )
     k8s.apiextensions.CustomResource(
-        f"{plan.service}-alerts",
+        f"{plan.spec.called(plan.service)}-alerts",
         api_version="monitoring.coreos.com/v1",
         kind="PrometheusRule",
         metadata=metadata,

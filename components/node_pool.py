@@ -104,11 +104,13 @@ def placed(
     download that requests no GPU.
     """
     gpu = decision.accelerator if decision.on_gpu else None
-    implied = made.selector if made else node_selector(decision.machine_type, gpu, target.node_labels)
+    implied: Mapping[str, pulumi.Input[str]] = (
+        made.selector if made else node_selector(decision.machine_type, gpu, target.node_labels)
+    )
     tainted = {(taint["key"], taint["effect"]) for taint in taints(decision.machine_type)}
     tainted |= {(taint["key"], taint["effect"]) for taint in (made.taints if made else ())}
     if decision.on_gpu:
         tainted.add((GPU_TAINT, "NoSchedule"))
     tolerations = tuple({"key": key, "operator": "Exists", "effect": effect} for key, effect in sorted(tainted))
-    resources = made.resources if made else ()
-    return Placed(dict(sorted((selector or implied).items())), tolerations, zones, resources)
+    resources, preferred = (made.resources, made.preferred) if made else ((), ())
+    return Placed(dict(sorted((selector or implied).items())), tolerations, zones, resources, preferred)

@@ -197,13 +197,22 @@ def spread(
     ]
 
 
-def in_zones(zones: Iterable[str]) -> k8s.core.v1.NodeAffinityArgs | None:
-    """Only in these zones; None when any will do."""
+def on_nodes(zones: Iterable[str], preferred: Iterable[tuple[str, str]] = ()) -> k8s.core.v1.NodeAffinityArgs | None:
+    """Only in these zones, and rather where a label has its value, the first of them most; None when any will do."""
     values = sorted(zones)
-    if not values:
+    wishes = [
+        core.PreferredSchedulingTermArgs(weight=max(1, 100 >> place), preference=_having(key, [value]))
+        for place, (key, value) in enumerate(preferred)
+    ]
+    if not (values or wishes):
         return None
-    requirement = core.NodeSelectorRequirementArgs(key=ZONE, operator="In", values=values)
-    term = core.NodeSelectorTermArgs(match_expressions=[requirement])
+    only = core.NodeSelectorArgs(node_selector_terms=[_having(ZONE, values)]) if values else None
     return core.NodeAffinityArgs(
-        required_during_scheduling_ignored_during_execution=core.NodeSelectorArgs(node_selector_terms=[term])
+        required_during_scheduling_ignored_during_execution=only,
+        preferred_during_scheduling_ignored_during_execution=wishes or None,
     )
+
+
+def _having(key: str, values: list[str]) -> k8s.core.v1.NodeSelectorTermArgs:
+    requirement = core.NodeSelectorRequirementArgs(key=key, operator="In", values=values)
+    return core.NodeSelectorTermArgs(match_expressions=[requirement])

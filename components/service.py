@@ -68,14 +68,16 @@ class LLMService(pulumi.ComponentResource):
                 target.monitoring if target else monitoring_of(reach),
             )
         )
-        super().__init__(token("LLMService"), name, {}, opts)
-        where = target or ExistingCluster(f"{name}-target", reach, opts=child(self))
+        called = chosen.spec.called(name)
+        renamed = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=called)] if called != name else [])
+        super().__init__(token("LLMService"), name, {}, pulumi.ResourceOptions.merge(opts, renamed))
+        where = target or ExistingCluster(f"{called}-target", reach, opts=child(self))
         storage = chosen.decision.storage
-        store = weights or WeightStore(f"{name}-weights", _own_store(chosen), opts=child(self), target=where)
+        store = weights or WeightStore(f"{called}-weights", _own_store(chosen), opts=child(self), target=where)
         reached = pool.place(chosen.decision) if pool else placed(where, chosen.decision)
         if store.kind != storage.kind:
             raise pulumi.RunError(f"{name}: planned with weights of kind {storage.kind}, given {store.kind}")
-        engine = EngineDeployment(name, chosen, opts=child(self), target=where, placed=reached, weights=store)
+        engine = EngineDeployment(called, chosen, opts=child(self), target=where, placed=reached, weights=store)
         self.endpoint = engine.endpoint
         self.url = engine.url
         self.plan = pulumi.Output.from_input(_figures(chosen))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any, cast
@@ -42,9 +42,15 @@ def configured() -> dict[str, Any]:
     return found
 
 
-def deploy(stack: StackSpec, settled: Settled, root: Path) -> dict[str, LLMService]:
-    """Create everything; services by name. ``root`` is where a relative kubeconfig path starts."""
+def deploy(
+    stack: StackSpec, settled: Settled, root: Path, export: Callable[[str, Any], None] = lambda name, value: None
+) -> dict[str, LLMService]:
+    """Create everything; services by name. ``root`` is where a relative kubeconfig path starts, ``export`` takes what
+    other stacks may want to know of the target.
+    """
     target = _target(stack, root)
+    for name, value in target.exports.items():
+        export(name, value)
     pools = _pools(stack, settled, target)
     stores = {name: _store(name, stack, settled, target) for name in sorted(stack.weights)}
     if target.monitoring.operator:
@@ -123,7 +129,7 @@ def _target(stack: StackSpec, root: Path) -> Target:
         args["storage_class"] = wanted.storage_class
     if wanted.managed:
         cloud = wanted.managed.model_dump(mode="json", exclude_unset=True)
-        billing = {"env": pulumi.get_stack(), **defaults.billing}
+        billing = {"env": tidied(pulumi.get_stack(), 63), **defaults.billing}
         billing |= {"owner": tidied(defaults.owner, 63)} if defaults.owner else {}
         return MANAGED[wanted.kind]("target", {**args, wanted.kind: cloud, "billing": billing})
     args["node_labels"] = wanted.node_labels.value

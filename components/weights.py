@@ -145,9 +145,10 @@ class WeightStore(pulumi.ComponentResource):
 
     def _guard(self, plan: Plan, selector: Mapping[str, str], labels: Mapping[str, str]) -> pulumi.Resource:
         """What the Jobs of one service may reach: the hub."""
-        if plan.service not in self._guards:
-            self._guards[plan.service] = network.policy(
-                f"{plan.service}-fetch-network-policy",
+        called = plan.spec.called(plan.service)
+        if called not in self._guards:
+            self._guards[called] = network.policy(
+                f"{called}-fetch-network-policy",
                 self,
                 self._target,
                 selector,
@@ -156,12 +157,13 @@ class WeightStore(pulumi.ComponentResource):
                 downloads=plan.launch.download_port,
                 reads_bucket=self.bucket is not None,
             )
-        return self._guards[plan.service]
+        return self._guards[called]
 
     def _job(self, plan: Plan, placed: Placed, beside: str, fetches: Sequence[Fetch]) -> k8s.batch.v1.Job:
-        selector = fetch_labels(plan.service)
+        called = plan.spec.called(plan.service)
+        selector = fetch_labels(called)
         labels = {**self._target.labels, **selector}
-        name = f"{plan.service}-fetch" + (f"-{beside}" if beside else "")
+        name = f"{called}-fetch" + (f"-{beside}" if beside else "")
         guard = self._guard(plan, selector, labels)
         mounted = self._writable(plan, labels)
         limit_s = ceil_to(4 * plan.fetch_s, 60)
@@ -189,19 +191,20 @@ class WeightStore(pulumi.ComponentResource):
         """The store in the pods that fill it: a bucket by an account of theirs, which no server has."""
         if self.bucket is None:
             return of_claim(self.claim, read_only=False)
-        if plan.service not in self._writers:
-            name = f"{plan.service}-fetch"
+        called = plan.spec.called(plan.service)
+        if called not in self._writers:
+            name = f"{called}-fetch"
             account = core.ServiceAccount(
                 f"{name}-account",
                 metadata=meta.ObjectMetaArgs(namespace=self._target.namespace, labels=dict(labels)),
                 automount_service_account_token=False,
                 opts=child(self, provider=self._target.provider),
             )
-            self._accounts[plan.service] = account.metadata.name  # type: ignore[reportAttributeAccessIssue]
-            self._writers[plan.service] = of_bucket(
-                name, self.bucket, self._accounts[plan.service], self._target, self, read_only=False, files=True
+            self._accounts[called] = account.metadata.name  # type: ignore[reportAttributeAccessIssue]
+            self._writers[called] = of_bucket(
+                name, self.bucket, self._accounts[called], self._target, self, read_only=False, files=True
             )
-        return self._writers[plan.service]
+        return self._writers[called]
 
     def _pod(self, plan: Plan, placed: Placed, fetches: Sequence[Fetch], mounted: Mounted) -> k8s.core.v1.PodSpecArgs:
         volumes, mounts = pods.scratch(FETCH_HOST)
@@ -212,7 +215,7 @@ class WeightStore(pulumi.ComponentResource):
             volumes, mounts = [*volumes, volume], [*mounts, mount]
         steps = [_step(f"fetch-{index}", fetch, mounts) for index, fetch in enumerate(fetches[:-1])]
         return core.PodSpecArgs(
-            service_account_name=self._accounts.get(plan.service),
+            service_account_name=self._accounts.get(plan.spec.called(plan.service)),
             restart_policy="OnFailure",
             automount_service_account_token=False,
             enable_service_links=False,
@@ -228,8 +231,8 @@ class WeightStore(pulumi.ComponentResource):
     def _affinity(self, plan: Plan, placed: Placed) -> k8s.core.v1.AffinityArgs:
         exclusive = self.kind == "claim" and self.spec.access_mode == "ReadWriteOnce"
         return core.AffinityArgs(
-            node_affinity=pods.in_zones(placed.zones),
-            pod_affinity=pods.beside(service_labels(plan.service)) if exclusive else None,
+            node_affinity=pods.on_nodes(placed.zones, placed.preferred),
+            pod_affinity=pods.beside(service_labels(plan.spec.called(plan.service))) if exclusive else None,
         )
 
 

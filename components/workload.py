@@ -164,7 +164,7 @@ def _template(
 ) -> k8s.core.v1.PodTemplateSpecArgs:
     launch, grouped = of.plan.launch, of.plan.launch.group is not None
     together = pods.near(of.selector, GROUP_KEY, must=bool(of.placed.zones)) if grouped else None
-    zones = pods.in_zones(of.placed.zones)
+    zones = pods.on_nodes(of.placed.zones, of.placed.preferred)
     affinity = core.AffinityArgs(node_affinity=zones, pod_affinity=together) if zones or together else None
     serves = container.readiness_probe is not None
     return core.PodTemplateSpecArgs(

@@ -34,7 +34,7 @@ class Alert:
 
 def alerts(plan: Plan, namespace: str) -> tuple[Alert, ...]:
     """The rules of a service: its load as far as its engine tells about it, and its pods."""
-    matchers = where(namespace, plan.service)
+    matchers = where(namespace, plan.spec.called(plan.service))
     return (*_load(plan, matchers), *_pods(plan, namespace, matchers))
 
 

@@ -18,6 +18,7 @@ from modelberth.cli_fit import fit_command
 from modelberth.cli_laptop import laptop_command
 from modelberth.cli_preflight import preflight_command
 from modelberth.cli_promote import promote_command
+from modelberth.cli_recover import recover_commands
 from modelberth.clouds.targets import maintained
 from modelberth.errors import ModelberthError
 from modelberth.estimate import answers
@@ -74,13 +75,16 @@ def plan(
 def _say_changes(stack: stackfiles.StackFile, settled: Settled, *, err: bool = False) -> None:
     for change in changes(stack.locked, settled.lock):
         typer.echo(("replaces machines: " if change.replaces_machines else "") + str(change), err=err)
+    for change in settled.pool_changes:
+        typer.echo(str(change), err=err)
     for line in consequences(stack.spec, stack.locked, settled.plans):
         typer.echo(f"  {line}", err=err)
 
 
 def _say_what_an_update_changes(stack: stackfiles.StackFile, refused: Refused) -> None:
     """For a lock that the spec has outgrown: what follows from the update that is asked for, before it is made."""
-    only = [finding.path.removeprefix("services.") for finding in refused.findings if finding.code == "outgrown"]
+    outgrown = [finding.path for finding in refused.findings if finding.code == "outgrown"]
+    only = [path.removeprefix("services.") for path in outgrown if path.startswith("services.")]
     if not only:
         return
     try:
@@ -112,6 +116,7 @@ app.command("laptop")(laptop_command)
 
 app.command("models")(models_command)
 app.add_typer(catalog_commands, name="catalog")
+app.add_typer(recover_commands, name="recover")
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from modelberth.spec import StackSpec, WeightsKind, WeightsSpec
 
 def conflicts(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Finding]:
     """Errors that no service has by itself."""
+    yield from _same_name(plans)
     yield from _pools(stack, plans)
     yield from _same_door(plans)
     for name, store in sorted(stack.weights.items()):
@@ -31,6 +32,19 @@ def _pools(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Finding]:
             message = f"services need {needed} nodes ({listed}), the pool may have {pool.max_nodes}"
             fewer = "a smaller max of autoscaling" if any(each.scaling for each in users) else "fewer replicas"
             yield Finding("pool-limit", f"pools.{name}.max_nodes", message, f"max_nodes: {needed}, or {fewer}")
+
+
+def _same_name(plans: Sequence[Plan]) -> Iterator[Finding]:
+    """A service that was renamed keeps its first name in the cluster: no other may have it."""
+    owners: dict[str, str] = {}
+    for each in sorted(plans, key=lambda plan: plan.spec.renamed_from is None):
+        called = each.spec.called(each.service)
+        if called in owners:
+            message = f"{owners[called]} is called {called} in the cluster, where it kept its first name"
+            renamed = each.spec.renamed_from is not None
+            path = f"services.{each.service}" + (".renamed_from" if renamed else "")
+            yield Finding("name", path, message, "the service's own first name" if renamed else "another name")
+        owners.setdefault(called, each.service)
 
 
 def _same_door(plans: Sequence[Plan]) -> Iterator[Finding]:

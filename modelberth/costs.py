@@ -135,8 +135,12 @@ def _cluster(stack: StackSpec) -> Iterator[Cost]:
     if managed.network is None:
         rate = catalog().rate(cloud, Item.NAT)
         usd = rate.usd(managed.region) if rate else None
-        why = f"{rate.name}, without what passes through it" if rate and usd is not None else "no price is known"
-        yield Cost("NAT", usd, why, rate.as_of.isoformat() if rate and usd is not None else None)
+        if rate is None or usd is None:
+            yield Cost("NAT", None, "no price is known", None)
+        else:
+            count = f"{managed.nats} x " if managed.nats > 1 else ""
+            why = f"{count}{rate.name}, without what passes through"
+            yield Cost("NAT", managed.nats * usd, why, rate.as_of.isoformat())
 
 
 def _volumes(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Cost]:

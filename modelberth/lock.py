@@ -200,20 +200,18 @@ def settle(
         raise Refused([Finding("name", "services", f"no service is called {', '.join(strangers)}", f"one of {known}")])
     plans: list[Plan] = []
     better: list[Change] = []
-    new: list[str] = []
     problems: list[Finding] = [*unknown_versions(stack)]
     command = f"modelberth plan --update {stack_name}"
     for name in sorted(stack.services):
         try:
             anew = update and (not only or name in only)
-            chosen, fresher = _settle_one(name, stack, None if anew else lock.get(name), command, update)
+            known = lock.get(name) or lock.get(stack.services[name].called(name))
+            chosen, fresher = _settle_one(name, stack, None if anew else known, command, update)
         except Refused as refused:
             problems.extend(refused.findings)
             continue
         plans.append(chosen)
         better.extend(fresher)
-        if name not in lock:
-            new.append(name)
     problems.extend(conflicts(stack, plans))
     problems.extend(finding for each in plans for finding in errors(each.findings))
     pools, objections = pool_plans(stack, plans)
@@ -223,6 +221,7 @@ def settle(
     problems.extend(_unlocked_pools(stack, before, pools, moved, command) if not update else ())
     if problems:
         raise Refused(dict.fromkeys(problems))
+    new = [each.service for each in plans if each.service not in lock]
     decided = Locked({each.service: each.decision for each in plans}, pool_decisions(pools))
     advised = tuple(each for each in objections if each.level is not Level.ERROR)
     unwritten = bool(new) or decided.pools != before
@@ -291,8 +290,7 @@ def advice(settled: Settled) -> tuple[Finding, ...]:
     found = [finding for finding in settled.findings if finding.level is not Level.ERROR]
     for change in settled.pool_changes:
         level = Level.WARNING if change.replaces else Level.NOTE
-        message = f"{change.field} {change.before} -> {change.after}: {change.consequence}"
-        found.append(Finding("pool-change", f"pools.{change.pool}", message, "", level))
+        found.append(Finding("pool-change", f"pools.{change.pool}", change.told, "", level))
     for change in settled.better:
         found.append(
             Finding(

@@ -177,7 +177,7 @@ def assemble(
         usd_per_million_tokens=_per_million(spec, speed, usd),
         scaling=scaling(spec, stack, decision),
         monitored=stack.defaults.monitoring.operator,
-        door=door(name, spec, decision.engine, launch),
+        door=door(spec.called(name), spec, decision.engine, launch),
     )
 
 

@@ -11,6 +11,7 @@ from modelberth.clouds import DEFAULT_BOOT_DISK_GIB, node_profile
 from modelberth.clouds.pool_changes import consequence
 from modelberth.clouds.targets import pool_wishes
 from modelberth.decision import Decision, PoolDecision
+from modelberth.errors import UnknownName
 from modelberth.fields import LONGEST_NAME, tidied
 from modelberth.findings import Finding, Level, Refused, refuse
 from modelberth.host import image_disk_bytes
@@ -90,8 +91,14 @@ class PoolChange:
     consequence: str
     replaces: bool
 
+    @property
+    def told(self) -> str:
+        """What changes, and whether the pool is replaced."""
+        how = "replaces it: " if self.replaces else ""
+        return f"{self.field} {self.before} -> {self.after}: {how}{self.consequence}"
+
     def __str__(self) -> str:
-        return f"pool {self.pool}: {self.field} {self.before} -> {self.after}: {self.consequence}"
+        return f"pool {self.pool}: {self.told}"
 
 
 def pool_plans(stack: StackSpec, plans: Sequence[Plan]) -> tuple[tuple[PoolPlan, ...], list[Finding]]:
@@ -109,7 +116,19 @@ def pool_plans(stack: StackSpec, plans: Sequence[Plan]) -> tuple[tuple[PoolPlan,
             problems.extend(_objections(found, pool))
             problems.extend(_supply(found, stack))
             made.append(found)
+    problems.extend(_same_name(made))
     return tuple(made), problems
+
+
+def _same_name(made: Sequence[PoolPlan]) -> Iterator[Finding]:
+    """Each way of a pool with several has a node pool of its own, named after both."""
+    owners: dict[str, str] = {}
+    for pool in sorted(made, key=lambda pool: len(pool.ways)):
+        for way in pool.ways:
+            if way.name in owners:
+                message = f"its nodes for {way.capacity} would be called {way.name}, as pool {owners[way.name]} is"
+                yield Finding("name", f"pools.{pool.name}", message, "another name for one of the two")
+            owners.setdefault(way.name, pool.name)
 
 
 def alone(name: str, pool: PoolSpec, zones: tuple[str, ...]) -> PoolPlan:
@@ -197,8 +216,12 @@ def _machine(name: str, pool: PoolSpec, users: Sequence[Plan], problems: list[Fi
     """The one machine type of a pool: what its services chose, or what it states."""
     chosen = sorted({plan.decision.machine_type for plan in users}) or list(pool.machine_types)
     if len(chosen) == 1:
-        return catalog().machine(chosen[0])
-    if not chosen:
+        try:
+            return catalog().machine(chosen[0])
+        except UnknownName as unknown:
+            out = "a machine type of the catalog: modelberth catalog"
+            problems.append(Finding("pool", f"pools.{name}.machine_types", str(unknown), out))
+    elif not chosen:
         message = "no service uses it, and nothing says what its nodes are"
         out = "name one machine type, or drop the pool"
         problems.append(Finding("pool", f"pools.{name}.machine_types", message, out))

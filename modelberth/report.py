@@ -145,6 +145,9 @@ def _lines(settled: Settled, draw: Any, heading: str) -> Iterator[str]:
         yield ""
         yield from draw(("memory of one " + _unit(plan), "GiB", "arithmetic"), memory_rows(plan.fit))
         yield ""
+        if plan.stores:
+            yield from (f"  {line}" for line in plan.stores.lines())
+            yield ""
         if plan.losers:
             yield from draw(("instead of", "", "because"), [(option, "", why) for option, why in _losers(plan.losers)])
             yield ""

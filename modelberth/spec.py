@@ -165,6 +165,8 @@ class ServiceSpec(Part):
     """Ways to get machines, in order; default: the pool's."""
     spread: Spread = Spread.PREFER
     """How replicas are spread: prefer (zones, then nodes, where there is room), nodes or zones (or they wait), none."""
+    renamed_from: ServiceName | None = None
+    """The first name of a service that was renamed: what runs keeps it, URLs too, so that nothing is replaced."""
     wave: Whole = 1
     """Services of wave 2 are changed when those of wave 1 are ready, and not at all when one of them fails."""
     adapters: tuple[Adapter, ...] = ()
@@ -204,6 +206,10 @@ class ServiceSpec(Part):
                 "contradict each other: leave replicas out"
             )
         return self
+
+    def called(self, name: str) -> str:
+        """What the service of this name is called in its cluster."""
+        return self.renamed_from or name
 
     @property
     def most_replicas(self) -> int:

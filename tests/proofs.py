@@ -69,14 +69,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Servers of gigabytes only start when somebody asks for them: `-m inference`."""
+    """Servers of gigabytes and hundreds of faults only start when somebody asks: `-m inference`, `-m faults`."""
     for item in items:
         for mark in item.iter_markers("proves"):
             item.user_properties.append(("proves", _row(item, mark)))
-    if "inference" not in (config.getoption("markexpr") or ""):
-        heavy = [item for item in items if item.get_closest_marker("inference")]
-        config.hook.pytest_deselected(items=heavy)
-        items[:] = [item for item in items if item not in heavy]
+    asked = config.getoption("markexpr") or ""
+    heavy = [
+        item
+        for item in items
+        for name in ("inference", "faults")
+        if item.get_closest_marker(name) and name not in asked
+    ]
+    config.hook.pytest_deselected(items=heavy)
+    items[:] = [item for item in items if item not in heavy]
 
 
 class _Recorder:

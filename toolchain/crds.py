@@ -41,7 +41,12 @@ def install(kube: Kube, *add_ons: str) -> None:
     wanted = [definition for add_on in add_ons for definition in definitions(add_on)]
     for definition in wanted:
         kube.apply(definition, field_manager=FIELD_MANAGER, force=True)
-    paths = [kube.path(definition) for definition in wanted]
+    served(kube, *wanted)
+
+
+def served(kube: Kube, *definitions: Manifest) -> None:
+    """Wait until the API server serves these definitions."""
+    paths = [kube.path(definition) for definition in definitions]
     kube.wait(lambda: all(_served(kube.get(path)) for path in paths), SERVED_WITHIN_S, what="all definitions served")
 
 

@@ -37,23 +37,28 @@ class Played:
 
     def engine(self, *arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
         """Run the engine on the stack; its exit code is the caller's business."""
-        from tests.providers import homes
-
-        variables = homes.environment(self._root, self._state, self.cloud, self._cluster / "kubeconfig")
         return engine.run(
             [*arguments, "--stack", self.stack],
             root=self._root,
             state=self._state,
             check=False,
             capture=capture,
-            variables=variables,
+            variables=self.variables(),
         )
+
+    def variables(self) -> dict[str, str]:
+        """The environment in which the stand-ins are the clouds."""
+        from tests.providers import homes
+
+        return homes.environment(self._root, self._state, self.cloud, self._cluster / "kubeconfig")
 
     def down(self) -> int:
         """Destroy, forget the stack, stop the cluster, delete the folder. Returns the engine's exit code."""
         if (self._state / ".pulumi").is_dir():
             self.start()
-            for arguments in (["destroy", "--yes", "--suppress-progress"], ["stack", "rm", "--yes"]):
+            # What is protected would survive; here it goes with the cloud that was played.
+            destroy = ["destroy", "--yes", "--suppress-progress", "--exclude-protected"]
+            for arguments in (destroy, ["stack", "rm", "--yes", "--force"]):
                 if code := self.engine(*arguments).returncode:
                     return code
         cluster.down(self._cluster, purge=True)

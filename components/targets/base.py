@@ -17,11 +17,13 @@ from modelberth.spec import Target as TargetSpec
 class Placed:
     """How pods reach the nodes of a decision: labels that select them and taints that they tolerate."""
 
-    node_selector: Mapping[str, str]
+    node_selector: Mapping[str, pulumi.Input[str]]
     tolerations: tuple[Mapping[str, str], ...]
     zones: tuple[str, ...] = ()
     pools: tuple[pulumi.Resource, ...] = ()
     """Node pools that must be there before pods are awaited."""
+    preferred: tuple[tuple[str, str], ...] = ()
+    """Labels of nodes that pods take rather than others, the best first."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,10 @@ class MadePool:
     """What a target made of a planned pool. ``selector`` and ``taints`` are those of its nodes alone."""
 
     resources: tuple[pulumi.Resource, ...]
-    selector: Mapping[str, str]
+    selector: Mapping[str, pulumi.Input[str]]
     taints: tuple[Mapping[str, str], ...] = ()
+    preferred: tuple[tuple[str, str], ...] = ()
+    """Labels of nodes that pods take rather than others, the best first; empty where the target orders them."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,11 @@ class Target(pulumi.ComponentResource):
     """Whether node pools are created, rather than found."""
     identity_servers: tuple[IdentityServer, ...] = ()
     """Where pods that read a bucket get their identity."""
+
+    @property
+    def exports(self) -> Mapping[str, pulumi.Output[str]]:
+        """What another stack needs to use the same cluster."""
+        return {}
 
     def node_pool(self, planned: PoolPlan, parent: pulumi.Resource) -> MadePool:
         """Make the node pools of a plan, one for each way to get machines."""

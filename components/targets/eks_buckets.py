@@ -39,7 +39,7 @@ def make(
         given = pulumi.Output.from_input(existing)
         return Bucket(given, pulumi.Output.concat("s3://", given))
     of, logical = around.of, f"{name}-bucket"
-    kept = child(parent, provider=around.provider, protect=of.deletion_protection, retain_on_delete=True)
+    kept = child(parent, provider=around.provider, protect=True, retain_on_delete=True)
     bucket = aws.s3.Bucket(
         logical,
         bucket=limited(f"{of.account}-{around.prefix}-{name}", 63),

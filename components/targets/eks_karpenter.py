@@ -25,7 +25,7 @@ from .eks_cluster import security_group
 from .eks_keys import Surroundings
 from .eks_network import Network
 from .eks_plugins import GPU_PRESENT
-from .eks_pools import CAPACITY_LABEL, ROOT_IOPS, ROOT_MIB_PER_S, TAINT, among, together
+from .eks_pools import CAPACITY_LABEL, ROOT_IOPS, ROOT_MIB_PER_S, TAINT, among, preferred, selector, together
 from .names import limited
 
 CLASS_API, POOL_API = "karpenter.k8s.aws/v1", "karpenter.sh/v1"
@@ -44,13 +44,12 @@ def make(
     kubernetes: k8s.Provider,
     parent: pulumi.Resource,
 ) -> MadePool:
-    """What Karpenter needs to know of a plan. The first way has the greatest weight and is tried first."""
+    """What Karpenter needs to know of a plan. What is always there is tried first, then the ways in order."""
     made: list[pulumi.Resource] = []
-    for place, way in enumerate(planned.ways):
+    for place, way in enumerate(sorted(planned.ways, key=lambda way: way.min_nodes < way.max_nodes)):
         nodes = _class(planned, way, around, cluster, network, role, kubernetes, parent)
         made += [nodes, _pool(planned, way, around, MOST_WEIGHT - place, kubernetes, parent, nodes)]
-    selector = {base.INSTANCE_TYPE: planned.machine.id, POOL_LABEL: planned.name}
-    return MadePool(tuple(made), selector, (TAINT,) if planned.accelerator else ())
+    return MadePool(tuple(made), selector(planned), (TAINT,) if planned.accelerator else (), preferred(planned))
 
 
 def _object(

@@ -40,13 +40,25 @@ def make(
     nodes: Nodes,
     parent: pulumi.Resource,
 ) -> MadePool:
-    """The node groups of a plan. Pods may go to any of them."""
+    """The node groups of a plan. Pods may go to any of them, and take the first that has room."""
     groups = [
         _group(planned, way, desired, around, cluster, network, nodes, parent)
         for way, desired in zip(planned.ways, desired_nodes(planned), strict=True)
     ]
-    selector = {base.INSTANCE_TYPE: planned.machine.id, POOL_LABEL: planned.name}
-    return MadePool(tuple(groups), selector, (TAINT,) if planned.accelerator else ())
+    return MadePool(tuple(groups), selector(planned), (TAINT,) if planned.accelerator else (), preferred(planned))
+
+
+def selector(planned: PoolPlan) -> dict[str, str]:
+    """Labels of a pool's nodes, which are those of no other."""
+    return {base.INSTANCE_TYPE: planned.machine.id, POOL_LABEL: planned.name}
+
+
+def preferred(planned: PoolPlan) -> tuple[tuple[str, str], ...]:
+    """Where pods go first: to what is always there, then in the order of the ways. Nothing for a single way."""
+    if len(planned.ways) < 2:
+        return ()
+    ordered = sorted(planned.ways, key=lambda way: way.min_nodes < way.max_nodes)
+    return tuple((CAPACITY_LABEL, way.capacity.value) for way in ordered)
 
 
 def desired_nodes(planned: PoolPlan) -> list[int]:

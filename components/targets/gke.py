@@ -116,6 +116,11 @@ class GkeCluster(Target):
             f"{self._around.name}-cluster", id_, opts=child(self, provider=self._around.provider)
         )
 
+    @property
+    def exports(self) -> Mapping[str, pulumi.Output[str]]:
+        """The name of the cluster, which another stack's target may refer to."""
+        return {"cluster_name": self.cluster_name}
+
     def node_pool(self, planned: PoolPlan, parent: pulumi.Resource) -> MadePool:
         """Node pools of a plan, and a ComputeClass where there are several."""
         return gke_pools.make(planned, self._around, self._cluster.id, self._nodes, self.provider, parent, self._after)

@@ -56,7 +56,7 @@ def make(
         opts=child(
             parent,
             provider=around.provider,
-            protect=around.of.deletion_protection,
+            protect=True,
             retain_on_delete=True,
             depends_on=list(key.grants),
         ),

@@ -28,6 +28,8 @@ KEY_USERS = {
     "weights": "service-{number}@gs-project-accounts.iam.gserviceaccount.com",
 }
 """Google's own agents that encrypt with the key: GKE for secrets, Cloud Storage for buckets."""
+LONGEST_LOGICAL = 32
+"""Names of node pools have at most 40 characters, and the engine appends eight."""
 ROTATION = "7776000s"
 """Ninety days."""
 COMPONENTS = ["SYSTEM_COMPONENTS", "WORKLOADS", "APISERVER", "SCHEDULER", "CONTROLLER_MANAGER"]
@@ -123,7 +125,8 @@ def cluster(
         ip_allocation_policy=c.ClusterIpAllocationPolicyArgs(
             cluster_secondary_range_name=network.pods_range, services_secondary_range_name=network.services_range
         ),
-        datapath_provider="ADVANCED_DATAPATH",  # enforces network policies: network_policy stays unset
+        datapath_provider="ADVANCED_DATAPATH",  # enforces network policies by itself
+        network_policy=c.ClusterNetworkPolicyArgs(enabled=False),
         enable_intranode_visibility=True,
         remove_default_node_pool=True,
         initial_node_count=1,
@@ -193,7 +196,7 @@ def system_pool(
 ) -> c.NodePool:
     """Nodes for what is not a model. It comes first: GKE taints GPU pools only where other nodes exist."""
     return c.NodePool(
-        f"{around.name}-system",
+        limited(f"{around.name}-system", LONGEST_LOGICAL),
         cluster=cluster,
         node_locations=list(around.of.zones),
         initial_node_count=1,

@@ -17,10 +17,12 @@ from modelberth.pools import PoolPlan, Way
 
 from ..options import child
 from .base import MadePool
-from .gke_cluster import SCOPES, Surroundings
+from .gke_cluster import LONGEST_LOGICAL, SCOPES, Surroundings
+from .names import limited
 
 c = gcp.container
 COMPUTE_CLASS = "cloud.google.com/compute-class"
+NODE_POOL = "cloud.google.com/gke-nodepool"
 SPOT_TAINT = {"key": dialect.SPOT, "value": "true", "effect": "NoSchedule"}
 WEEK = "604800s"
 """The longest that a node of flex-start runs (cloud.google.com/kubernetes-engine/docs/concepts/dws)."""
@@ -42,7 +44,9 @@ def make(
     taints = [*dialect.taints(planned.machine)]
     if any(way.capacity is Capacity.SPOT for way in planned.ways):
         taints.append(SPOT_TAINT)
-    selector = {base.INSTANCE_TYPE: planned.machine.id, POOL_LABEL: planned.name}
+    selector: dict[str, pulumi.Input[str]] = {base.INSTANCE_TYPE: planned.machine.id, POOL_LABEL: planned.name}
+    if not ordered:  # a pool that replaces another one has a new name: pods move to it before the old one goes
+        selector[NODE_POOL] = pools[0].name
     if planned.accelerator:
         names = base.accelerator_names()[planned.accelerator]
         selector[dialect.ACCELERATOR] = names.gke_machines.get(planned.machine.id, names.gke[0])
@@ -66,7 +70,8 @@ def _pool(
 ) -> c.NodePool:
     flexible = way.capacity is Capacity.FLEX_START
     return c.NodePool(
-        f"{around.name}-pool-{way.name}",  # no name of ours: one that is replaced is made before the old one goes
+        # No name of ours: one that is replaced is made before the old one goes.
+        limited(f"{around.name}-pool-{way.name}", LONGEST_LOGICAL),
         cluster=cluster,
         node_locations=list(planned.zones),
         initial_node_count=0,

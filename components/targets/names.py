@@ -7,14 +7,16 @@ import hashlib
 import pulumi
 
 HASH = 6
+LONGEST_PREFIX = 50
+"""What is made of it has at most 63 characters."""
 
 
 def prefix(component: str) -> str:
     """What the names of a target's resources begin with: project and stack, and the component where it has a name of
-    its own.
+    its own. Long ones are cut and told apart by a hash.
     """
     own = [] if component == "target" else [component]
-    return tidy("-".join([pulumi.get_project(), pulumi.get_stack(), *own]))
+    return limited(tidy("-".join([pulumi.get_project(), pulumi.get_stack(), *own])), LONGEST_PREFIX)
 
 
 def tidy(text: str) -> str:

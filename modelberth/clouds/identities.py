@@ -9,6 +9,12 @@ from modelberth.clouds.grants import LATER, Grant
 from modelberth.clouds.pool_facts import AnyResource
 from modelberth.node import Node
 
+SERVER_PORTS = frozenset({80, 987, 988, 8080})
+"""Ports of the server that a cluster with identities of pods puts in the place of the node's.
+
+Source: cloud.google.com/kubernetes-engine/docs/how-to/workload-identity, network policies.
+"""
+
 
 def of_pods(member: Node) -> bool:
     """Whether a member of a grant is an identity that pods have without a key."""

@@ -24,6 +24,12 @@ def consequence(cloud: str, field: str) -> Consequence:
     return _rows()[f"{cloud}.{field}"]
 
 
+def consequences(cloud: str) -> tuple[Consequence, ...]:
+    """Every row of a cloud, replacements first."""
+    mine = (row for row in _rows().values() if row.cloud == cloud)
+    return tuple(sorted(mine, key=lambda row: not row.replaces))
+
+
 @cache
 def _rows() -> Mapping[str, Consequence]:
     return index(

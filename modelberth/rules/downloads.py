@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from modelberth.clouds.storage import bucket_names
 from modelberth.engines.base import HUB_ENDPOINT, WEIGHTS_MOUNT
 from modelberth.engines.shells import environment
 from modelberth.findings import Finding, Level
@@ -119,6 +120,8 @@ def _texts(inventory: Inventory) -> Iterator[str]:
             for container in pod.all_containers:
                 for word in (*container["args"].elements(), *(e["value"] for e in container["env"].elements())):
                     yield from (found[1] for found in _FOLDER.finditer(word.text()))
+                    if any(bucket_names(word.text())):
+                        yield word.text().partition("://")[2].partition("/")[2]
 
 
 def _same(read: str, filled: str) -> bool:

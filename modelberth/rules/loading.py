@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modelberth.catalog import Checkpoint, Format, Model, catalog
+from modelberth.clouds import storage
 from modelberth.engines import ENGINES
 from modelberth.engines.flags import command_line
 from modelberth.engines.shells import environment
@@ -59,7 +60,7 @@ class Place:
 @dataclass(frozen=True)
 class Weights:
     """The files of a model. ``stored_bytes`` is the least that they may take, ``downloads`` whether the container gets
-    them itself, ``from_volume`` whether a volume has them already.
+    them itself, ``from_volume`` whether a volume or a bucket that it reads directly has them already.
     """
 
     stored_bytes: int
@@ -78,12 +79,24 @@ def weights_of(pod: Pod, workload: Workload) -> Weights | None:
     if path is not None:
         place = mounted(pod, container, path)
         return Weights(stored, downloads=False, from_volume=True, place=place)
+    if _in_bucket(container):
+        return Weights(stored, downloads=False, from_volume=True, place=Place())
     env = environment(_mapping(container))
     downloads = not workload.observed.anonymous_path and env.get("HF_HUB_OFFLINE", "0") in ("0", "")
     directory = _directory(pod, container, workload.observed.engine)
     elsewhere = not downloads and workload.observed.engine in _MODEL_IN_A_FILE
     place = mounted(pod, container, directory) if directory and not elsewhere else _nowhere(container)
     return Weights(stored, downloads=downloads, from_volume=not downloads, place=place)
+
+
+def _in_bucket(container: Node) -> bool:
+    """Whether the server reads its model from a bucket itself, straight into the memory of its accelerators."""
+    words = _words(container)
+    return any(any(storage.bucket_names(word)) for word in (_told(words, _MODEL_FLAG) or "", *_positional(words)))
+
+
+def _positional(words: list[str]) -> list[str]:
+    return [word for i, word in enumerate(words) if not (i and words[i - 1].startswith("-"))]
 
 
 def _nowhere(container: Node) -> Place:
@@ -147,8 +160,7 @@ def _model_path(container: Node, engine: str) -> str | None:
         return told if told.startswith("/") else None
     env = environment(_mapping(container))
     by_variable = [value for name in _MODEL_VARIABLES if isinstance(value := env.get(name), str)]
-    positional = [word for i, word in enumerate(words) if not (i and words[i - 1].startswith("-"))]
-    candidates = [value for value in (*by_variable, *positional) if value.startswith("/")]
+    candidates = [value for value in (*by_variable, *_positional(words)) if value.startswith("/")]
     return next((path for path in candidates if _is_mounted(container, path)), None)
 
 

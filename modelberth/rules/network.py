@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from modelberth.clouds.facts import network_of, open_to_all
+from modelberth.clouds.identities import SERVER_PORTS
 from modelberth.findings import Finding
 from modelberth.inventory import Inventory
 from modelberth.node import Node
@@ -224,12 +225,18 @@ def _destinations(rule: Node) -> Iterator[Finding]:
     for peer in peers.elements():
         cidr = peer.at("ipBlock", "cidr")
         block = network_of(cidr)
-        if block is None or METADATA not in block or cause(peer):
+        if block is None or METADATA not in block or cause(peer) or _identity_server(block, ports):
             continue
         left_out = [network_of(each) for each in peer.at("ipBlock", "except").elements()]
         if not any(each and METADATA in each for each in left_out):
             message = f"this range holds {METADATA}, where clouds keep the credentials of nodes"
             yield Finding("WH-12", cidr.path, message, f"except: [{METADATA}/32], or [169.254.0.0/16]")
+
+
+def _identity_server(block: IPv4Network | IPv6Network, ports: Node) -> bool:
+    """Whether a rule means the server that gives pods an identity of their own: that address alone, its ports alone."""
+    named = [port["port"].whole() for port in ports.elements()]
+    return block.num_addresses == 1 and bool(named) and all(port in SERVER_PORTS for port in named)
 
 
 def _asks_by_udp(egress: Node, *, ours: bool) -> Iterator[Finding]:

@@ -92,10 +92,20 @@ def _claims(inventory: Inventory) -> Iterator[tuple[Resource, Finding]]:
     filled = {key for pod in inventory.pods for key, writes in _mounted(pod) if writes}
     for claim in inventory.of_kind("PersistentVolumeClaim"):
         key = (claim.namespace.text(), claim.object_name.text())
-        if key[1] and key in served - filled and claim.from_program and claim.options.protect is False:
+        lost = claim.options.protect is False and not _of_kept_volume(claim, inventory)
+        if key[1] and key in served - filled and claim.from_program and lost:
             message = "nothing in this stack fills the volume again when it is deleted"
             remedy = "the resource options protect: true and retainOnDelete: true"
             yield claim, Finding("CS-08", "options.protect", message, remedy, Level.WARNING)
+
+
+def _of_kept_volume(claim: Resource, inventory: Inventory) -> bool:
+    """Whether the claim names a volume of the stack that stays when the claim goes: a bucket shown as files."""
+    name = claim.node["spec"]["volumeName"].text()
+    return bool(name) and any(
+        volume.object_name.text() == name and volume.node["spec"]["persistentVolumeReclaimPolicy"].text() == "Retain"
+        for volume in inventory.of_kind("PersistentVolume")
+    )
 
 
 def _mounted(pod: Pod) -> Iterator[tuple[tuple[str, str], bool]]:

@@ -74,6 +74,11 @@ class Eks(Part):
         """Partition of the region, as ARNs spell it."""
         return next((name for start, name in PARTITIONS.items() if self.region.startswith(start)), "aws")
 
+    @property
+    def nats(self) -> int:
+        """NATs of a network that is made: one in each zone."""
+        return len(self.zones)
+
     @model_validator(mode="after")
     def _zones_of_the_region(self) -> Eks:
         strangers = [zone for zone in self.zones if not zone.startswith(self.region)]

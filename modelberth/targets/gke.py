@@ -61,6 +61,11 @@ class Gke(Part):
     deletion_protection: bool = True
     """Whether the cluster and the key refuse to be deleted until this is false."""
 
+    @property
+    def nats(self) -> int:
+        """NATs of a network that is made: one for all zones."""
+        return 1
+
     @model_validator(mode="after")
     def _zones_of_the_region(self) -> Gke:
         strangers = [zone for zone in self.zones if not zone.startswith(f"{self.region}-")]

@@ -41,6 +41,8 @@ class Answers(mocks.Mocks):
         outputs = dict(args.inputs)
         if args.typ.startswith("kubernetes:"):
             outputs["metadata"] = {"name": args.name, **outputs.get("metadata", {})}
+        if args.typ.startswith("gcp:"):
+            outputs = {"name": args.name, **outputs}
         if args.typ.startswith("aws:"):
             outputs = {"name": args.name, **outputs, "arn": f"arn:aws:{args.typ.split('/')[0][4:]}:::{args.name}"}
         for key, value in COMPUTED.get(args.typ, {}).items():

@@ -33,6 +33,16 @@ def test_a_floor_is_a_group_on_demand_and_the_rest_of_what_services_need_is_spot
     assert {each["labels"]["modelberth.dev/pool"] for each in (floor, spot)} == {"l40s"}
 
 
+def test_pods_take_the_floor_first_and_any_of_the_pools_nodes_after_it(recorded: dict[str, Recorded]) -> None:
+    for case in ("spot", "karpenter"):
+        (server,) = recorded[case].all("kubernetes:apps/v1:Deployment").values()
+        pod = server["inputs"]["spec"]["template"]["spec"]
+        wishes = pod["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        said = {each["preference"]["matchExpressions"][0]["values"][0]: each["weight"] for each in wishes}
+        assert said == {"on-demand": 100, "spot": 50}
+        assert pod["nodeSelector"] == {"modelberth.dev/pool": "l40s", "node.kubernetes.io/instance-type": "g6e.xlarge"}
+
+
 def test_machines_ask_for_tokens_encrypt_their_disk_and_join_their_local_ones(recorded: dict[str, Recorded]) -> None:
     template = recorded["spot"].inputs(TEMPLATE, "target-pool-l40s-spot")
     assert template["metadataOptions"]["httpTokens"] == "required"

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.engine
 
 GROUP, TEMPLATE = "aws:eks/nodeGroup:NodeGroup", "aws:ec2/launchTemplate:LaunchTemplate"
 ADDON, CLUSTER, KEY = "aws:eks/addon:Addon", "aws:eks/cluster:Cluster", "aws:kms/key:Key"
+BUCKET = "aws:s3/bucket:Bucket"
 NAMESPACE = "models"
 
 
@@ -30,7 +31,9 @@ def stand(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterato
 
     made.change(quick)
     yield made
-    if made.held():
+    if made.held():  # a test failed half way
+        made.change(lambda keys: keys["target"]["eks"].update(deletion_protection=False))
+        made.up()
         made.destroy()
 
 
@@ -105,7 +108,6 @@ def test_a_larger_boot_disk_renews_the_nodes_of_the_same_group(stand: Stand, kub
 def test_another_way_to_get_machines_replaces_the_group_and_the_new_one_comes_first(stand: Stand, kube: Kube) -> None:
     before, since = stand.only(GROUP, "-l40s").id, len(stand.cloud.calls())
     stand.change(pool(capacity=["spot"]))
-    stand.change(lambda keys: keys["target"]["eks"].update(deletion_protection=True))
     (change,) = stand.lock()
     assert "a new node group is made, pods move, the old one goes" in change
     stand.up()
@@ -121,10 +123,11 @@ def test_a_protected_cluster_survives_destroy_and_the_message_names_it(stand: St
     assert stand.only(CLUSTER)
 
 
-def test_destroy_keeps_the_key_alone(stand: Stand, kube: Kube) -> None:
+def test_destroy_keeps_the_key_and_the_bucket_with_its_weights_alone(stand: Stand, kube: Kube) -> None:
     stand.change(lambda keys: keys["target"]["eks"].update(deletion_protection=False))
     stand.up()
     stand.destroy()
-    assert [each.type for each in stand.cloud.objects()] == [KEY]
+    assert {each.type for each in stand.cloud.objects() if not each.type.startswith("aws:s3/bucket")} == {KEY}
+    assert stand.only(BUCKET)
     assert nodes(kube) == {}
     assert stand.held() == []

@@ -128,3 +128,21 @@ def test_a_lock_that_no_plan_could_have_written_is_outgrown(change: dict[str, An
     lock = {"a": settle(one, {}).lock["a"].model_copy(update=change)}
     with pytest.raises(Refused, match=expected):
         settle(one, lock)
+
+
+def test_a_renamed_service_keeps_its_first_name_which_no_other_may_have() -> None:
+    hub = {"hub": {"kind": "hub"}}
+    renamed = {"pool": "l4", "weights": "hub", "renamed_from": "a"}
+    assert len(settle(stack(hub, b=renamed), {}).plans) == 1
+    text = problems(hub, a={"pool": "l4", "weights": "hub"}, b=renamed)
+    assert "services.a: b is called a in the cluster, where it kept its first name" in text
+    text = problems(hub, c=renamed, b=renamed)
+    assert "services.c.renamed_from: b is called a in the cluster" in text
+
+
+def test_what_was_decided_for_a_service_is_kept_under_its_new_name() -> None:
+    hub = {"hub": {"kind": "hub"}}
+    before = settle(stack(hub, a={"pool": "l4", "weights": "hub", "context": 8192}), {})
+    after = settle(stack(hub, b={"pool": "l4", "weights": "hub", "renamed_from": "a"}), before.lock)
+    assert after.plans[0].locked
+    assert after.lock == {"b": before.lock["a"]}

@@ -1,4 +1,4 @@
-"""What a person says of a cloud's cluster: every mistake is named at its place, all at once, before anything is made."""
+"""What a person says of a cloud's cluster: every mistake is named at its place, before anything is made."""
 
 from __future__ import annotations
 

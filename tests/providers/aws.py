@@ -38,6 +38,11 @@ def needed(token: str, inputs: dict[str, Any], config: dict[str, Any], types: di
     return "" if inputs.get("region") or config.get("region") or "region" not in types["inputs"] else "region"
 
 
+def definitions() -> list[dict[str, Any]]:
+    """Definitions of the kinds that every cluster of this cloud serves: none."""
+    return []
+
+
 def cluster_of(inputs: dict[str, Any], state: State) -> Object | None:
     """The cluster that a node group's inputs name."""
     return next((each for each in state.of_type(CLUSTER) if each.outputs["name"] == inputs.get("clusterName")), None)

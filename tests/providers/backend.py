@@ -239,7 +239,7 @@ class _Call:
         self._id = ""
 
     def __enter__(self) -> Self:
-        self._number, self._fault = self._cloud.begin(self._method, self._token)
+        self._number, self._fault = self._cloud.begin(self._method, self._token, self._urn)
         kind = self._fault.kind if self._fault else ""
         if kind and kind not in faults.KINDS:
             raise Refused(f"no such fault: {kind}")

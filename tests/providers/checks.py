@@ -99,7 +99,7 @@ def _ruled(values: dict[str, Any], rules: Rules) -> Iterator[Failure]:
             if (least is not None and each < least) or (most is not None and each > most):
                 yield Failure(path, f"expected {_between(least, most)}, got {each}")
     for paths in rules.excludes:
-        given = [path for path in paths if _given(values, path)]
+        given = [path for path in paths if _given(values, path) and at(values, path) != [False]]
         if len(given) > 1:
             yield Failure(given[0], f"conflicts with {', '.join(given[1:])}")
     for paths in rules.one_of:

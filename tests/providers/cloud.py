@@ -46,20 +46,21 @@ class Object:
 
 @dataclass
 class Fault:
-    """Something that goes wrong at a call: that of a number, or the next ones of a method and a type."""
+    """Something that goes wrong at a call: that of a number, or the next ones of a method, a type and a resource."""
 
     kind: str
     call: int | None = None
     method: str = ""
     type: str = ""
+    urn: str = ""
     times: int = 1
     """How many calls it meets; one that has a number meets one."""
 
-    def meets(self, number: int, method: str, type_: str) -> bool:
+    def meets(self, number: int, method: str, type_: str, urn: str) -> bool:
         """Whether it happens at this call."""
         if self.call is not None:
             return self.call == number
-        return self.method in ("", method) and self.type in ("", type_)
+        return self.method in ("", method) and self.type in ("", type_) and self.urn in ("", urn)
 
 
 @dataclass
@@ -136,12 +137,12 @@ class Cloud:
         """Let these things go wrong, and no others."""
         (self.folder / "faults.json").write_text(json.dumps([asdict(fault) for fault in faults]))
 
-    def begin(self, method: str, type_: str) -> tuple[int, Fault | None]:
+    def begin(self, method: str, type_: str, urn: str = "") -> tuple[int, Fault | None]:
         """Count a call; its number, and what shall go wrong with it."""
         with self.changed() as state:
             state.calls += 1
             planned = self._faults()
-            met = next((fault for fault in planned if fault.meets(state.calls, method, type_)), None)
+            met = next((fault for fault in planned if fault.meets(state.calls, method, type_, urn)), None)
             if met is not None:
                 met.times -= 1
                 self.plan(*(fault for fault in planned if fault.times > 0))

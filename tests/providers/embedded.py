@@ -10,7 +10,10 @@ from typing import Any
 from tests.providers import cluster, nodes
 from tests.providers.cloud import Cloud, Object, State
 from tests.providers.node_groups import NodeGroup
+from toolchain import crds
 from toolchain.kube import Kube
+
+FIELD_MANAGER = "modelberth-stand-in"
 
 
 class Embedded:
@@ -22,13 +25,20 @@ class Embedded:
         """Tells the engine a remark about a resource."""
 
     def settle(self, pool: Object, urn: str) -> None:
-        """Bring the nodes of a pool to what it says."""
+        """Bring the nodes of a pool to what it says; a cluster that is new serves the kinds of its cloud."""
+        if pool.type == self._own.CLUSTER and (path := os.environ.get(cluster.KUBECONFIG_VARIABLE)):
+            self._serve(Kube(Path(path)))
         kube = self._kube(pool, state := self._cloud.state())
         if kube is None:
             return
         group = self._group(pool, state)
         remarks = [group] if isinstance(group, str) else nodes.settle(kube, group)
         self._tell(pool, urn, remarks)
+
+    def _serve(self, kube: Kube) -> None:
+        for definition in self._own.definitions():
+            kube.apply(definition, field_manager=FIELD_MANAGER, force=True)
+            crds.served(kube, definition)
 
     def drain(self, pool: Object, urn: str) -> None:
         """Empty and remove the nodes of a pool that is about to go."""

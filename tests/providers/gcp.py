@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tests.providers import gcp_nodes
 from tests.providers.cloud import Object, State
@@ -38,6 +41,12 @@ def needed(token: str, inputs: dict[str, Any], config: dict[str, Any], types: di
     regional = token.startswith("gcp:compute/")
     asked = [key for key in ("project", "region") if key in types["inputs"] and (key == "project" or regional)]
     return next((key for key in asked if inputs.get(key) is None and not config.get(key)), "")
+
+
+def definitions() -> list[dict[str, Any]]:
+    """Definitions of the kinds that every cluster of this cloud serves."""
+    file = Path(__file__).with_name("gke_definitions.yaml")
+    return [each for each in yaml.safe_load_all(file.read_text()) if each]
 
 
 def cluster_of(inputs: dict[str, Any], state: State) -> Object | None:

@@ -18,22 +18,25 @@ PACKAGES = ("gcp", "aws")
 LOGINS = {"gke-gcloud-auth-plugin": "gcp", "aws": "aws"}
 """Programs that kubeconfigs call, each with the word that tells the stand-in for which it stands."""
 SCRIPT = """#!/bin/sh
-PYTHONPATH={clone} exec {python} -m {module} {word} "$@"
+PYTHONPATH={clone} exec {python} -m {module} {words} "$@"
 """
 NEVER_PASSED_ON = ("AWS_", "GOOGLE_", "GCLOUD_", "CLOUDSDK_", "GCP_")
 """Variables that the SDKs read as inputs of their providers, or that name an account of the user's."""
 
 
-def environment(root: Path, state: Path, cloud: Path, kubeconfig: Path | None = None) -> dict[str, str]:
+def environment(
+    root: Path, state: Path, cloud: Path, kubeconfig: Path | None = None, *, counted: bool = False
+) -> dict[str, str]:
     """The environment of `toolchain.engine`, with the stand-ins as the `gcp` and `aws` plugins.
 
     `cloud` is the folder that the stand-ins keep their objects in; `kubeconfig` is that of the cluster which every
-    Kubernetes cluster they make turns out to be.
+    Kubernetes cluster they make turns out to be. With `counted`, calls of the Kubernetes provider are counted too, and
+    faults meet them.
     """
     found = engine.environment(root, state)
     variables = {key: value for key, value in found.items() if not key.startswith(NEVER_PASSED_ON)}
     tools = cloud / ".tools"
-    _install(Path(variables["PULUMI_HOME"]), tools)
+    _install(Path(variables["PULUMI_HOME"]), tools, counted)
     variables |= {"PULUMI_HOME": str(tools / "home"), FOLDER_VARIABLE: str(cloud.absolute())}
     variables["PATH"] = os.pathsep.join([str(tools / "bin"), variables["PATH"]])
     if kubeconfig is not None:
@@ -43,26 +46,32 @@ def environment(root: Path, state: Path, cloud: Path, kubeconfig: Path | None = 
     return variables
 
 
-def _install(existing: Path, tools: Path) -> None:
+def _install(existing: Path, tools: Path, counted: bool) -> None:
     """Put beside the cloud: the plugins of a home, the stand-ins at the versions of their SDKs, and the logins."""
     plugins = tools / "home" / "plugins"
     for source in (existing / "plugins").iterdir():
         if source.is_dir():
             (plugins / source.name).mkdir(parents=True, exist_ok=True)
             for file in source.iterdir():
-                if not (target := plugins / source.name / file.name).exists():
+                target = plugins / source.name / file.name
+                if counted and file.name == "pulumi-resource-kubernetes":
+                    _script(target, "tests.providers.counted", "kubernetes", str(file))
+                elif not target.exists():
                     os.symlink(file, target)
     for package in PACKAGES:
         name = f"resource-{package}-v{sdk_types.version(package)}"
         _script(plugins / name / f"pulumi-resource-{package}", "tests.providers", package)
     for name, word in LOGINS.items():
         _script(tools / "bin" / name, "tests.providers.credentials", word)
+    for name in ("gcloud", "kubectl"):
+        _script(tools / "bin" / name, f"tests.providers.{name}")
 
 
-def _script(path: Path, module: str, word: str) -> None:
+def _script(path: Path, module: str, *words: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # never written through a link into the plugin itself
     clone, python = shlex.quote(str(engine.CLONE)), shlex.quote(sys.executable)
-    path.write_text(SCRIPT.format(clone=clone, python=python, module=module, word=word))
+    path.write_text(SCRIPT.format(clone=clone, python=python, module=module, words=shlex.join(words)))
     path.chmod(0o755)
 
 

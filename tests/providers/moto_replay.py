@@ -220,7 +220,7 @@ ROWS: dict[str, Row] = {
                 {"Name": "group-name", "Values": ["default"]},
             ]
         },
-        also={"vpcId": "VpcId"}, elsewhere=("vpcId", "revokeRulesOnDelete"),
+        also={"vpcId": "VpcId"}, elsewhere=("vpcId", "revokeRulesOnDelete", "ingress", "egress"),
     ),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": rule("ingress"),
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": rule("egress"),
@@ -268,7 +268,7 @@ ROWS: dict[str, Row] = {
     ),
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": Row(
         "iam.attach_role_policy", "", "", "iam.list_attached_role_policies", named(RoleName="role"),
-        "AttachedPolicies[-1]", names={"role": "RoleName"},
+        "AttachedPolicies", names={"role": "RoleName"},
     ),
     "aws:kms/key:Key": Row(
         "kms.create_key", "KeyMetadata.KeyId", "KeyMetadata.Arn", "kms.describe_key",
@@ -374,6 +374,14 @@ OPERATIONS = {
 """Types that the server does not know, each with a request that it would have to answer if it did."""
 
 
+def cluster_group(server: Server, inputs: Inputs, outputs: dict[str, Any]) -> dict[str, str]:
+    """The security group that EKS makes with a cluster, the server does not: the stand-in's id -> that of one."""
+    subnet = server.call("ec2.describe_subnets", {"SubnetIds": inputs["vpcConfig"]["subnetIds"][:1]})["Subnets"][0]
+    named = {"GroupName": f"eks-cluster-sg-{inputs['name']}", "Description": "made with the cluster"}
+    group = server.call("ec2.create_security_group", {**named, "VpcId": subnet["VpcId"]})
+    return {outputs["vpcConfig"]["clusterSecurityGroupId"]: group["GroupId"]}
+
+
 class Server:
     """The clients of one server."""
 
@@ -437,6 +445,8 @@ def request(shape: Any, value: Any, names: dict[str, str], unsent: list[str], pa
             else:
                 made[member] = request(shape.members[member], each, names, unsent, f"{path}{key}.")
         return made
+    if shape.type_name == "list" and isinstance(value, dict) and {"Key", "Value"} == set(shape.member.members):
+        return [{"Key": key, "Value": each} for key, each in value.items()]
     if shape.type_name == "list":
         items = value if isinstance(value, list) else [value]
         return [request(shape.member, each, names, unsent, path) for each in items]
@@ -505,6 +515,8 @@ def replay(server: Server, found: dict[str, Any], ids: dict[str, str]) -> dict[s
     ):
         if old and new and old != new:
             ids[old] = new
+    if found["type"] == "aws:eks/cluster:Cluster":
+        ids.update(cluster_group(server, inputs, found["outputs"]))
     for method, parameters in row.after(inputs, id_):
         server.call(f"{row.create.partition('.')[0]}.{method}", parameters)
     read = server.call(row.read, row.by(inputs, id_))

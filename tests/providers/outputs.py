@@ -49,10 +49,15 @@ def _merged(answer: Any, given: Any) -> Any:
     return answer if given is None else given
 
 
-def at_preview(inputs: dict[str, Any], types: dict[str, Any]) -> dict[str, Any]:
-    """What is known of an object before it is made: its inputs; what only the cloud knows is unknown."""
+def at_preview(inputs: dict[str, Any], types: dict[str, Any], rules: Rules) -> dict[str, Any]:
+    """What is known of an object before it is made: its inputs; what only the cloud knows is unknown, also inside."""
     computed_only = types["outputs"].keys() - inputs.keys()
-    return {key: value for key, value in inputs.items() if key != DEFAULTS} | dict.fromkeys(computed_only, UNKNOWN)
+    result = {key: value for key, value in inputs.items() if key != DEFAULTS} | dict.fromkeys(computed_only, UNKNOWN)
+    for path in rules.computed:
+        outer, _, inner = path.partition(".")
+        if isinstance(given := result.get(outer), dict) and inner and "." not in inner and "[" not in inner:
+            result[outer] = {inner: UNKNOWN, **given}
+    return result
 
 
 def _expanded(template: Any, known: Context) -> Any:

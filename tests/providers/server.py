@@ -102,7 +102,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         inputs = from_struct(request.properties)
         if request.preview:
             return provider_pb2.CreateResponse(
-                properties=to_struct(outputs.at_preview(inputs, sdk_types.resource(token)))
+                properties=to_struct(outputs.at_preview(inputs, sdk_types.resource(token), rules(token)))
             )
         made = self._tried(context, lambda: self._backend.create(request.urn, token, inputs))
         return provider_pb2.CreateResponse(id=made.id, properties=to_struct({**made.outputs, "id": made.id}))

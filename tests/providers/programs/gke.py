@@ -9,14 +9,24 @@ import pulumi_gcp as gcp
 c = gcp.container
 PROJECT, REGION, ZONE = "demo-project", "us-central1", "us-central1-a"
 settings = json.loads(pathlib.Path(__file__).with_name("settings.json").read_text())
-opts = pulumi.ResourceOptions(provider=gcp.Provider("google", project=PROJECT, region=REGION))
+mark = f"{pulumi.get_project()}-{pulumi.get_stack()}"
+google = gcp.Provider(
+    "google",
+    project=PROJECT,
+    region=REGION,
+    default_labels={"modelberth-stack": mark},
+    access_token=pulumi.Output.secret(settings["token"]) if "token" in settings else None,
+)
+opts = pulumi.ResourceOptions(provider=google)
 
 
 def with_opts(**more):
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(**more))
 
 
-network = gcp.compute.Network("llm", auto_create_subnetworks=False, mtu=8896, opts=opts)
+network = gcp.compute.Network(
+    "llm", description=f"modelberth-stack={mark}", auto_create_subnetworks=False, mtu=8896, opts=opts
+)
 subnet = gcp.compute.Subnetwork(
     "llm",
     network=network.id,
@@ -27,7 +37,9 @@ subnet = gcp.compute.Subnetwork(
     ],
     opts=opts,
 )
-nodes = gcp.serviceaccount.Account("nodes", account_id="llm-gke-nodes", opts=opts)
+nodes = gcp.serviceaccount.Account(
+    "nodes", account_id="llm-gke-nodes", description=f"modelberth-stack={mark}", opts=opts
+)
 gcp.projects.IAMMember(
     "nodes", project=PROJECT, role="roles/container.defaultNodeServiceAccount", member=nodes.member, opts=opts
 )
@@ -51,7 +63,9 @@ cluster = c.Cluster(
 system = c.NodePool(
     "system",
     cluster=cluster.id,
-    autoscaling=c.NodePoolAutoscalingArgs(total_min_node_count=1, total_max_node_count=3, location_policy="BALANCED"),
+    autoscaling=c.NodePoolAutoscalingArgs(
+        total_min_node_count=1, total_max_node_count=settings.get("system_nodes", 3), location_policy="BALANCED"
+    ),
     node_config=c.NodePoolNodeConfigArgs(machine_type="n4-standard-8", service_account=nodes.email),
     opts=with_opts(parent=cluster),
 )

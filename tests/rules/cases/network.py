@@ -131,6 +131,11 @@ CASES = (
     Case("WH-12", "everywhere holds the metadata", _ours(egress=_to("0.0.0.0/0")), METADATA),
     Case("WH-12", "the whole range may be left out", _ours(egress=_to("0.0.0.0/0", "169.254.0.0/16"))),
     Case("WH-12", "the address itself is not allowed", _ours(egress=_to("169.254.169.254/32")), METADATA),
+    Case(
+        "WH-12",
+        "the server that gives pods an identity may be reached",
+        _ours(egress=[{**_to("169.254.169.254/32")[0], "ports": [{"port": 80}, {"port": 988}]}]),
+    ),
     Case("WH-12", "another range does not hold it", _ours(egress=_to("10.0.0.0/8"))),
     Case("WH-12", "an unknown range is open", _ours(egress=_to(UNKNOWN)), "whether", undecided=True),
     Case("WH-12", "an unknown exception is open", _ours(egress=_to("0.0.0.0/0", UNKNOWN)), "whether", undecided=True),

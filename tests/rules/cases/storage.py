@@ -93,6 +93,15 @@ def claimed(read_only: bool = True, **more: Any) -> dict[str, Any]:
 
 
 CLAIM = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "weights"}, "spec": {}}
+BOUND = {**CLAIM, "spec": {"volumeName": "bucket"}}
+
+
+def shown(reclaimed: str) -> dict[str, Any]:
+    """A bucket as a volume, kept or deleted when its claim goes."""
+    spec = {"persistentVolumeReclaimPolicy": reclaimed, "csi": {"driver": "s3.csi.aws.com"}}
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "bucket"}, "spec": spec}
+
+
 _BARE = Options(protect=False)
 _KEPT = Options(protect=True, retain_on_delete=True)
 
@@ -357,6 +366,15 @@ KEPT = (
     ),
     Case("CS-08", "a claim that a server fills is fine", (CLAIM, claimed(read_only=False)), options=_BARE),
     Case("CS-08", "a claim that nobody serves from is fine", (CLAIM,), options=_BARE),
+    Case("CS-08", "a claim of a volume that stays holds nothing", (BOUND, shown("Retain"), claimed()), options=_BARE),
+    Case(
+        "CS-08",
+        "a claim of a volume that goes with it is one like others",
+        (BOUND, shown("Delete"), claimed()),
+        "fills the volume again",
+        advice=True,
+        options=_BARE,
+    ),
 )
 
 

@@ -52,12 +52,21 @@ def case(says: str, *there: dict[str, Any], red: str | None = None, **more: Any)
     return Case("SZ-13", says, there, red, **more)
 
 
+STREAMED = [
+    "--model",
+    "gs://$(BUCKET)/meta-llama--Llama-3.1-8B-Instruct/0e9e39f249a16976918f6564b8830bc894c89659",
+    "--load-format",
+    "runai_streamer",
+    "--max-model-len",
+    "8192",
+]
 ON = vllm(*LOCAL, **ON_CLAIM)
 ALONE = "2 pods share a volume of mode ReadWriteOnce"
 EXACT = 16063177687
 """Bytes of the safetensors files."""
 
 CASES = (
+    case("a bucket that the server reads itself takes no disk", served(limited("10Gi", args=STREAMED))),
     case("a download without bounds has the node's disk", served()),
     case("a download fits the pod's local storage", served(limited("16Gi"))),
     case(
