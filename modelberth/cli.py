@@ -17,6 +17,7 @@ from modelberth.cli_explain import explain_command
 from modelberth.cli_fit import fit_command
 from modelberth.cli_laptop import laptop_command
 from modelberth.cli_preflight import preflight_command
+from modelberth.cli_promote import promote_command
 from modelberth.cli_recover import recover_commands
 from modelberth.clouds.targets import maintained
 from modelberth.errors import ModelberthError
@@ -109,6 +110,7 @@ def estimate(
 app.command("explain")(explain_command)
 app.command("check")(check_command)
 app.command("preflight")(preflight_command)
+app.command("promote")(promote_command)
 app.command("laptop")(laptop_command)
 
 
