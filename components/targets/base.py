@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 
 from modelberth.parts import Monitoring
 from modelberth.pools import PoolPlan
+from modelberth.spec import Target as TargetSpec
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class Target(pulumi.ComponentResource):
     """What the cluster has to watch services with."""
     zones: tuple[str, ...] = ()
     """Zones that pools may use; empty where nobody said."""
+    spec: TargetSpec
+    """The same as a stack file would say it: what services on this target are planned by."""
     makes_pools = False
     """Whether node pools are created, rather than found."""
     identity_servers: tuple[IdentityServer, ...] = ()
@@ -94,7 +97,9 @@ class Target(pulumi.ComponentResource):
         """Make the node pools of a plan, one for each way to get machines."""
         raise NotImplementedError
 
-    def bucket(self, name: str, existing: str | None, labels: Mapping[str, str], parent: pulumi.Resource) -> Bucket:
+    def bucket(
+        self, name: str, existing: pulumi.Input[str] | None, labels: Mapping[str, str], parent: pulumi.Resource
+    ) -> Bucket:
         """A private bucket for weights that outlives the stack, or one that ``existing`` names."""
         raise NotImplementedError
 

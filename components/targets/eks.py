@@ -15,6 +15,7 @@ from modelberth.findings import Finding, Refused
 from modelberth.parts import Monitoring
 from modelberth.pools import PoolPlan
 from modelberth.targets import Eks
+from modelberth.targets import Target as TargetSpec
 
 from ..args import MonitoringArgs
 from ..naming import token
@@ -71,6 +72,7 @@ class EksCluster(Target):
         self.labels: Mapping[str, str] = args.get("labels", {})
         self.pod_annotations: Mapping[str, str] = args.get("pod_annotations", {})
         self.zones = of.zones
+        self.spec = TargetSpec(kind="eks", eks=of)
         self._plugin: pulumi.Resource | None = None
         self._attached: dict[tuple[str, bool], Attached] = {}
         tags = args.get("billing", {})
@@ -130,7 +132,9 @@ class EksCluster(Target):
             )
         return replace(made, resources=(*made.resources, self._plugin))
 
-    def bucket(self, name: str, existing: str | None, labels: Mapping[str, str], parent: pulumi.Resource) -> Bucket:
+    def bucket(
+        self, name: str, existing: pulumi.Input[str] | None, labels: Mapping[str, str], parent: pulumi.Resource
+    ) -> Bucket:
         """A private bucket for weights."""
         return eks_buckets.make(name, existing, labels, self._around, self._key, parent)
 

@@ -27,10 +27,15 @@ SIZE = "1200Gi"
 
 
 def make(
-    name: str, existing: str | None, labels: Mapping[str, str], around: Surroundings, key: Key, parent: pulumi.Resource
+    name: str,
+    existing: pulumi.Input[str] | None,
+    labels: Mapping[str, str],
+    around: Surroundings,
+    key: Key,
+    parent: pulumi.Resource,
 ) -> Bucket:
     """A bucket in the cluster's region, or the one that exists."""
-    if existing:
+    if existing is not None:
         given = pulumi.Output.from_input(existing)
         return Bucket(given, pulumi.Output.concat("s3://", given))
     of, logical = around.of, f"{name}-bucket"

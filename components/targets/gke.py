@@ -13,6 +13,7 @@ from modelberth import parse
 from modelberth.parts import Monitoring
 from modelberth.pools import PoolPlan
 from modelberth.targets import Gke
+from modelberth.targets import Target as TargetSpec
 
 from ..args import MonitoringArgs
 from ..naming import token
@@ -70,6 +71,7 @@ class GkeCluster(Target):
         self.labels: Mapping[str, str] = args.get("labels", {})
         self.pod_annotations: Mapping[str, str] = args.get("pod_annotations", {})
         self.zones = of.zones
+        self.spec = TargetSpec(kind="gke", gke=of)
         google = gcp.Provider(f"{name}-google", project=of.project, region=of.region, opts=child(self))
         self._around = gke_cluster.Surroundings(name, prefix(name), of, args.get("billing", {}), google, self)
         self._key = gke_cluster.key(self._around)
@@ -123,7 +125,9 @@ class GkeCluster(Target):
         """Node pools of a plan, and a ComputeClass where there are several."""
         return gke_pools.make(planned, self._around, self._cluster.id, self._nodes, self.provider, parent, self._after)
 
-    def bucket(self, name: str, existing: str | None, labels: Mapping[str, str], parent: pulumi.Resource) -> Bucket:
+    def bucket(
+        self, name: str, existing: pulumi.Input[str] | None, labels: Mapping[str, str], parent: pulumi.Resource
+    ) -> Bucket:
         """A private bucket for weights."""
         return gke_buckets.make(name, existing, labels, self._around, self._key, parent)
 

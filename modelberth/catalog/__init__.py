@@ -57,6 +57,9 @@ __all__ = [
     "catalog",
 ]
 
+OWN = "generic"
+"""What stands in the place of a cloud for kinds of nodes of one's own."""
+
 AnyEntry = TypeVar("AnyEntry")
 AnyRow = TypeVar("AnyRow", bound=Row)
 
@@ -115,9 +118,12 @@ class Catalog:
         return _named("machine type", machine_id, self._machines)
 
     def machines(self, gpu: str | None = None, cloud: str | None = None) -> tuple[Machine, ...]:
-        """Machine types, optionally of one GPU id and one cloud."""
-        rows = self._machines.values()
-        return tuple(row for row in rows if gpu in (None, row.gpu) and cloud in (None, row.cloud))
+        """Machine types that clouds sell, optionally of one GPU id and one cloud.
+
+        Nodes of one's own are the kinds of no cloud (``cloud="generic"``), and among the others they are not.
+        """
+        rows = (row for row in self._machines.values() if gpu in (None, row.gpu))
+        return tuple(row for row in rows if (row.cloud != OWN if cloud is None else row.cloud == cloud))
 
     def price(self, machine_id: str, capacity: str = "on-demand", *, region: str | None = None) -> Price | None:
         """What this machine costs, None when no source states it.

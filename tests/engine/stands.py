@@ -36,7 +36,7 @@ class Stand:
             shutil.copy(ROOT / name, self.root / name)
         (self.root / ".venv").symlink_to(ROOT / ".venv")
         (self.root / "stacks").mkdir()
-        for found in (self.file.name, f"{self.stack}.plan.yaml"):
+        for found in (self.file.name, f"{self.stack}.plan.yaml", "base.yaml"):
             shutil.copy(ROOT / "stacks" / found, self.root / "stacks" / found)
         self.cloud = Cloud(self.root / "cloud")
 
