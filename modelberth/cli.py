@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from click import Command, Context
+from typer.core import TyperGroup
 
 from modelberth import report, stackfiles
 from modelberth.cli_catalog import catalog_commands, models_command
-from modelberth.cli_check import check_command
 from modelberth.cli_collect import collect_command
 from modelberth.cli_explain import explain_command
 from modelberth.cli_fit import fit_command
@@ -27,7 +29,28 @@ from modelberth.findings import Refused, refuse
 from modelberth.lock import Settled, changes, settle
 from modelberth.upgrade import consequences
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+LATE = {"check": ("modelberth.cli_check", "check_command")}
+"""Commands that are read when they are asked for: the rules take as long to read as a plan takes."""
+
+
+class _Commands(TyperGroup):
+    """All commands, the late ones among them."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return [*super().list_commands(ctx), *LATE]
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        if cmd_name not in LATE:
+            return super().get_command(ctx, cmd_name)
+        module, function = LATE[cmd_name]
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(cmd_name)(getattr(import_module(module), function))
+        return typer.main.get_command(alone)
+
+
+app = typer.Typer(
+    cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -109,7 +132,6 @@ def estimate(
 
 
 app.command("explain")(explain_command)
-app.command("check")(check_command)
 app.command("preflight")(preflight_command)
 app.command("promote")(promote_command)
 app.command("collect")(collect_command)

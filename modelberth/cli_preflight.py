@@ -1,35 +1,96 @@
-"""The command ``modelberth preflight``: what an existing cluster lacks for a stack, before anything is created."""
+"""The command ``modelberth preflight``: what a cluster or an account lacks for a stack, before anything is created."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from modelberth import cluster, stackfiles
-from modelberth.findings import errors
-from modelberth.lock import settle
+from modelberth import cluster, quotas, stackfiles
+from modelberth.asked import Unanswered, answer
+from modelberth.clouds.accounts import Ask, Limit, Unread, asks, limits
+from modelberth.errors import ModelberthError
+from modelberth.findings import Finding, errors
+from modelberth.lock import Settled, settle
 from modelberth.preflight import judge, questions
+from modelberth.spec import StackSpec
 
 
 def preflight_command(
     file: Annotated[str, typer.Argument(help="A stack file, the name of a stack, or a bare spec.")],
     kubeconfig: Annotated[Path | None, typer.Option(help="Default: the target's, then the usual places.")] = None,
     context: Annotated[str | None, typer.Option(help="Context of the kubeconfig; default: the target's.")] = None,
+    printed: Annotated[
+        list[Path] | None,
+        typer.Option("--quotas", help="What the cloud's commands printed, instead of running them; may be repeated."),
+    ] = None,
+    running: Annotated[
+        bool, typer.Option("--running", help="The stack exists: what is in use of quotas may be its own.")
+    ] = False,
 ) -> None:
-    """Ask a cluster what it lacks for a stack: APIs, GPUs, storage, Secrets, access. Nothing is created."""
+    """Ask what is lacking for a stack. An existing cluster: APIs, GPUs, storage, Secrets, access. A cloud's account:
+    quotas, by the cloud's own command and login. Nothing is created.
+    """
     stack = stackfiles.read(stackfiles.find(file, Path.cwd()))
-    plans = settle(stack.spec, stack.locked, stack_name=stack.name).plans
-    target = stack.spec.target
+    spec = stack.spec
+    settled = settle(spec, stack.locked, stack_name=stack.name)
+    if spec.target.makes_pools:
+        if kubeconfig or context:
+            raise typer.BadParameter("--kubeconfig and --context are for a cluster that exists")
+        _account(spec, settled, file, printed or (), running)
+        return
+    if printed or running:
+        raise typer.BadParameter("--quotas and --running are for a cloud's account")
+    target = spec.target
     if kubeconfig is None and target.kubeconfig:
         kubeconfig = Path.cwd() / Path(target.kubeconfig).expanduser()
-    seen = cluster.look(questions(stack.spec, plans), kubeconfig, context or target.context)
-    found = judge(stack.spec, plans, seen)
+    seen = cluster.look(questions(spec, settled.plans), kubeconfig, context or target.context)
+    _tell(judge(spec, settled.plans, seen), seen.server)
+
+
+def _tell(found: Sequence[Finding], of: str) -> None:
     for finding in found:
         typer.echo(f"{finding.level}: {finding}")
     wrong = errors(found)
     if wrong:
         typer.echo(f"{len(wrong)} of {len(found)} findings would stop pulumi up", err=True)
         raise typer.Exit(1)
-    typer.echo(f"{seen.server}: nothing is missing" if not found else f"{seen.server}: nothing that would stop")
+    typer.echo(f"{of}: nothing is missing" if not found else f"{of}: nothing that would stop")
+
+
+def _account(spec: StackSpec, settled: Settled, file: str, printed: Sequence[Path], running: bool) -> None:
+    """Judge quotas by what commands print: now, or before and into files."""
+    commands = asks(spec.target, [each.need for each in settled.quotas.wanted])
+    silent: list[str] = []
+    seen = tuple(_in_files(spec, printed) if printed else _by_commands(spec, commands, silent))
+    if silent:
+        typer.echo(f"quotas could not be asked: {'; '.join(silent)}", err=True)
+        typer.echo("log in, or run these where you are logged in, each into a file:", err=True)
+        for place, command in enumerate(commands, 1):
+            typer.echo(f"  {command} > quotas-{place}.json", err=True)
+        files = " ".join(f"--quotas quotas-{place}.json" for place in range(1, len(commands) + 1))
+        typer.echo(f"  modelberth preflight {file} {files}", err=True)
+    if seen or not silent:
+        _tell(quotas.judge(spec, settled.quotas, seen, running=running), "the account's quotas")
+    if silent:
+        raise typer.Exit(1)
+
+
+def _by_commands(spec: StackSpec, commands: Sequence[Ask], silent: list[str]) -> Iterator[Limit]:
+    for command in commands:
+        typer.echo(f"asking: {command}", err=True)
+        try:
+            yield from limits(spec.target, answer(command.words))
+        except (Unanswered, Unread) as error:
+            silent.append(str(error) if isinstance(error, Unanswered) else f"{command}: {error}")
+
+
+def _in_files(spec: StackSpec, printed: Sequence[Path]) -> Iterator[Limit]:
+    for path in printed:
+        try:
+            yield from limits(spec.target, path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, Unread) as error:
+            why = str(error) if isinstance(error, Unread) else f"it cannot be read ({type(error).__name__})"
+            raise ModelberthError(f"--quotas {path}: {why}") from None

@@ -24,6 +24,7 @@ from modelberth.plan import Plan, plan, replay, together
 from modelberth.pools import PoolChange, PoolPlan, pool_plans
 from modelberth.pools import changes as pool_changes
 from modelberth.pools import decisions as pool_decisions
+from modelberth.quotas import NONE, Quotas, quotas
 from modelberth.resolve import unknown_versions
 from modelberth.spec import EngineName, Profile, Quantization, ServiceSpec, StackSpec
 from modelberth.units import MIB
@@ -175,6 +176,8 @@ class Settled:
     """Warnings and notes about pools."""
     bill: Bill = NOTHING
     """What the stack costs, component by component."""
+    quotas: Quotas = NONE
+    """What its pools want of the account's quotas."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -235,6 +238,7 @@ def settle(
         unwritten,
         advised,
         bill(stack, plans, pools),
+        quotas(stack, pools),
     )
 
 

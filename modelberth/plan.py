@@ -118,7 +118,8 @@ def _planned(name: str, stack: StackSpec, resolved: Resolved, step: Quantization
     )
     over = (over_nodes(best, other) for other in choice.spanning)
     losers = (*also, *over, *choice.losers, *no_gpu)
-    return replace(assemble(name, stack, decision, resolved, best.fit, reasons, losers), stores=stores)
+    made = assemble(name, stack, decision, resolved, best.fit, reasons, losers)
+    return replace(made, stores=stores) if stores else made
 
 
 def replay(name: str, stack: StackSpec, decision: Decision) -> Plan:

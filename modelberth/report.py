@@ -13,6 +13,7 @@ from modelberth.lock import Settled, advice
 from modelberth.placement import Loser, grouped
 from modelberth.plan import SCHEMA_VERSION, Plan
 from modelberth.pools import PoolPlan
+from modelberth.quotas import NONE, Quotas, Wanted, shown
 from modelberth.rollout import Rollout
 from modelberth.scaling import Scaling
 from modelberth.speed import Speed
@@ -30,6 +31,7 @@ def as_json(settled: Settled) -> dict[str, Any]:
         "pools": {pool.name: _pool_json(pool) for pool in settled.pools},
         "pool_changes": [str(change) for change in settled.pool_changes],
         "cost": bill_json(settled.bill) if settled.bill.costs else None,
+        "quotas": _quotas_json(settled.quotas),
         "better_plan": [str(change) for change in settled.better],
         "findings": [
             {"code": f.code, "level": f.level.value, "path": f.path, "message": f.message, "remedy": f.remedy}
@@ -176,6 +178,30 @@ def _pools_and_bill(settled: Settled, draw: Any, heading: str) -> Iterator[str]:
         sums = f"{known.usd_per_hour:.2f} per hour, {known.usd_per_month:,.0f} per month"
         yield f"  in all, as far as it is known: {sums}{more}"
         yield ""
+    if rows := [*_quota_rows(settled.quotas)]:
+        yield heading.format("quotas of the account")
+        yield ""
+        yield from draw(("quota", "needed", "by the services' nodes; at most by max_nodes in every way"), rows)
+        yield ""
+
+
+def _quota_rows(quotas: Quotas) -> Iterator[Row]:
+    for each in quotas.wanted:
+        yield shown(each), str(each.need.amount), f"{each.need.unit}, at most {each.at_most}: {', '.join(each.paths)}"
+    for gap in quotas.unknown:
+        yield f"of {gap.machine_type}, {gap.capacity}", "unknown", f"no source says which it is: {gap.path}"
+
+
+def _quotas_json(quotas: Quotas) -> dict[str, Any] | None:
+    """Each quota with what is wanted of it, and nodes of which nobody knows what they count against."""
+    wanted = [_quota_json(each) for each in quotas.wanted]
+    return {"wanted": wanted, "unknown": [asdict(gap) for gap in quotas.unknown]} if quotas != NONE else None
+
+
+def _quota_json(each: Wanted) -> dict[str, Any]:
+    need = each.need
+    amounts = {f"needed_{need.unit}": need.amount, f"at_most_{need.unit}": each.at_most}
+    return {"name": need.name, "code": need.code, "region": each.region, **amounts, "paths": list(each.paths)}
 
 
 def _pool_row(pool: PoolPlan) -> Row:

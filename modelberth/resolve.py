@@ -183,9 +183,13 @@ def _machines(spec: ServiceSpec, stack: StackSpec) -> Iterator[Machine]:
     cloud = stack.target.node_labels.value if stack.target.node_labels in (NodeLabels.GCP, NodeLabels.AWS) else None
     elsewhere = stack.pools and not stack.target.makes_pools
     own = catalog().machines(cloud=NodeLabels.GENERIC.value) if elsewhere else ()
+    named = {machine_id for pool in pools for machine_id in pool.machine_types}
+    choosing = [pool for pool in pools if not pool.machine_types] if stack.target.makes_pools else []
     for machine in (*catalog().machines(cloud=None if elsewhere else cloud), *own):
-        in_pools = any(may_have(pool, machine, stack.target) for pool in pools)
-        in_pools = in_pools if stack.pools else any_pool(stack.target, machine)
+        if stack.pools:
+            in_pools = machine.id in named or (choosing and any(may_have(p, machine, stack.target) for p in choosing))
+        else:
+            in_pools = any_pool(stack.target, machine)
         if in_pools and (not spec.accelerators or kind_of(machine) in spec.accelerators):
             yield machine
 
