@@ -54,7 +54,7 @@ eks = EksCluster(
             "administrators": ["arn:aws:iam::123456789012:role/deployer"],
             "callers": ["198.51.100.0/24"],
         },
-        "namespace": "models",
+        "namespace": "elsewhere",
         "billing": BILLING,
     },
 )
