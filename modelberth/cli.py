@@ -13,6 +13,7 @@ import typer
 from modelberth import report, stackfiles
 from modelberth.cli_catalog import catalog_commands, models_command
 from modelberth.cli_check import check_command
+from modelberth.cli_collect import collect_command
 from modelberth.cli_explain import explain_command
 from modelberth.cli_fit import fit_command
 from modelberth.cli_laptop import laptop_command
@@ -111,6 +112,7 @@ app.command("explain")(explain_command)
 app.command("check")(check_command)
 app.command("preflight")(preflight_command)
 app.command("promote")(promote_command)
+app.command("collect")(collect_command)
 app.command("laptop")(laptop_command)
 
 

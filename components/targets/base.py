@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -11,6 +12,7 @@ import pulumi_kubernetes as k8s
 from modelberth.parts import Monitoring
 from modelberth.pools import PoolPlan
 from modelberth.spec import Target as TargetSpec
+from modelberth.targets.fields import Elsewhere
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,20 @@ class Target(pulumi.ComponentResource):
     def attach(self, name: str, bucket: Bucket, parent: pulumi.Resource, *, read_only: bool) -> Attached:
         """A bucket as files in pods."""
         raise NotImplementedError
+
+
+def found_cluster(of: Elsewhere | None, path: str) -> pulumi.Input[str] | None:
+    """The name of a cluster that exists, as the spec says it at ``path`` or another stack exports it; None for none."""
+    if of is None or of.stack is None:
+        return of and of.name
+    return pulumi.StackReference(of.stack).outputs.apply(lambda outputs: _exported(of, outputs, path))
+
+
+def _exported(of: Elsewhere, outputs: Mapping[str, Any], path: str) -> str:
+    if of.output not in outputs:
+        known = ", ".join(sorted(outputs)) or "none"
+        raise pulumi.RunError(f"{path}.output: stack {of.stack} has no output {of.output}; it has: {known}")
+    return outputs[of.output]
 
 
 def namespaced(target: Target, name: str, namespace: str, opts: pulumi.ResourceOptions) -> k8s.core.v1.Namespace:

@@ -21,7 +21,7 @@ from ..args import MonitoringArgs
 from ..naming import token
 from ..options import child, refused, register
 from . import eks_buckets, eks_cluster, eks_karpenter, eks_keys, eks_network, eks_plugins, eks_pools, eks_volumes
-from .base import Attached, Bucket, IdentityServer, MadePool, Target, namespaced
+from .base import Attached, Bucket, IdentityServer, MadePool, Target, found_cluster, namespaced
 from .names import prefix
 
 
@@ -87,7 +87,7 @@ class EksCluster(Target):
         self._key = eks_keys.key(self._around)
         given = _existing(of)
         self._network = network or given or eks_network.make(self._around, self._key)
-        found = cluster if cluster is not None else _named(of)
+        found = cluster if cluster is not None else found_cluster(of.cluster, "target.eks.cluster")
         ready: Sequence[pulumi.Resource] = ()
         if found is None:
             made = eks_cluster.make(self._around, self._network, self._key)
@@ -116,6 +116,11 @@ class EksCluster(Target):
             return cluster, eks_cluster.Nodes(around.of.node_role, around.of.node_role.rpartition("/")[2], ())
         role, policies = eks_cluster.node_role(around)
         return cluster, eks_cluster.Nodes(role.arn, role.name, tuple(policies))
+
+    @property
+    def exports(self) -> Mapping[str, pulumi.Output[str]]:
+        """The name of the cluster, which another stack's target may refer to."""
+        return {"cluster_name": self.cluster_name}
 
     def node_pool(self, planned: PoolPlan, parent: pulumi.Resource) -> MadePool:
         """Node groups of a plan, or what Karpenter makes nodes from, and what makes their GPUs known."""
@@ -168,12 +173,3 @@ def _checked(said: Mapping[str, Any], network: eks_network.Network | None) -> Ek
 def _existing(of: Eks) -> eks_network.Network | None:
     """The network that the spec names."""
     return eks_network.Network(of.network.vpc, of.network.subnets) if of.network else None
-
-
-def _named(of: Eks) -> pulumi.Input[str] | None:
-    """The name of a cluster that exists, from the spec or from another stack."""
-    if of.cluster is None:
-        return None
-    if of.cluster.stack:
-        return pulumi.StackReference(of.cluster.stack).require_output(of.cluster.output)
-    return of.cluster.name

@@ -19,7 +19,7 @@ from ..args import MonitoringArgs
 from ..naming import token
 from ..options import child, refused, register
 from . import gke_buckets, gke_cluster, gke_network, gke_pools
-from .base import Attached, Bucket, IdentityServer, MadePool, Target, namespaced
+from .base import Attached, Bucket, IdentityServer, MadePool, Target, found_cluster, namespaced
 from .names import prefix
 
 
@@ -77,7 +77,7 @@ class GkeCluster(Target):
         self._key = gke_cluster.key(self._around)
         account, roles = gke_cluster.nodes_account(self._around)
         self._nodes = account.email
-        found = cluster if cluster is not None else _named(of)
+        found = cluster if cluster is not None else found_cluster(of.cluster, "target.gke.cluster")
         if found is None:
             self._cluster, self._after = self._made(network, account, roles)
         else:
@@ -140,12 +140,3 @@ class GkeCluster(Target):
     def attach(self, name: str, bucket: Bucket, parent: pulumi.Resource, *, read_only: bool) -> Attached:
         """The bucket as files."""
         return gke_buckets.attach(bucket, read_only=read_only)
-
-
-def _named(of: Gke) -> pulumi.Input[str] | None:
-    """The name of a cluster that exists, from the spec or from another stack."""
-    if of.cluster is None:
-        return None
-    if of.cluster.stack:
-        return pulumi.StackReference(of.cluster.stack).require_output(of.cluster.output)
-    return of.cluster.name
