@@ -30,7 +30,13 @@ bucket = gcp.storage.Bucket(
 gke = GkeCluster(
     "google",
     {
-        "gke": {"project": PROJECT, "project_number": "123456789012", "region": REGION, "zones": ZONES},
+        "gke": {
+            "project": PROJECT,
+            "project_number": "123456789012",
+            "region": REGION,
+            "zones": ZONES,
+            "deletion_protection": False,
+        },
         "namespace": "models",
         "billing": BILLING,
     },
@@ -53,8 +59,9 @@ eks = EksCluster(
             "zones": ["us-east-1a", "us-east-1b"],
             "administrators": ["arn:aws:iam::123456789012:role/deployer"],
             "callers": ["198.51.100.0/24"],
+            "deletion_protection": False,
         },
-        "namespace": "models",
+        "namespace": "elsewhere",
         "billing": BILLING,
     },
 )

@@ -81,6 +81,7 @@ def up_again_and_down(stand: Stand) -> None:
         stand.up()
         stand.up("--expect-no-changes")
     finally:
+        stand.pulumi("state", "unprotect", "--all", "--yes")  # as the refusal of what is protected says
         stand.destroy()
     assert [each["urn"] for each in stand.held() if each["type"] != "pulumi:pulumi:Stack"] == []
 

@@ -23,8 +23,11 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of the project's stacks."""
+    """A copy of the project's stacks, where only prod names an image."""
     shutil.copytree(ROOT / "stacks", tmp_path / "stacks")
+    staging = tmp_path / "stacks" / "Pulumi.staging.yaml"
+    lines = staging.read_text().splitlines(keepends=True)
+    staging.write_text("".join(line for line in lines if "image_digest" not in line))
     return tmp_path
 
 
