@@ -11,7 +11,7 @@ OF_PACK := tests/rules tests/policies tests/process tests/mutants tests/corpus
 TOGETHER := -n 3 --dist loadfile # tests of one file share a cluster; they mostly wait
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup toolchain toolchain-tests up down roll recover status plan check test test-unit test-policies test-engine test-engines test-faults accuracy mutants placement bench generate pack lock clean
+.PHONY: help setup toolchain toolchain-tests up down roll recover status plan check test test-unit test-policies test-engine test-engines test-faults test-stacks accuracy mutants placement bench generate pack lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -80,7 +80,10 @@ test-engines: setup ## servers of inference engines on this CPU (5 GB, ten minut
 test-faults: toolchain-tests ## cut off and refuse a stack at each of its calls (OF=up: one scenario of tests/faults)
 	@$(BIN)/python -m pytest -q -m faults tests/faults $(OF:%=-k "%")
 
-test: toolchain-tests check ## everything but test-engines and test-faults
+test-stacks: toolchain-tests ## every stack and every example on stand-ins: up, up again, down
+	@$(BIN)/python -m pytest -q -m stacks
+
+test: toolchain-tests check ## everything but test-engines, test-stacks and test-faults
 	@$(BIN)/python -m pytest -q $(TOGETHER)
 
 accuracy: setup ## predictions against measured rows, written to docs/accuracy.md

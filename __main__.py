@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pulumi
 
-from modelberth import lock, parse, stackfiles
+from modelberth import lock, stackfiles
 from modelberth.components.stack import configured, deploy, log, maintained, preflight, reachable
 from modelberth.errors import ModelberthError
 from modelberth.report import bill_json
 
 ROOT = Path(__file__).resolve().parent
+FOLDER = ROOT / "stacks"
 ALREADY_SHOWN = 32  # the exit code that tells the engine to add nothing to what the program said
 
-lock_path = stackfiles.lock_path_of(pulumi.get_stack(), ROOT / "stacks")
+lock_path = stackfiles.lock_path_of(pulumi.get_stack(), FOLDER)
 try:
-    stack = parse.stack_file(configured())
+    stack = stackfiles.stack_of(configured(), FOLDER)
     reachable(stack, ROOT)
     maintained(stack, datetime.now(tz=UTC).date())
     settled = lock.settle(stack, stackfiles.read_lock(lock_path), stack_name=pulumi.get_stack())

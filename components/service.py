@@ -7,11 +7,11 @@ import pulumi
 from modelberth import parse
 from modelberth.conflicts import conflicts
 from modelberth.decision import digest
-from modelberth.findings import refuse
+from modelberth.findings import Finding, Refused, refuse
 from modelberth.parts import Monitoring
 from modelberth.plan import Plan, plan
 from modelberth.pools import billed
-from modelberth.spec import Defaults, NodeLabels, StackSpec
+from modelberth.spec import Defaults, StackSpec
 from modelberth.spec import Target as TargetSpec
 
 from .args import ServiceArgs
@@ -20,7 +20,7 @@ from .naming import token
 from .node_pool import GpuNodePool, placed
 from .options import child, refused, register
 from .targets import ExistingCluster, Target
-from .targets.existing import ExistingClusterArgs, monitoring_of
+from .targets.existing import ExistingClusterArgs, monitoring_of, spec_of
 from .weights import WeightStore
 
 
@@ -64,7 +64,7 @@ class LLMService(pulumi.ComponentResource):
                 wanted,
                 pool,
                 weights,
-                target.node_labels if target else reach.get("node_labels", "generic"),
+                target.spec if target else spec_of(reach),
                 target.monitoring if target else monitoring_of(reach),
             )
         )
@@ -91,14 +91,17 @@ def _plan(
     args: dict[str, Any],
     pool: GpuNodePool | None,
     weights: WeightStore | None,
-    node_labels: str,
+    target: TargetSpec,
     monitoring: Monitoring,
 ) -> Plan:
     """The plan of one service on its own: the pool and the weights given, otherwise the whole catalog and a volume."""
+    if target.makes_pools and pool is None:
+        out = "pool=GpuNodePool(...), which several services may share"
+        raise Refused([Finding("pool", f"services.{name}.pool", "nodes of this target must be made", out)])
     given = {"pool": "given" if pool else None, "weights": "given" if weights else None}
     spec = parse.service(args | {key: value for key, value in given.items() if value}, name)
     whole = {
-        "target": TargetSpec(kind="existing", node_labels=NodeLabels(node_labels)),
+        "target": target,
         "defaults": Defaults(monitoring=monitoring),
         "pools": {"given": pool.spec} if pool else {},
         "weights": {"given": weights.spec} if weights else {},

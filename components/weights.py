@@ -70,7 +70,13 @@ class WeightStore(pulumi.ComponentResource):
     """Name of the claim; empty when each pod downloads for itself."""
 
     def __init__(
-        self, name: str, args: WeightStoreArgs, opts: pulumi.ResourceOptions | None = None, *, target: Target
+        self,
+        name: str,
+        args: WeightStoreArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        target: Target,
+        bucket: pulumi.Input[str] | None = None,
     ) -> None:
         described = {key: value for key, value in args.items() if key not in ("retain", "follows", "model")}
         self.spec = refused(lambda: _checked(name, described))
@@ -84,13 +90,14 @@ class WeightStore(pulumi.ComponentResource):
         self.claim = pulumi.Output.from_input(args.get("claim", ""))
         if self.kind == "claim":
             self.claim = self._make_claim(args)
-        self.bucket = self._make_bucket(args) if self.kind in IN_BUCKETS else None
+        self.bucket = self._make_bucket(args, bucket) if self.kind in IN_BUCKETS else None
         register(self)
 
-    def _make_bucket(self, args: WeightStoreArgs) -> Bucket:
-        """A bucket of its own, or the one that is named."""
+    def _make_bucket(self, args: WeightStoreArgs, given: pulumi.Input[str] | None) -> Bucket:
+        """A bucket of its own, the one that is named, or one that another part of a program makes."""
         name = self._name.removeprefix("weights-")
-        made = self._target.bucket(name, args.get("bucket"), {"model": args.get("model", "several")}, self)
+        existing = args.get("bucket") if given is None else given
+        made = self._target.bucket(name, existing, {"model": args.get("model", "several")}, self)
         return replace(made, prefix=self.spec.prefix)
 
     def mounted(self, service: str, account: pulumi.Input[str], parent: pulumi.Resource) -> Mounted:

@@ -201,7 +201,7 @@ def _gate(of: Pods) -> list[k8s.core.v1.ContainerArgs] | None:
             command=["sh", "-c", launch.gate],
             resources=pods.resources(GATE_HOST, 0),
             security_context=pods.container_security(),
-            volume_mounts=[pods.weights_mount(read_only=True)],
+            volume_mounts=[core.VolumeMountArgs(name="tmp", mount_path="/tmp"), pods.weights_mount(read_only=True)],
         )
     ]
 

@@ -13,10 +13,12 @@ import typer
 
 from modelberth import report, stackfiles
 from modelberth.cli_catalog import catalog_commands, models_command
+from modelberth.cli_collect import collect_command
 from modelberth.cli_explain import explain_command
 from modelberth.cli_fit import fit_command
 from modelberth.cli_laptop import laptop_command
 from modelberth.cli_preflight import preflight_command
+from modelberth.cli_promote import promote_command
 from modelberth.cli_recover import recover_commands
 from modelberth.clouds.targets import maintained
 from modelberth.errors import ModelberthError
@@ -111,6 +113,8 @@ def estimate(
 
 app.command("explain")(explain_command)
 app.command("preflight")(preflight_command)
+app.command("promote")(promote_command)
+app.command("collect")(collect_command)
 app.command("laptop")(laptop_command)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from modelberth import recovery
 from modelberth.errors import ModelberthError
+from modelberth.interrupted import Left, left
 
 recover_commands = typer.Typer(no_args_is_help=True)
 
@@ -38,13 +39,13 @@ def match_command(
     to: Annotated[Path, typer.Option(help="The file to write, for `pulumi import --file`.")],
 ) -> None:
     """Write what can be taken over; print what to delete and what to look at. Exit code 1 when something is open."""
-    left = _left(state, preview)
+    what = _left(state, preview)
     answers = {
         command: listed
-        for number, command in enumerate(recovery.questions(left))
+        for number, command in enumerate(recovery.questions(what))
         if (listed := _listed(lists / f"{number}.json")) is not None
     }
-    found = recovery.recovery(left, answers)
+    found = recovery.recovery(what, answers)
     to.write_text(recovery.import_file(found.takeovers), encoding="utf-8")
     for line in recovery.told(found):
         typer.echo(line)
@@ -52,8 +53,8 @@ def match_command(
         raise typer.Exit(1)
 
 
-def _left(state: Path, preview: Path) -> recovery.Left:
-    return recovery.left(_text(state), _text(preview))
+def _left(state: Path, preview: Path) -> Left:
+    return left(_text(state), _text(preview))
 
 
 def _text(path: Path) -> str:

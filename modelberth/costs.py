@@ -12,7 +12,7 @@ from modelberth.names import Capacity
 from modelberth.offered import price, region
 from modelberth.plan import Plan
 from modelberth.pools import PoolPlan, Way
-from modelberth.spec import StackSpec
+from modelberth.spec import StackSpec, WeightsSpec
 from modelberth.units import GIB, ceil_to
 
 HOURS_PER_MONTH = 730
@@ -145,7 +145,14 @@ def _cluster(stack: StackSpec) -> Iterator[Cost]:
 
 def _volumes(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Cost]:
     """Claims of services and of the stack, on the kind of disk that a cluster's default class gives."""
-    sizes = {f"weights {name}": store.size_gib for name, store in sorted(stack.weights.items()) if store.size_gib}
+    sizes: dict[str, int] = {}
+    for name, store in sorted(stack.weights.items()):
+        if store.size_gib and _usual(store, stack):
+            sizes[f"weights {name}"] = store.size_gib
+        elif store.size_gib:
+            named = store.storage_class or stack.target.storage_class
+            of = f"storage class {named}" if named else f"a {store.access_mode} volume"
+            yield Cost(f"weights {name}, {store.size_gib} GiB", None, f"what {of} costs is not known")
     for plan in plans:
         storage = plan.decision.storage
         if storage.store is None and storage.size_gib:
@@ -166,6 +173,11 @@ def _buckets(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Cost]:
     for component, sources in held.items():
         size_gib = ceil_to(2 * sum(source.stored_bytes for source in sources) / GIB, 1)
         yield _stored(stack, f"{component}: bucket", Item.BUCKET, 1, size_gib)
+
+
+def _usual(store: WeightsSpec, stack: StackSpec) -> bool:
+    """Whether a claim lies on a disk of the cluster's default class, as far as the stack says."""
+    return not (store.storage_class or stack.target.storage_class or store.access_mode == "ReadWriteMany")
 
 
 def _stored(stack: StackSpec, component: str, item: Item, count: int, size_gib: int) -> Cost:

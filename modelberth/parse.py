@@ -26,7 +26,7 @@ def stack(document: object, where: str = "") -> StackSpec:
 
     Raises :class:`Refused` with every problem of every part.
     """
-    return _validated(StackSpec, _without_prefix(document), where)
+    return _validated(StackSpec, without_prefix(document), where)
 
 
 def stack_file(document: object) -> StackSpec:
@@ -57,7 +57,8 @@ def is_stack(document: object) -> bool:
     return "config" in keys or any(key.startswith(PREFIX) for key in keys) or bool(keys & {"services", "target"})
 
 
-def _without_prefix(document: object) -> object:
+def without_prefix(document: object) -> object:
+    """The settings of this package by their bare keys, from a stack file, its config, or such keys themselves."""
     if not isinstance(document, Mapping):
         return document
     whole = cast("Mapping[object, object]", document)

@@ -11,60 +11,25 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from shlex import quote
 from typing import Any, cast
 
 from modelberth.clouds.live import CLUSTER, NAMESPACE, Live, live
-from modelberth.errors import ModelberthError
 from modelberth.findings import Finding, Level
+from modelberth.interrupted import Left, Recorded, elements, metadata_of
 from modelberth.node import fields_of
-from modelberth.sigils import UNKNOWNS
 
 LABEL = "modelberth-stack"
 """The label, the tag or the word in a description that says which stack something belongs to."""
 _MADE_UP = re.compile(r"(?P<stem>.+-)[0-9a-f]{7,8}")
 """A name that a provider made up: the logical name, a hyphen, seven or eight hexadecimal digits."""
-_AUTONAMED = "pulumi.com/autonamed"
-_DEFAULTS = "__defaults"
 _STACK = "pulumi:pulumi:Stack"
 
 
 def mark(project: str, stack: str) -> str:
     """The value of :data:`LABEL` for a stack, as labels of all clouds may be written (at most 63 characters)."""
     return re.sub(r"[^a-z0-9_-]", "-", f"{project}-{stack}".lower())[:63]
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A resource as the engine knows it, or as the program wants it. ``known`` are the texts that templates hold."""
-
-    urn: str
-    type: str
-    id: str
-    parent: str
-    provider: str
-    known: Mapping[str, str] = field(repr=False)
-    made_up: bool
-    """Whether the provider made its name up, so that the next attempt has another one."""
-    names: frozenset[str] = field(repr=False)
-    """What others may call it: its id, link and name."""
-
-    @property
-    def logical(self) -> str:
-        """The name in the program."""
-        return self.urn.rpartition("::")[2]
-
-
-@dataclass(frozen=True)
-class Left:
-    """What is known after the cut: what the state holds, what was under way, and what the program still wants."""
-
-    project: str
-    stack: str
-    held: tuple[Recorded, ...]
-    pending: tuple[Recorded, ...]
-    wanted: tuple[Recorded, ...]
 
 
 @dataclass(frozen=True)
@@ -100,32 +65,6 @@ def listed(text: str) -> list[Mapping[str, Any]]:
     if not isinstance(items, list):
         raise ValueError("no list")
     return [fields_of(each) for each in cast("list[Any]", items)]
-
-
-def left(state: str, preview: str) -> Left:
-    """Read what ``pulumi stack export`` and ``pulumi preview --json`` print, before anything is refreshed.
-
-    Raises :class:`ModelberthError` for a text that is not what it should be.
-    """
-    deployment = _deployment(state)
-    providers = dict(_providers(deployment))
-    held = tuple(_recorded(each, providers) for each in _custom(deployment.get("resources")))
-    begun = [fields_of(each) for each in _listed(deployment.get("pending_operations"))]
-    pending = [fields_of(each.get("resource")) for each in begun if each.get("type") == "creating"]
-    steps = [fields_of(each) for each in _listed(_json(preview, "preview").get("steps"))]
-    creating = [fields_of(each.get("newState")) for each in steps if each.get("op") == "create"]
-    urns = [str(fields_of(each).get("urn", "")) for each in _listed(deployment.get("resources"))]
-    if not urns:
-        raise ModelberthError("the export holds no resource: nothing was begun, so nothing is left")
-    there = {each.urn for each in held}
-    wanted = tuple(_recorded(each, providers) for each in _custom(creating))
-    return Left(
-        project=urns[0].split("::")[1],
-        stack=urns[0].split("::")[0].rpartition(":")[2],
-        held=held,
-        pending=tuple(_recorded(each, providers) for each in _custom(pending)),
-        wanted=tuple(each for each in wanted if each.urn not in there),
-    )
 
 
 def questions(found: Left) -> tuple[str, ...]:
@@ -217,7 +156,7 @@ def _id_of(resource: Recorded, entry: Mapping[str, Any]) -> str | None:
     known = row.known(resource.known)
     if resource.type.startswith(CLUSTER) and entry.get("kind") == "Namespace":
         return None
-    name = str(entry.get("name") or _metadata(entry).get("name") or "").rpartition("/")[2]
+    name = str(entry.get("name") or metadata_of(entry).get("name") or "").rpartition("/")[2]
     if resource.made_up and (stem := _MADE_UP.fullmatch(known.get("name", ""))):
         return _filled(row.id, known | {"name": name}) if _stem(name) == stem["stem"] else None
     return _filled(row.id, known) if name == _filled(row.named, known) else None
@@ -247,13 +186,13 @@ def _is_ours(
     containers = [each for each in found.held if each.type == row.within.type and where in each.names]
     if row.within.type != NAMESPACE:
         return bool(containers)
-    uids = {str(_metadata(each).get("uid")) for each in others if each.get("kind") == "Namespace"}
+    uids = {str(metadata_of(each).get("uid")) for each in others if each.get("kind") == "Namespace"}
     return any(each.names & uids for each in containers)
 
 
 def _marks(value: Any) -> Iterator[str]:
     """What labels, tags and descriptions say, wherever they are."""
-    for each in _listed(value):
+    for each in elements(value):
         yield from _marks(each)
     content = fields_of(value)
     if isinstance(said := content.get(LABEL), str):
@@ -316,73 +255,3 @@ def _filled(template: str, known: Mapping[str, str]) -> str | None:
 def _command(template: str, known: Mapping[str, str]) -> str | None:
     """A line for a shell; None where it cannot be said."""
     return _filled(template, {key: quote(value) for key, value in known.items()})
-
-
-def _json(text: str, name: str) -> Mapping[str, Any]:
-    try:
-        return fields_of(json.loads(text))
-    except ValueError:
-        raise ModelberthError(f"the {name} is not JSON") from None
-
-
-def _deployment(text: str) -> Mapping[str, Any]:
-    document = _json(text, "export")
-    if "deployment" not in document:
-        raise ModelberthError("the export is not what `pulumi stack export` prints")
-    return fields_of(document["deployment"])
-
-
-def _listed(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
-
-
-def _custom(values: Any) -> Iterator[Mapping[str, Any]]:
-    """Resources that somebody made: no components, no providers, nothing that is only read."""
-    for each in map(fields_of, _listed(values)):
-        if each.get("custom") and not str(each.get("type")).startswith("pulumi:") and not each.get("external"):
-            yield each
-
-
-def _providers(deployment: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, str]]]:
-    for each in map(fields_of, _listed(deployment.get("resources"))):
-        if str(each.get("type")).startswith("pulumi:providers:"):
-            yield f"{each.get('urn')}::{each.get('id')}", _texts(each.get("inputs"))
-
-
-def _texts(values: Any) -> dict[str, str]:
-    return {key: value for key, value in fields_of(values).items() if isinstance(value, str) and value not in UNKNOWNS}
-
-
-def _metadata(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-    return fields_of(manifest.get("metadata"))
-
-
-def _object(inputs: Mapping[str, Any]) -> tuple[dict[str, str], bool]:
-    """What templates hold of an object of a cluster, and whether its name is made up."""
-    metadata = _metadata(inputs)
-    group, _, version = str(inputs.get("apiVersion", "")).rpartition("/")
-    kind = str(inputs.get("kind", "")).lower()
-    known = _texts({key: metadata.get(key) for key in ("name", "namespace")})
-    made_up = str(fields_of(metadata.get("annotations")).get(_AUTONAMED)) == "true"
-    return known | {"kind": f"{kind}.{version}.{group}" if group else kind}, made_up
-
-
-def _recorded(state: Mapping[str, Any], providers: Mapping[str, Mapping[str, str]]) -> Recorded:
-    inputs, outputs = fields_of(state.get("inputs")), fields_of(state.get("outputs"))
-    provider = str(state.get("provider", ""))
-    id_ = str(state.get("id", ""))
-    called = (id_, outputs.get("selfLink"), outputs.get("name"), _metadata(outputs).get("uid"))
-    if str(state.get("type")).startswith(CLUSTER):
-        known, made_up = _object(inputs)
-    else:
-        known, made_up = _texts(inputs), "name" in _listed(inputs.get(_DEFAULTS))
-    return Recorded(
-        urn=str(state.get("urn", "")),
-        type=str(state.get("type", "")),
-        id=id_,
-        parent=str(state.get("parent", "")),
-        provider=provider,
-        known={**providers.get(provider, {}), **known},
-        made_up=made_up,
-        names=frozenset(each for each in called if isinstance(each, str) and each),
-    )

@@ -182,9 +182,10 @@ def _machines(spec: ServiceSpec, stack: StackSpec) -> Iterator[Machine]:
     pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
     cloud = stack.target.node_labels.value if stack.target.node_labels in (NodeLabels.GCP, NodeLabels.AWS) else None
     elsewhere = stack.pools and not stack.target.makes_pools
+    own = catalog().machines(cloud=NodeLabels.GENERIC.value) if elsewhere else ()
     named = {machine_id for pool in pools for machine_id in pool.machine_types}
     choosing = [pool for pool in pools if not pool.machine_types] if stack.target.makes_pools else []
-    for machine in catalog().machines(cloud=None if elsewhere else cloud):
+    for machine in (*catalog().machines(cloud=None if elsewhere else cloud), *own):
         if stack.pools:
             in_pools = machine.id in named or (choosing and any(may_have(p, machine, stack.target) for p in choosing))
         else:
@@ -298,7 +299,8 @@ def _source(
 def _spread(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
     """Zones that replicas must be spread over and that no pool has."""
     pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
-    if spec.spread is Spread.ZONES and spec.most_replicas > 1 and pools and all(len(pool.zones) < 2 for pool in pools):
+    most = max((len(pool.zones or stack.target.zones) for pool in pools), default=2)
+    if spec.spread is Spread.ZONES and spec.most_replicas > 1 and most < 2:
         message = f"{spec.most_replicas} replicas cannot be spread over zones: no pool states two zones or more"
         yield Finding("spread", f"{path}.spread", message, "zones: [A, B] of the pool, or spread: nodes")
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
-from modelberth import lock, parse
+from modelberth import layers, lock, parse
 from modelberth.documents import mapping
+from modelberth.edits import edited
 from modelberth.errors import ModelberthError
 from modelberth.fields import LONGEST_SERVICE, tidied
+from modelberth.findings import Refused
+from modelberth.promote import Promotion
 from modelberth.spec import ServiceSpec, StackSpec, Target
 
 
@@ -44,10 +49,28 @@ def read(path: Path) -> StackFile:
     if not parse.is_stack(document):
         name = tidied(path.stem.lstrip("0123456789-_. "), LONGEST_SERVICE) or "service"
         return StackFile(name, path, _alone(name, parse.service(document)), None, lock.Locked({}))
-    spec = parse.stack_file(document)
+    spec = stack_of(document, path.parent)
     name = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
     lock_path = lock_path_of(name, path.parent)
     return StackFile(name, path, spec, lock_path, read_lock(lock_path))
+
+
+def stack_of(document: object, folder: Path) -> StackSpec:
+    """The stack of a file that lies in ``folder``, on its base where it names one.
+
+    Raises :class:`ModelberthError` with all problems; one that only the base has is told with the base's name.
+    """
+    named = layers.base_of(document)
+    if named is None:
+        return parse.stack_file(document)
+    base = mapping(_text(folder / named), named)
+    try:
+        return parse.stack_file(layers.merged(base, document, named))
+    except Refused as refused:
+        raise Refused(
+            replace(each, path=f"{named}: {each.path}") if layers.only_below(base, document, each.path) else each
+            for each in refused.findings
+        ) from None
 
 
 def read_lock(path: Path) -> lock.Locked:
@@ -61,6 +84,34 @@ def write_lock(path: Path, decisions: lock.Lock) -> None:
         path.write_text(lock.dump(decisions), encoding="utf-8")
     except OSError as error:
         raise ModelberthError(f"{path}: {error.strerror}") from None
+
+
+def write_promoted(stack: StackFile, found: Promotion) -> list[Path]:
+    """Change a stack file so that it states what was promoted, comments and all else left alone, and write its lock.
+
+    Returns what was written. Raises :class:`ModelberthError`, and writes nothing, when the file cannot say so.
+    """
+    if stack.lock_path is None:
+        raise ModelberthError(f"{stack.path.name} is a bare spec, which has no plan lock")
+    text = _text(stack.path)
+    for edit in found.edits:
+        text = edited(text, _where(mapping(text, stack.path.name), edit.path), edit.value)
+    if stack_of(mapping(text, stack.path.name), stack.path.parent) != found.spec:
+        raise ModelberthError(f"{stack.path.name} cannot be changed to say this and nothing else: write it by hand")
+    write_lock(stack.lock_path, found.settled.lock)
+    if found.edits:
+        stack.path.write_text(text, encoding="utf-8")
+    return [*([stack.path] if found.edits else []), stack.lock_path]
+
+
+def _where(document: Mapping[str, object], path: Sequence[str]) -> list[str]:
+    """The keys of a place as this file writes them: under ``config``, with the package's name before the first."""
+    above = ["config"] if "config" in document else []
+    inside = document["config"] if above else document
+    prefixed = isinstance(inside, Mapping) and any(
+        str(key).startswith(parse.PREFIX) for key in cast("Mapping[object, object]", inside)
+    )
+    return [*above, f"{parse.PREFIX if prefixed else ''}{path[0]}", *path[1:]]
 
 
 def _alone(name: str, service: ServiceSpec) -> StackSpec:

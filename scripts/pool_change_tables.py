@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-
-from compatibility_tables import Table
 
 from modelberth.clouds.pool_changes import consequences
 
@@ -18,4 +17,4 @@ def _changes(target: str) -> str:
     return "\n".join(lines)
 
 
-TABLES: dict[str, Table] = {f"pool changes {target}": partial(_changes, target) for target in CLOUDS}
+TABLES: dict[str, Callable[[], str]] = {f"pool changes {target}": partial(_changes, target) for target in CLOUDS}

@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Servers of gigabytes and hundreds of faults only start when somebody asks: `-m inference`, `-m faults`."""
+    """Servers of gigabytes and hundreds of faults only start when somebody asks: `-m inference`, and so on."""
     for item in items:
         for mark in item.iter_markers("proves"):
             item.user_properties.append(("proves", _row(item, mark)))
@@ -77,7 +77,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     heavy = [
         item
         for item in items
-        for name in ("inference", "faults")
+        for name in ("inference", "faults", "stacks")
         if item.get_closest_marker(name) and name not in asked
     ]
     config.hook.pytest_deselected(items=heavy)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelberth import recovery
+from modelberth import interrupted, recovery
 from modelberth.errors import ModelberthError
 from toolchain import engine, local, played
 
@@ -41,7 +41,7 @@ def recover(pulumi: Pulumi, run: Callable[[list[str]], Ran], folder: Path) -> re
     preview = _done(pulumi("preview", "--json"))
     for name, text in (("state", state), ("preview", preview)):
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
-    left = recovery.left(state, preview)
+    left = interrupted.left(state, preview)
     found = recovery.recovery(left, dict(_answers(recovery.questions(left), run)))
     _done(pulumi(*REFRESH))
     if found.takeovers:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from modelberth.parts import Monitoring
 from modelberth.pools import PoolPlan
+from modelberth.spec import Target as TargetSpec
+from modelberth.targets.fields import Elsewhere
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class Target(pulumi.ComponentResource):
     """What the cluster has to watch services with."""
     zones: tuple[str, ...] = ()
     """Zones that pools may use; empty where nobody said."""
+    spec: TargetSpec
+    """The same as a stack file would say it: what services on this target are planned by."""
     makes_pools = False
     """Whether node pools are created, rather than found."""
     identity_servers: tuple[IdentityServer, ...] = ()
@@ -94,7 +99,9 @@ class Target(pulumi.ComponentResource):
         """Make the node pools of a plan, one for each way to get machines."""
         raise NotImplementedError
 
-    def bucket(self, name: str, existing: str | None, labels: Mapping[str, str], parent: pulumi.Resource) -> Bucket:
+    def bucket(
+        self, name: str, existing: pulumi.Input[str] | None, labels: Mapping[str, str], parent: pulumi.Resource
+    ) -> Bucket:
         """A private bucket for weights that outlives the stack, or one that ``existing`` names."""
         raise NotImplementedError
 
@@ -107,6 +114,20 @@ class Target(pulumi.ComponentResource):
     def attach(self, name: str, bucket: Bucket, parent: pulumi.Resource, *, read_only: bool) -> Attached:
         """A bucket as files in pods."""
         raise NotImplementedError
+
+
+def found_cluster(of: Elsewhere | None, path: str) -> pulumi.Input[str] | None:
+    """The name of a cluster that exists, as the spec says it at ``path`` or another stack exports it; None for none."""
+    if of is None or of.stack is None:
+        return of and of.name
+    return pulumi.StackReference(of.stack).outputs.apply(lambda outputs: _exported(of, outputs, path))
+
+
+def _exported(of: Elsewhere, outputs: Mapping[str, Any], path: str) -> str:
+    if of.output not in outputs:
+        known = ", ".join(sorted(outputs)) or "none"
+        raise pulumi.RunError(f"{path}.output: stack {of.stack} has no output {of.output}; it has: {known}")
+    return outputs[of.output]
 
 
 def namespaced(target: Target, name: str, namespace: str, opts: pulumi.ResourceOptions) -> k8s.core.v1.Namespace:

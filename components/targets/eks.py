@@ -15,12 +15,13 @@ from modelberth.findings import Finding, Refused
 from modelberth.parts import Monitoring
 from modelberth.pools import PoolPlan
 from modelberth.targets import Eks
+from modelberth.targets import Target as TargetSpec
 
 from ..args import MonitoringArgs
 from ..naming import token
 from ..options import child, refused, register
 from . import eks_buckets, eks_cluster, eks_karpenter, eks_keys, eks_network, eks_plugins, eks_pools, eks_volumes
-from .base import Attached, Bucket, IdentityServer, MadePool, Target, namespaced
+from .base import Attached, Bucket, IdentityServer, MadePool, Target, found_cluster, namespaced
 from .names import prefix
 
 
@@ -71,6 +72,7 @@ class EksCluster(Target):
         self.labels: Mapping[str, str] = args.get("labels", {})
         self.pod_annotations: Mapping[str, str] = args.get("pod_annotations", {})
         self.zones = of.zones
+        self.spec = TargetSpec(kind="eks", eks=of)
         self._plugin: pulumi.Resource | None = None
         self._attached: dict[tuple[str, bool], Attached] = {}
         tags = args.get("billing", {})
@@ -85,7 +87,7 @@ class EksCluster(Target):
         self._key = eks_keys.key(self._around)
         given = _existing(of)
         self._network = network or given or eks_network.make(self._around, self._key)
-        found = cluster if cluster is not None else _named(of)
+        found = cluster if cluster is not None else found_cluster(of.cluster, "target.eks.cluster")
         ready: Sequence[pulumi.Resource] = ()
         if found is None:
             made = eks_cluster.make(self._around, self._network, self._key)
@@ -115,6 +117,11 @@ class EksCluster(Target):
         role, policies = eks_cluster.node_role(around)
         return cluster, eks_cluster.Nodes(role.arn, role.name, tuple(policies))
 
+    @property
+    def exports(self) -> Mapping[str, pulumi.Output[str]]:
+        """The name of the cluster, which another stack's target may refer to."""
+        return {"cluster_name": self.cluster_name}
+
     def node_pool(self, planned: PoolPlan, parent: pulumi.Resource) -> MadePool:
         """Node groups of a plan, or what Karpenter makes nodes from, and what makes their GPUs known."""
         if self._around.of.provisioner == "karpenter":
@@ -130,7 +137,9 @@ class EksCluster(Target):
             )
         return replace(made, resources=(*made.resources, self._plugin))
 
-    def bucket(self, name: str, existing: str | None, labels: Mapping[str, str], parent: pulumi.Resource) -> Bucket:
+    def bucket(
+        self, name: str, existing: pulumi.Input[str] | None, labels: Mapping[str, str], parent: pulumi.Resource
+    ) -> Bucket:
         """A private bucket for weights."""
         return eks_buckets.make(name, existing, labels, self._around, self._key, parent)
 
@@ -164,12 +173,3 @@ def _checked(said: Mapping[str, Any], network: eks_network.Network | None) -> Ek
 def _existing(of: Eks) -> eks_network.Network | None:
     """The network that the spec names."""
     return eks_network.Network(of.network.vpc, of.network.subnets) if of.network else None
-
-
-def _named(of: Eks) -> pulumi.Input[str] | None:
-    """The name of a cluster that exists, from the spec or from another stack."""
-    if of.cluster is None:
-        return None
-    if of.cluster.stack:
-        return pulumi.StackReference(of.cluster.stack).require_output(of.cluster.output)
-    return of.cluster.name

@@ -11,7 +11,7 @@ import pulumi_kubernetes as k8s
 from ..options import child
 from .base import Attached, Bucket
 from .eks_cluster import POD_IDENTITY
-from .eks_keys import Key, Surroundings, document, policy, trust
+from .eks_keys import Key, Surroundings, policy, through_storage, trust
 from .names import limited
 
 core, meta = k8s.core.v1, k8s.meta.v1
@@ -27,10 +27,15 @@ SIZE = "1200Gi"
 
 
 def make(
-    name: str, existing: str | None, labels: Mapping[str, str], around: Surroundings, key: Key, parent: pulumi.Resource
+    name: str,
+    existing: pulumi.Input[str] | None,
+    labels: Mapping[str, str],
+    around: Surroundings,
+    key: Key,
+    parent: pulumi.Resource,
 ) -> Bucket:
     """A bucket in the cluster's region, or the one that exists."""
-    if existing:
+    if existing is not None:
         given = pulumi.Output.from_input(existing)
         return Bucket(given, pulumi.Output.concat("s3://", given))
     of, logical = around.of, f"{name}-bucket"
@@ -151,19 +156,19 @@ def may_use(
         opts=own,
     )
 
-    def allowed(found: list[str]) -> str:
-        arn = f"arn:{around.of.partition}:s3:::{found[0]}"
-        return document(
-            (WRITE if write else READ, [f"{arn}/*"]),
-            (LIST, [arn]),
-            (ENCRYPT if write else DECRYPT, [found[1]]),
+    def allowed(found: str) -> str:
+        arn = f"arn:{around.of.partition}:s3:::{found}"
+        return policy(
+            {"Effect": "Allow", "Action": list(WRITE if write else READ), "Resource": [f"{arn}/*"]},
+            {"Effect": "Allow", "Action": list(LIST), "Resource": [arn]},
+            through_storage(around, key, ENCRYPT if write else DECRYPT),
         )
 
     may = aws.iam.RolePolicy(
         logical,
         name="weights",
         role=role.name,
-        policy=pulumi.Output.all(bucket.name, pulumi.Output.from_input(key.arn)).apply(allowed),
+        policy=bucket.name.apply(allowed),
         opts=own,
     )
     tied = aws.eks.PodIdentityAssociation(

@@ -34,9 +34,10 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Key:
-    """The key for secrets, logs and weights: its ARN."""
+    """The key for secrets, logs and weights: its ARN, and its alias where it is made, which is known before it is."""
 
     arn: pulumi.Input[str]
+    alias: str | None = None
 
 
 def key(around: Surroundings) -> Key:
@@ -44,6 +45,7 @@ def key(around: Surroundings) -> Key:
     of = around.of
     if of.kms_key:
         return Key(of.kms_key)
+    alias = f"alias/{around.prefix}"
     kept = child(around.parent, provider=around.provider, protect=of.deletion_protection, retain_on_delete=True)
     made = aws.kms.Key(
         f"{around.name}-key",
@@ -56,11 +58,11 @@ def key(around: Surroundings) -> Key:
     )
     aws.kms.Alias(  # goes with the stack: the next one of that name gives it to a key of its own
         f"{around.name}-key",
-        name=f"alias/{around.prefix}",
+        name=alias,
         target_key_id=made.id,
         opts=child(around.parent, provider=around.provider),
     )
-    return Key(made.arn)
+    return Key(made.arn, alias)
 
 
 def _key_policy(around: Surroundings) -> str:
@@ -106,6 +108,18 @@ def log_group(around: Surroundings, which: str, name: str, key: Key) -> aws.clou
 def policy(*statements: Mapping[str, Any]) -> str:
     """A policy of statements."""
     return json.dumps({"Version": VERSION, "Statement": list(statements)})
+
+
+def through_storage(around: Surroundings, key: Key, actions: Sequence[str]) -> Mapping[str, Any]:
+    """A statement that lets S3 use the key for whoever may read or write an object, and nobody use it alone. A key that
+    is made is named by its alias, so that what the statement allows is known before the key is.
+    """
+    of = around.of
+    condition: dict[str, Any] = {"StringEquals": {"kms:ViaService": f"s3.{of.region}.amazonaws.com"}}
+    if key.alias:
+        condition["ForAnyValue:StringEquals"] = {"kms:ResourceAliases": key.alias}
+    named = f"arn:{of.partition}:kms:{of.region}:{of.account}:key/*" if key.alias else of.kms_key
+    return {"Effect": "Allow", "Action": list(actions), "Resource": [named], "Condition": condition}
 
 
 def document(*allowed: tuple[Sequence[str], Sequence[str]]) -> str:

@@ -8,6 +8,7 @@ import pulumi_kubernetes as k8s
 
 from modelberth import parse
 from modelberth.parts import Monitoring
+from modelberth.targets import Target as TargetSpec
 
 from ..args import MonitoringArgs
 from ..naming import token
@@ -42,7 +43,8 @@ class ExistingCluster(Target):
     def __init__(self, name: str, args: ExistingClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         self.monitoring = monitoring_of(args)
         super().__init__(token("ExistingCluster"), name, {}, opts)
-        self.node_labels = args.get("node_labels", "generic")
+        self.spec = spec_of(args)
+        self.node_labels = self.spec.node_labels.value
         self.storage_class = args.get("storage_class")
         self.labels: Mapping[str, str] = args.get("labels", {})
         self.pod_annotations: Mapping[str, str] = args.get("pod_annotations", {})
@@ -57,6 +59,12 @@ class ExistingCluster(Target):
         namespace = namespaced(self, name, args.get("namespace", "modelberth"), own)
         self.namespace = namespace.metadata.name  # type: ignore[reportAttributeAccessIssue]
         register(self)
+
+
+def spec_of(args: ExistingClusterArgs) -> TargetSpec:
+    """What a stack file would say of this cluster; a mistake is refused before anything is registered."""
+    said = {"kind": "existing", "node_labels": args.get("node_labels", "generic")}
+    return refused(lambda: parse.part(TargetSpec, said, "target"))
 
 
 def monitoring_of(args: ExistingClusterArgs) -> Monitoring:

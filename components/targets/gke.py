@@ -13,12 +13,13 @@ from modelberth import parse
 from modelberth.parts import Monitoring
 from modelberth.pools import PoolPlan
 from modelberth.targets import Gke
+from modelberth.targets import Target as TargetSpec
 
 from ..args import MonitoringArgs
 from ..naming import token
 from ..options import child, refused, register
 from . import gke_buckets, gke_cluster, gke_network, gke_pools
-from .base import Attached, Bucket, IdentityServer, MadePool, Target, namespaced
+from .base import Attached, Bucket, IdentityServer, MadePool, Target, found_cluster, namespaced
 from .names import prefix
 
 
@@ -70,12 +71,13 @@ class GkeCluster(Target):
         self.labels: Mapping[str, str] = args.get("labels", {})
         self.pod_annotations: Mapping[str, str] = args.get("pod_annotations", {})
         self.zones = of.zones
+        self.spec = TargetSpec(kind="gke", gke=of)
         google = gcp.Provider(f"{name}-google", project=of.project, region=of.region, opts=child(self))
         self._around = gke_cluster.Surroundings(name, prefix(name), of, args.get("billing", {}), google, self)
         self._key = gke_cluster.key(self._around)
         account, roles = gke_cluster.nodes_account(self._around)
         self._nodes = account.email
-        found = cluster if cluster is not None else _named(of)
+        found = cluster if cluster is not None else found_cluster(of.cluster, "target.gke.cluster")
         if found is None:
             self._cluster, self._after = self._made(network, account, roles)
         else:
@@ -123,7 +125,9 @@ class GkeCluster(Target):
         """Node pools of a plan, and a ComputeClass where there are several."""
         return gke_pools.make(planned, self._around, self._cluster.id, self._nodes, self.provider, parent, self._after)
 
-    def bucket(self, name: str, existing: str | None, labels: Mapping[str, str], parent: pulumi.Resource) -> Bucket:
+    def bucket(
+        self, name: str, existing: pulumi.Input[str] | None, labels: Mapping[str, str], parent: pulumi.Resource
+    ) -> Bucket:
         """A private bucket for weights."""
         return gke_buckets.make(name, existing, labels, self._around, self._key, parent)
 
@@ -136,12 +140,3 @@ class GkeCluster(Target):
     def attach(self, name: str, bucket: Bucket, parent: pulumi.Resource, *, read_only: bool) -> Attached:
         """The bucket as files."""
         return gke_buckets.attach(bucket, read_only=read_only)
-
-
-def _named(of: Gke) -> pulumi.Input[str] | None:
-    """The name of a cluster that exists, from the spec or from another stack."""
-    if of.cluster is None:
-        return None
-    if of.cluster.stack:
-        return pulumi.StackReference(of.cluster.stack).require_output(of.cluster.output)
-    return of.cluster.name

@@ -21,10 +21,15 @@ WRITE_OPTIONS = "implicit-dirs"
 
 
 def make(
-    name: str, existing: str | None, labels: Mapping[str, str], around: Surroundings, key: Key, parent: pulumi.Resource
+    name: str,
+    existing: pulumi.Input[str] | None,
+    labels: Mapping[str, str],
+    around: Surroundings,
+    key: Key,
+    parent: pulumi.Resource,
 ) -> Bucket:
     """A bucket in the cluster's region, or the one that exists."""
-    if existing:
+    if existing is not None:
         given = pulumi.Output.from_input(existing)
         return Bucket(given, pulumi.Output.concat("gs://", given))
     bucket = gcp.storage.Bucket(

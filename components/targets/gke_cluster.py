@@ -125,8 +125,7 @@ def cluster(
         ip_allocation_policy=c.ClusterIpAllocationPolicyArgs(
             cluster_secondary_range_name=network.pods_range, services_secondary_range_name=network.services_range
         ),
-        datapath_provider="ADVANCED_DATAPATH",  # enforces network policies by itself
-        network_policy=c.ClusterNetworkPolicyArgs(enabled=False),
+        datapath_provider="ADVANCED_DATAPATH",  # enforces network policies: network_policy stays unset
         enable_intranode_visibility=True,
         remove_default_node_pool=True,
         initial_node_count=1,

@@ -158,8 +158,11 @@ def _accelerators(planned: PoolPlan) -> list[c.NodePoolNodeConfigGuestAccelerato
 
 
 def _reservation(planned: PoolPlan, way: Way) -> c.NodePoolNodeConfigReservationAffinityArgs | None:
-    if way.capacity is not Capacity.RESERVATION or planned.reservation is None:
+    """Nodes on demand use a reservation that fits, as GKE does unasked: it is paid for anyway. Others cannot."""
+    if way.capacity in (Capacity.SPOT, Capacity.FLEX_START):
         return c.NodePoolNodeConfigReservationAffinityArgs(consume_reservation_type="NO_RESERVATION")
+    if way.capacity is not Capacity.RESERVATION or planned.reservation is None:
+        return None
     return c.NodePoolNodeConfigReservationAffinityArgs(
         consume_reservation_type="SPECIFIC_RESERVATION",
         key="compute.googleapis.com/reservation-name",

@@ -57,6 +57,9 @@ __all__ = [
     "catalog",
 ]
 
+OWN = "generic"
+"""What stands in the place of a cloud for kinds of nodes of one's own."""
+
 AnyEntry = TypeVar("AnyEntry")
 AnyRow = TypeVar("AnyRow", bound=Row)
 
@@ -115,11 +118,14 @@ class Catalog:
         return _named("machine type", machine_id, self._machines)
 
     def machines(self, gpu: str | None = None, cloud: str | None = None) -> tuple[Machine, ...]:
-        """Machine types, optionally of one GPU id and one cloud."""
-        rows = self._machines.values()
+        """Machine types that clouds sell, optionally of one GPU id and one cloud.
+
+        Nodes of one's own are the kinds of no cloud (``cloud="generic"``), and among the others they are not.
+        """
         if gpu is None and cloud is None:
-            return tuple(rows)
-        return tuple(row for row in rows if gpu in (None, row.gpu) and cloud in (None, row.cloud))
+            return self._sold
+        rows = (row for row in self._machines.values() if gpu in (None, row.gpu))
+        return tuple(row for row in rows if (row.cloud != OWN if cloud is None else row.cloud == cloud))
 
     def price(self, machine_id: str, capacity: str = "on-demand", *, region: str | None = None) -> Price | None:
         """What this machine costs, None when no source states it.
@@ -176,6 +182,10 @@ class Catalog:
     def engines(self) -> tuple[Engine, ...]:
         """Every engine, by id."""
         return tuple(self._engines.values())
+
+    @cached_property
+    def _sold(self) -> tuple[Machine, ...]:
+        return tuple(row for row in self._machines.values() if row.cloud != OWN)
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:

@@ -24,8 +24,7 @@ __all__ = [
     "taints",
 ]
 
-_CLOUDS = {"aws": aws, "gcp": gcp}
-_DIALECTS = {**_CLOUDS, "generic": generic}
+_DIALECTS = {"aws": aws, "gcp": gcp, "generic": generic}
 DIALECTS = tuple(sorted(_DIALECTS))
 """Ways of labelling GPU nodes: one per cloud, and ``generic`` for clusters with GPU feature discovery."""
 
@@ -38,13 +37,13 @@ def cloud_of(machine_id: str) -> str:
 def node_profile(machine_id: str, boot_disk_gib: int = DEFAULT_BOOT_DISK_GIB) -> NodeProfile:
     """A node of this machine type as its cloud presents it. Raises :class:`~modelberth.errors.UnknownName`."""
     machine = catalog().machine(machine_id)
-    return _CLOUDS[machine.cloud].node_profile(machine, boot_disk_gib)
+    return _DIALECTS[machine.cloud].node_profile(machine, boot_disk_gib)
 
 
 def taints(machine_id: str) -> tuple[Mapping[str, str], ...]:
     """The taints its cloud puts on nodes of this machine type. Raises :class:`~modelberth.errors.UnknownName`."""
     machine = catalog().machine(machine_id)
-    return _CLOUDS[machine.cloud].taints(machine)
+    return _DIALECTS[machine.cloud].taints(machine)
 
 
 def accelerator_labels(gpu_id: str, dialect: str) -> dict[str, str]:
@@ -64,7 +63,8 @@ def node_selector(machine_id: str, gpu_id: str | None, dialect: str) -> dict[str
     """
     usual = accelerator_labels(gpu_id, dialect) if gpu_id else {}
     own = node_profile(machine_id).labels
-    return {INSTANCE_TYPE: machine_id} | {key: own.get(key, value) for key, value in usual.items()}
+    named = {INSTANCE_TYPE: machine_id} if INSTANCE_TYPE in own else {}
+    return named | {key: own.get(key, value) for key, value in usual.items()}
 
 
 def machine_from_labels(labels: Mapping[str, str]) -> Machine | None:

@@ -124,7 +124,8 @@ def pool_at(resource: AnyResource, node: Node, cluster: AnyResource | None) -> P
     doubted("taints", *hidden_taints(config["taints"]))
     labels, labels_known = labels_of(config["labels"])
     doubted("labels", config["labels"])
-    doubted("boot disk", config["diskSizeGb"], config["bootDisk"]["sizeGb"])
+    size = config["bootDisk"]["sizeGb"]  # where it is stated, the older property is computed from it
+    doubted("boot disk", *((size,) if size.stated else (config["diskSizeGb"],)))
     boot = _boot_disk_gib(config)
     kind = replace(
         _kind(config, attached, boot),

@@ -54,8 +54,8 @@ class Elsewhere(Part):
     """Name of the cluster."""
     stack: Text | None = None
     """Stack whose outputs name it: ORGANIZATION/PROJECT/STACK."""
-    output: Text = "cluster"
-    """Output of that stack which holds the name."""
+    output: Text = "cluster_name"
+    """Output of that stack which holds the name; stacks of this program export cluster_name."""
 
 
 def elsewhere_by_name(value: object) -> object:

@@ -310,3 +310,11 @@ def test_no_value_in_any_place_breaks_a_reader_or_a_rule(choice: tuple[int, tupl
         for each in there:
             list(rule.check(each, asked) if rule.check else ())
         list(rule.across(Inventory(there), asked) if rule.across else ())
+
+
+def test_a_boot_disk_that_is_stated_leaves_no_doubt_about_the_older_property() -> None:
+    stated = {"bootDisk": {"sizeGb": 200.0}, "diskSizeGb": UNKNOWN, "machineType": "g2-standard-4"}
+    (pool,) = pools([made(GKE_POOL, "pool", {"nodeConfig": stated})])
+    assert not pool.doubt("boot disk")
+    (pool,) = pools([made(GKE_POOL, "pool", {"nodeConfig": {**stated, "bootDisk": None}})])
+    assert pool.doubt("boot disk")

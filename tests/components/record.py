@@ -7,10 +7,13 @@ register is real. Each program has a process of its own, forked when everything 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
+import runpy
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,22 +87,37 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def record(stack_file: Path) -> list[dict[str, Any]]:
-    """Every registration of a stack, ordered by type and name."""
-    asyncio.set_event_loop(asyncio.new_event_loop())
-    recorder = Recorder()
-    mocks.set_mocks(recorder.mocks, project="modelberth", stack="golden", monitor=recorder)
+def of_stack(stack_file: Path) -> Callable[[], pulumi.Output[Any]]:
+    """The program of this project for a stack file."""
     found = stackfiles.read(stack_file)
     settled = settle(found.spec, found.locked)
 
-    @pulumi.runtime.test
     def program() -> pulumi.Output[Any]:
         from modelberth.components.stack import deploy
 
         services = deploy(found.spec, settled, Path("/project"))
         return pulumi.Output.all(*(service.endpoint for service in services.values()))
 
-    program()
+    return program
+
+
+def of_its_own(folder: Path) -> Callable[[], None]:
+    """The program in a folder, whose other modules it may import."""
+
+    def program() -> None:
+        sys.path.insert(0, str(folder))
+        runpy.run_path(str(folder / "__main__.py"), run_name="__main__")
+
+    return program
+
+
+def record(stack_file: Path) -> list[dict[str, Any]]:
+    """Every registration of a stack, or of the program in a folder, ordered by type and name."""
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    recorder = Recorder()
+    mocks.set_mocks(recorder.mocks, project="modelberth", stack="golden", monitor=recorder)
+    run = of_its_own(stack_file) if stack_file.is_dir() else of_stack(stack_file)
+    pulumi.runtime.test(run)()
     return sorted(recorder.seen, key=lambda entry: (entry["type"], entry["name"]))
 
 
@@ -125,5 +143,11 @@ def apart(stack_file: Path) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     from modelberth.components import stack  # noqa: F401 (imported once, for all of them)
+    from modelberth.components.targets import MANAGED
 
-    json.dump([apart(Path(name)) for name in sys.argv[1:]], sys.stdout)
+    files = [Path(name) for name in sys.argv[1:]]
+    programs = set(MANAGED) if any(path.is_dir() for path in files) else set[str]()
+    stacks = {stackfiles.read(path).spec.target.kind for path in files if path.is_file()}
+    for kind in (stacks | programs) & set(MANAGED):
+        importlib.import_module(f"modelberth.components.targets.{kind}")  # with the cloud's SDK, which takes a while
+    json.dump([apart(path) for path in files], sys.stdout)

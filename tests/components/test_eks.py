@@ -98,8 +98,12 @@ def test_pods_read_one_bucket_with_a_role_of_their_own_and_the_job_alone_writes(
     assert "s3:PutObject" in {action for each in writer["Statement"] for action in each["Action"]}
     resources = {each for statement in reader["Statement"] for each in statement["Resource"]}
     bucket = found.inputs("aws:s3/bucket:Bucket", "files-bucket")["bucket"]
-    key = "arn:aws:kms:::target-key"
-    assert resources == {f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*", key}
+    keys = "arn:aws:kms:us-east-1:123456789012:key/*"
+    assert resources == {f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*", keys}
+    assert reader["Statement"][-1]["Condition"] == {
+        "StringEquals": {"kms:ViaService": "s3.us-east-1.amazonaws.com"},
+        "ForAnyValue:StringEquals": {"kms:ResourceAliases": "alias/modelberth-golden"},
+    }
     tied = found.all("aws:eks/podIdentityAssociation:PodIdentityAssociation")
     assert {each["inputs"]["namespace"] for each in tied.values()} == {"models"}
     assert len({each["inputs"]["serviceAccount"] for each in tied.values()}) == 2

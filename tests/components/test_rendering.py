@@ -14,12 +14,23 @@ from typing import Any
 import pytest
 import yaml
 
+from modelberth.components.service import _plan as planned
+from modelberth.findings import Refused
+from modelberth.parts import Monitoring
+from modelberth.targets import Target
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 GOLDEN = ROOT / "tests" / "golden"
 ARCHITECTURES = ("8b-three-times", "405b-on-two-nodes", "sglang-on-two-nodes")
+ELSEWHERE = sorted([*(ROOT / "stacks").glob("Pulumi.*.yaml"), *(ROOT / "examples").glob("*/Pulumi.*.yaml")])
 STACKS = {
-    "local": ROOT / "stacks" / "Pulumi.local.yaml",
+    **{
+        path.name.split(".")[1]: path
+        for path in ELSEWHERE
+        if "modelberth:services" in path.read_text(encoding="utf-8") and path.name != "Pulumi.engines.yaml"
+    },
+    "by-hand": ROOT / "examples" / "by-hand",
     "secrets": GOLDEN / "secrets" / "Pulumi.secrets.yaml",
     "production": GOLDEN / "production" / "Pulumi.production.yaml",
     "autoscaled": GOLDEN / "autoscaled" / "spec.yaml",
@@ -45,7 +56,7 @@ def everything(hash_seed: str) -> dict[str, tuple[Registration, ...]]:
         text=True,
         check=False,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return {stack: tuple(seen) for stack, seen in zip(STACKS, json.loads(done.stdout), strict=True)}
@@ -94,7 +105,8 @@ def test_no_two_resources_share_a_urn(stack: str) -> None:
 def test_every_kubernetes_object_is_a_child_of_a_component_and_uses_the_targets_provider(stack: str) -> None:
     for each in objects(stack):
         assert "modelberth:index:" in each["parent"], each["name"]
-        assert each["provider"].endswith("pulumi:providers:kubernetes::target-kubernetes"), each["name"]
+        assert each["provider"].endswith("-kubernetes"), each["name"]
+        assert "pulumi:providers:kubernetes::" in each["provider"], each["name"]
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -244,3 +256,36 @@ def test_policies_exist_before_the_route_that_they_guard() -> None:
 def test_services_stay_inside_the_cluster_with_a_door_too() -> None:
     types = {each["inputs"]["spec"]["type"] for each in objects("exposed", ":Service")}
     assert types == {"ClusterIP"}
+
+
+def made(kind: str, stack: str = "by-hand") -> dict[str, Registration]:
+    return {each["name"]: each for each in recorded(stack) if each["type"] == kind}
+
+
+def test_a_program_hands_over_its_own_network_and_bucket() -> None:
+    cluster = made("gcp:container/cluster:Cluster")["google-cluster"]["inputs"]
+    assert cluster["ipAllocationPolicy"]["clusterSecondaryRangeName"] == "our-pods"
+    assert set(made("gcp:compute/network:Network")) == {"ours"}
+    grants = made("gcp:storage/bucketIAMMember:BucketIAMMember").values()
+    assert {each["inputs"]["bucket"] for each in grants} == {"example-dev-by-hand-models"}
+    assert all("models" in each["depends_on"] for each in grants)
+
+
+def test_two_services_share_one_pool_and_each_cloud_has_its_own() -> None:
+    servers = {each["name"]: each["depends_on"] for each in objects("by-hand", ":Deployment")}
+    assert all("google-pool-google-l4" in servers[name] for name in ("llama-server", "qwen-server"))
+    assert "amazon-pool-amazon-l40s" in servers["llama-elsewhere-server"]
+    assert len(made("modelberth:index:GpuNodePool")) == 2
+
+
+def test_a_service_on_a_target_that_makes_pools_needs_one() -> None:
+    gke = {
+        "project": "example-dev",
+        "project_number": "123456789012",
+        "region": "us-central1",
+        "zones": ["us-central1-a"],
+    }
+    target = Target.model_validate({"kind": "gke", "gke": gke})
+    wanted = {"model": "Qwen/Qwen2.5-7B-Instruct", "context": 8192, "concurrency": 4}
+    with pytest.raises(Refused, match=r"services\.chat\.pool: nodes of this target must be made"):
+        planned("chat", wanted, None, None, target, Monitoring())

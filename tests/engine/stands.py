@@ -29,6 +29,8 @@ class Stand:
     root: Path
     stack: str
     kubeconfig: Path
+    source: Path = ROOT / "stacks"
+    """The folder that the stack file lies in, with its lock and its base where it has them."""
 
     def __post_init__(self) -> None:
         """Copy what the engine needs."""
@@ -36,8 +38,9 @@ class Stand:
             shutil.copy(ROOT / name, self.root / name)
         (self.root / ".venv").symlink_to(ROOT / ".venv")
         (self.root / "stacks").mkdir()
-        for found in (self.file.name, f"{self.stack}.plan.yaml"):
-            shutil.copy(ROOT / "stacks" / found, self.root / "stacks" / found)
+        for found in self.source.glob("*.yaml"):
+            if found.name in (self.file.name, f"{self.stack}.plan.yaml") or not found.name.startswith("Pulumi."):
+                shutil.copy(found, self.root / "stacks" / found.name)
         self.cloud = Cloud(self.root / "cloud")
 
     @property

@@ -68,7 +68,7 @@ def tenant(stack: Stand) -> Stand:
     """A second stack of the same project, on the first one's cluster, with a pool that is got in three ways."""
     config = deepcopy(KEYS)
     config["target"]["namespace"] = TENANT
-    config["target"]["gke"]["cluster"] = {"stack": "organization/modelberth/prod", "output": "cluster_name"}
+    config["target"]["gke"]["cluster"] = {"stack": "organization/modelberth/prod"}
     config["defaults"]["profile"] = "dev"
     config["weights"] = {"hub": {"kind": "hub"}}
     config["services"]["chat"] |= {"replicas": 1, "weights": "hub"}
@@ -240,19 +240,24 @@ def test_a_stack_comes_back_with_the_key_that_stayed_in_a_network_of_ones_own(st
     assert "exists already" in stack.up(refused=True)
     stack.config["target"]["gke"] |= {"kms_key": stack.only(KEY).id, "network": somebodys_network(stack)}
     stack.write()
-    assert "gcp:compute:Network" not in stack.preview()
     stack.up()
     made = stack.only(CLUSTER).inputs
     assert made["databaseEncryption"]["keyName"] == stack.only(KEY).id
     assert (made["network"], made["subnetwork"]) == ("vpc", "n")
     assert made["ipAllocationPolicy"] == {"clusterSecondaryRangeName": "p", "servicesSecondaryRangeName": "s"}
-    assert stack.only(NETWORK)
+    assert stack.only(NETWORK).outputs["name"] == "vpc"
 
 
 def test_a_second_stack_uses_the_cluster_that_the_first_one_exports(stack: Stand, tenant: Stand, kube: Kube) -> None:
+    elsewhere = tenant.config["target"]["gke"]["cluster"]
+    tenant.config["target"]["gke"]["cluster"] = elsewhere | {"output": "clusters"}
+    tenant.write()
+    missing = "target.gke.cluster.output: stack organization/modelberth/prod has no output clusters; it has: "
+    assert missing in tenant.preview(refused=True)
+    tenant.config["target"]["gke"]["cluster"] = elsewhere
     tenant.write()
     shown = tenant.preview()
-    assert "gcp:container:Cluster target-cluster read" in shown
+    assert "gcp:container:Cluster target-cluster create" not in shown
     assert "target-system" not in shown
     tenant.up()
     (pod,) = pods_of(kube, TENANT, "chat")

@@ -61,6 +61,11 @@ SUPPRESSED: dict[tuple[str, str], str] = {
         "CKV_AWS_39",
         "aws_eks_cluster",
     ): "public to the networks that a stack names, so that a deployer reaches it; never to all",
+    (
+        "CKV_GCP_62",
+        "google_storage_bucket",
+    ): "weights are public models; reads are in audit logs where they are turned on",
+    ("CKV_AWS_18", "aws_s3_bucket"): "weights are public models; reads are in CloudTrail where they are turned on",
     ("CKV2_AWS_62", "aws_s3_bucket"): "nothing waits for an event: pods read weights when they start",
     (
         "CKV_AWS_144",

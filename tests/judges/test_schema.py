@@ -14,7 +14,7 @@ from toolchain import judges
 pytestmark = pytest.mark.engine
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = ROOT / "docs" / "spec.schema.json"
+SCHEMA, OF_BASES = (ROOT / "docs" / name for name in ("spec.schema.json", "base.schema.json"))
 VALIDATE = """
 import json, sys
 from jsonschema import Draft202012Validator
@@ -24,24 +24,42 @@ print(json.dumps([e.message for e in Draft202012Validator(schema).iter_errors(do
 """
 
 
-def objections(document: Any) -> list[str]:
-    schema = json.loads(SCHEMA.read_text())
+def objections(document: Any, schema_file: Path = SCHEMA) -> list[str]:
+    schema = json.loads(schema_file.read_text())
     done = judges.run(str(judges.python()), "-c", VALIDATE, stdin=json.dumps([schema, document]))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def local() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "stacks" / "Pulumi.local.yaml").read_text())
+def secrets() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "tests" / "golden" / "secrets" / "Pulumi.secrets.yaml").read_text())
 
 
-@pytest.mark.parametrize("name", ["stacks/Pulumi.local.yaml", "tests/golden/secrets/Pulumi.secrets.yaml"])
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted((ROOT / "stacks").glob("*.yaml")) if not path.name.endswith(".plan.yaml")],
+    ids=lambda path: path.name,
+)
+def test_every_stack_of_the_project_and_their_base_are_valid_by_the_schema_that_they_name(path: Path) -> None:
+    text = path.read_text()
+    schema = path.parent / text.partition("$schema=")[2].partition("\n")[0]
+    assert objections(yaml.safe_load(text), schema.resolve()) == []
+
+
+def test_a_stack_on_a_base_is_marked_where_it_is_misspelt() -> None:
+    document = yaml.safe_load((ROOT / "stacks" / "Pulumi.dev.yaml").read_text())
+    document["config"]["modelberth:services"]["chat"]["contxt"] = 1
+    document["config"]["modelberth:bases"] = "base.yaml"
+    assert len(objections(document, OF_BASES)) == 2
+
+
+@pytest.mark.parametrize("name", ["stacks/Pulumi.engines.yaml", "tests/golden/secrets/Pulumi.secrets.yaml"])
 def test_the_stack_files_of_the_project_are_valid(name: str) -> None:
     assert objections(yaml.safe_load((ROOT / name).read_text())) == []
 
 
 def test_settings_of_other_packages_are_none_of_its_business() -> None:
-    document = local()
+    document = secrets()
     document["config"]["aws:region"] = "us-east-1"
     assert objections(document) == []
 
@@ -51,12 +69,12 @@ def test_settings_of_other_packages_are_none_of_its_business() -> None:
     [("contxt", 1), ("context", "32k"), ("context", 0), ("quantization", "int3"), ("token", "hf_plain")],
 )
 def test_a_bad_field_is_marked_in_the_editor(key: str, value: Any) -> None:
-    document = local()
-    document["config"]["modelberth:services"]["chat"][key] = value
+    document = secrets()
+    document["config"]["modelberth:services"]["claimed"][key] = value
     assert objections(document)
 
 
 def test_a_misspelt_key_of_the_package_is_marked_in_the_editor() -> None:
-    document = local()
+    document = secrets()
     document["config"]["modelberth:pool"] = {}
     assert objections(document)

@@ -85,9 +85,7 @@ def test_an_update_without_a_change_writes_the_same_lock(project: Path) -> None:
 
 def test_an_outgrown_lock_names_the_command_and_the_command_works(project: Path) -> None:
     path = project / "stacks" / "Pulumi.local.yaml"
-    path.write_text(
-        path.read_text().replace("context: 8192\n      concurrency: 8", "context: 16384\n      concurrency: 8")
-    )
+    path.write_text(path.read_text().replace("    chat:\n", "    chat:\n      context: 16384\n"))
     lock = (project / "stacks" / "local.plan.yaml").read_text()
     told = bad("plan", "local", cwd=project)
     assert "run: modelberth plan --update local" in told

@@ -8,12 +8,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from modelberth import parse
 from modelberth.engines.base import WEIGHTS_MOUNT
 from modelberth.engines.collect import collection, folders_of
 from modelberth.plan import plan
 from modelberth.spec import StackSpec, Target
+from tests.modelberth.commands import ran
 
 NEW, OLD, RANKED = "org--model/bbb", "org--model/aaa", "org--lora/ccc/rank-16"
 
@@ -77,3 +79,14 @@ def test_what_a_service_names_is_what_its_download_fills() -> None:
     launch = plan("chat", StackSpec(target=Target(kind="existing"), services={"chat": spec})).launch
     (kept,) = folders_of([launch])
     assert any(kept in word for word in launch.args)
+
+
+def test_the_command_names_what_stays_and_prints_the_job_for_a_claim() -> None:
+    stays = ran("collect", "local").stdout.splitlines()
+    assert [folder for folder in stays if folder.startswith("Qwen--Qwen2.5-7B-Instruct/")]
+    job = yaml.safe_load(ran("collect", "local", "--claim", "weights", "--also", OLD, "--remove").stdout)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    env = {each["name"]: each["value"] for each in container["env"]}
+    assert env == {"KEEP": "\n".join(sorted([*stays, OLD])), "REMOVE": "yes"}
+    assert job["metadata"]["namespace"] == "models"
+    assert job["spec"]["template"]["spec"]["volumes"][0]["persistentVolumeClaim"] == {"claimName": "weights"}

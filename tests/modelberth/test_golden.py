@@ -16,6 +16,12 @@ GOLDEN = ROOT / "tests" / "golden"
 SPECS = sorted(
     [*GOLDEN.glob("*/spec.yaml"), *GOLDEN.glob("exposed/Pulumi.*.yaml"), *GOLDEN.glob("production/Pulumi.*.yaml")]
 )
+ELSEWHERE = {
+    path.name.split(".")[1]: path
+    for path in sorted([*(ROOT / "stacks").glob("Pulumi.*.yaml"), *(ROOT / "examples").glob("*/Pulumi.*.yaml")])
+    if "modelberth:services" in path.read_text(encoding="utf-8") and path.name != "Pulumi.engines.yaml"
+}
+"""The environments and the examples, each a case by the name of its stack: what is asked lies there, not here."""
 
 
 def plan_text(path: Path) -> str:
@@ -36,5 +42,12 @@ def test_a_spec_is_planned_as_it_always_was(spec: Path, golden: Callable[[Path, 
     golden(spec.parent / "plan.txt", plan_text(spec))
 
 
-def test_the_local_stack_is_planned_as_it_always_was(golden: Callable[[Path, str], None]) -> None:
-    golden(GOLDEN / "local" / "plan.txt", plan_text(ROOT / "stacks" / "Pulumi.local.yaml"))
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_the_environments_and_examples_are_planned_as_they_always_were(
+    name: str, golden: Callable[[Path, str], None]
+) -> None:
+    golden(GOLDEN / name / "plan.txt", plan_text(ELSEWHERE[name]))
+
+
+def test_no_example_is_refused() -> None:
+    assert [name for name in ELSEWHERE if (GOLDEN / name / "plan.txt").read_text().startswith("error:")] == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from modelberth import recovery
+from modelberth import interrupted, recovery
 from modelberth.cli import app
 from modelberth.clouds.live import live, types
 from modelberth.errors import ModelberthError
@@ -42,13 +42,13 @@ WANTED_POOL = resource(POOL, "l4", name="l4-1111111", cluster=CLUSTER_ID)
 WANTED_BUCKET = resource(BUCKET, "weights", name="weights-1111111")
 
 
-def left(*wanted: Json, held: tuple[Json, ...] = (HELD,), pending: tuple[Json, ...] = ()) -> recovery.Left:
+def left(*wanted: Json, held: tuple[Json, ...] = (HELD,), pending: tuple[Json, ...] = ()) -> interrupted.Left:
     google = {"urn": PROVIDER, "type": "pulumi:providers:gcp", "custom": True, "id": "1"}
     google["inputs"] = {"project": "p", "region": "us-central1"}
     operations = [{"type": "creating", "resource": each} for each in pending]
     deployment = {"resources": [google, *held], "pending_operations": operations}
     steps = [{"op": "create", "urn": each["urn"], "newState": each} for each in wanted]
-    return recovery.left(json.dumps({"version": 3, "deployment": deployment}), json.dumps({"steps": steps}))
+    return interrupted.left(json.dumps({"version": 3, "deployment": deployment}), json.dumps({"steps": steps}))
 
 
 def codes(found: Recovery) -> list[str]:
@@ -224,7 +224,7 @@ def test_the_import_file_names_parent_and_provider() -> None:
 @pytest.mark.parametrize(("state", "preview"), [("no", "{}"), ("{}", "{}"), ('{"deployment": {}}', "{}"), ("{}", "no")])
 def test_other_files_are_refused(state: str, preview: str) -> None:
     with pytest.raises(ModelberthError):
-        recovery.left(state, preview)
+        interrupted.left(state, preview)
 
 
 def test_marks_are_labels_of_every_cloud() -> None:
