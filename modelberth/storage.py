@@ -309,7 +309,9 @@ def _local(need: Need) -> Iterator[str]:
 
 def _lines(choice: StorageChoice) -> Iterator[str]:
     need = choice.need
-    replicas = f"{need.fewest_replicas} to {need.most_replicas} replicas of {need.nodes} nodes"
+    fewest, most = need.fewest_replicas, need.most_replicas
+    replicas = f"{most} replica{'s' if most > 1 else ''}" if fewest == most else f"{fewest} to {most} replicas"
+    replicas += f" of {need.nodes} nodes" if need.nodes > 1 else ""
     zones = f", zones {', '.join(need.zones)}" if need.zones else ""
     yield f"weights: {gib(need.stored_bytes)} on {need.machine.id}, {replicas}{zones}"
     yield f"starts: {need.starts_per_month:,.0f} a month are assumed"
@@ -324,8 +326,10 @@ def _lines(choice: StorageChoice) -> Iterator[str]:
     for other in choice.others:
         yield f"also: {other.way}, {other.offer.name}: {_why_later(choice, other)}"
         yield from (f"  {term}" for term in other.terms)
+    reasons: dict[str, list[str]] = {}
     for loser in choice.losers:
-        yield f"not: {loser.way}, {loser.offer.name}: {'; '.join(loser.hindrances)}"
+        reasons.setdefault("; ".join(loser.hindrances), []).append(f"{loser.way} ({loser.offer.name})")
+    yield from (f"not: {', '.join(losers)}: {why}" for why, losers in reasons.items())
     for way, why in choice.missing:
         yield f"not: {way}: {why}"
 
