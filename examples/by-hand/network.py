@@ -7,7 +7,7 @@ from modelberth.components.targets.gke_network import Network
 
 
 def make(region: str, provider: gcp.Provider) -> Network:
-    """A network with ranges for pods and services, and a NAT for what nodes download."""
+    """A network with ranges for pods and services, a NAT for what nodes download, a firewall."""
     own = pulumi.ResourceOptions(provider=provider)
     network = gcp.compute.Network("ours", name="ours", auto_create_subnetworks=False, opts=own)
     subnetwork = gcp.compute.Subnetwork(
@@ -36,4 +36,13 @@ def make(region: str, provider: gcp.Provider) -> Network:
         source_subnetwork_ip_ranges_to_nat="ALL_SUBNETWORKS_ALL_IP_RANGES",
         opts=own,
     )
-    return Network(network.id, subnetwork.id, "our-pods", "our-services", ready=(nat,))
+    inside = gcp.compute.Firewall(
+        "ours",
+        name="ours-inside",
+        network=network.id,
+        direction="INGRESS",
+        source_ranges=["172.20.0.0/20", "172.24.0.0/14"],
+        allows=[gcp.compute.FirewallAllowArgs(protocol=protocol) for protocol in ("tcp", "udp", "icmp")],
+        opts=own,
+    )
+    return Network(network.id, subnetwork.id, "our-pods", "our-services", ready=(nat, inside))

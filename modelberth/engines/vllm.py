@@ -41,6 +41,8 @@ _MANAGED = frozenset(
         "max_model_len",
         "max_num_seqs",
         "api_key",
+        "load_format",
+        "model_loader_extra_config",
         "max_num_batched_tokens",
         "gpu_memory_utilization",
         "kv_cache_dtype",

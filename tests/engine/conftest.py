@@ -28,6 +28,11 @@ POLICIES = ROOT / "policies"
 TIMEOUT_S = 240
 
 
+def copy_of_the_pack(root: Path) -> None:
+    """The pack beside the program that it judges, whose locks it reads; those of this project are of other stacks."""
+    shutil.copytree(POLICIES, root / "policies", ignore=shutil.ignore_patterns("__pycache__"))
+
+
 @dataclass
 class Project:
     """A copy of the project with one stack called dev, its state beside it."""
@@ -67,7 +72,7 @@ class Project:
 
     def pulumi(self, *arguments: str, policies: bool = False) -> subprocess.CompletedProcess[str]:
         """Run the engine; output is captured, the exit code is the caller's business."""
-        extra = ["--policy-pack", str(POLICIES)] if policies else []
+        extra = ["--policy-pack", str(self.root / "policies")] if policies else []
         return engine.run(
             [*arguments, "--stack", "dev", *extra],
             root=self.root,
@@ -99,6 +104,7 @@ def make_project(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> 
         root = tmp_path_factory.mktemp("project")
         for name in ("Pulumi.yaml", "__main__.py"):
             shutil.copy(ROOT / name, root / name)
+        copy_of_the_pack(root)
         (root / ".venv").symlink_to(ROOT / ".venv")
         (root / "stacks").mkdir()
         made.append(Project(root, cluster.kubeconfig))

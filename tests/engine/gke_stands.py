@@ -18,6 +18,7 @@ import yaml
 
 from modelberth import stackfiles
 from modelberth.lock import dump, settle
+from tests.engine.conftest import copy_of_the_pack
 from tests.providers import homes
 from tests.providers.cloud import Cloud, Object
 from toolchain import engine
@@ -25,7 +26,6 @@ from toolchain.cluster.objects import POOL, SIMULATED
 from toolchain.kube import Kube, KubeError, Manifest
 
 ROOT = Path(__file__).resolve().parents[2]
-POLICIES = ROOT / "policies"
 TIMEOUT_S = 400
 SPOKEN = re.compile(r"^ +- \[(?:mandatory|advisory)\].*$", re.MULTILINE)
 
@@ -46,6 +46,7 @@ class Stand:
             return  # a second stack of the same project, on the same cloud
         for name in ("Pulumi.yaml", "__main__.py"):
             shutil.copy(ROOT / name, self.root / name)
+        copy_of_the_pack(self.root)
         (self.root / ".venv").symlink_to(ROOT / ".venv")
         (self.root / "stacks").mkdir()
 
@@ -82,7 +83,7 @@ class Stand:
 
     def ran(self, *arguments: str, refused: bool = False, policies: bool = False) -> str:
         """What a run that ends as expected printed."""
-        pack = ["--policy-pack", str(POLICIES)] if policies else []
+        pack = ["--policy-pack", str(self.root / "policies")] if policies else []
         done = self.pulumi(*arguments, "--suppress-progress", *pack)
         text = done.stdout + done.stderr
         assert (done.returncode != 0) == refused, text

@@ -14,6 +14,7 @@ import yaml
 
 from modelberth import stackfiles
 from modelberth.lock import dump, settle
+from tests.engine.conftest import copy_of_the_pack
 from tests.providers import homes
 from tests.providers.cloud import Cloud, Object
 from toolchain import engine
@@ -36,6 +37,7 @@ class Stand:
         """Copy what the engine needs."""
         for name in ("Pulumi.yaml", "__main__.py"):
             shutil.copy(ROOT / name, self.root / name)
+        copy_of_the_pack(self.root)
         (self.root / ".venv").symlink_to(ROOT / ".venv")
         (self.root / "stacks").mkdir()
         for found in self.source.glob("*.yaml"):
@@ -79,7 +81,7 @@ class Stand:
 
     def up(self, *arguments: str, judged: bool = False, refused: bool = False) -> str:
         """`pulumi up`, ``judged`` by the policy pack, and what it printed."""
-        pack = ["--policy-pack", str(ROOT / "policies")] if judged else []
+        pack = ["--policy-pack", str(self.root / "policies")] if judged else []
         return self._ran(["up", "--yes", "--skip-preview", *pack, *arguments], refused=refused)
 
     def destroy(self, *arguments: str, refused: bool = False) -> str:

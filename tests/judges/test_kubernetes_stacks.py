@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.judges.test_manifests import SUPPRESSED
+from tests.judges.test_manifests import PLUGIN, SUPPRESSED
 from toolchain import judges
 
 pytestmark = pytest.mark.engine
@@ -23,7 +23,6 @@ NAMES = [path.name.split(".")[1] for path in STACKS]
 BY_TAG = r'"image": "[^"@]+"'
 ONLY_WITH = {"CKV_K8S_15": BY_TAG, "CKV_K8S_35": "secretKeyRef", "CKV_K8S_43": BY_TAG}
 """Suppressed checks, and what a stack must have for them to fail."""
-PLUGIN = "DaemonSet.nvidia-device-plugin.nvidia-device-plugin"
 OF_PLUGIN = {
     "CKV_K8S_8": "it has no port that a probe could ask: it serves the kubelet through a socket",
     "CKV_K8S_9": "it has no port that a probe could ask: it serves the kubelet through a socket",

@@ -45,8 +45,14 @@ def _registered(name: str) -> tuple[dict[str, Any], ...]:
 
 @cache
 def names() -> tuple[str, ...]:
-    """Every golden stack with its resources, and the cloud stacks."""
-    return (*sorted(path.parent.name for path in GOLDEN.glob("*/resources.yaml")), *CLOUD)
+    """Every golden stack on a cluster that exists, and the cloud stacks.
+
+    Of a golden that makes a cluster the recorder knows no outputs: what follows from them, such as an account, is
+    missing there. Such stacks are met with silence under the engine, in tests/engine.
+    """
+    recorded = {path.parent.name: path.read_text() for path in GOLDEN.glob("*/resources.yaml")}
+    here = (name for name, text in recorded.items() if "\ntype: gcp:" not in text and "\ntype: aws:" not in text)
+    return (*sorted(here), *CLOUD)
 
 
 def stack(name: str) -> list[Resource]:
@@ -54,8 +60,13 @@ def stack(name: str) -> list[Resource]:
     return [_resource(each) for each in copy.deepcopy(_registered(name))]
 
 
+def _seconds(text: str) -> float:
+    """A time as options state it: 90s, or 60m."""
+    return float(text[:-1]) * {"s": 1, "m": 60}[text[-1]]
+
+
 def _resource(each: dict[str, Any]) -> Resource:
-    timeouts = {name: float(str(value).removesuffix("s")) for name, value in each.get("timeouts", {}).items()}
+    timeouts = {name: _seconds(str(value)) for name, value in each.get("timeouts", {}).items()}
     options = Options(
         protect=bool(each.get("protect", False)),
         create_timeout_s=timeouts.get("create"),

@@ -99,7 +99,7 @@ def _ruled(values: dict[str, Any], rules: Rules) -> Iterator[Failure]:
             if (least is not None and each < least) or (most is not None and each > most):
                 yield Failure(path, f"expected {_between(least, most)}, got {each}")
     for paths in rules.excludes:
-        given = [path for path in paths if _given(values, path) and at(values, path) != [False]]
+        given = [path for path in paths if _given(values, path) and not _is_off(at(values, path))]
         if len(given) > 1:
             yield Failure(given[0], f"conflicts with {', '.join(given[1:])}")
     for paths in rules.one_of:
@@ -127,6 +127,11 @@ def _given(values: dict[str, Any], path: str) -> bool:
     if not path:
         return True
     return any(each not in ("", [], {}) for each in at(values, path))
+
+
+def _is_off(found: list[Any]) -> bool:
+    """Whether something is stated only to say no; zero is a number."""
+    return len(found) == 1 and found[0] is False
 
 
 def _between(least: float | None, most: float | None) -> str:

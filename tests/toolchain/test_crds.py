@@ -10,6 +10,7 @@ pytestmark = pytest.mark.engine
 KINDS = {
     "envoy-gateway": ("gateway.envoyproxy.io/v1alpha1", "SecurityPolicy"),
     "gateway-api": ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    "karpenter": ("karpenter.sh/v1", "NodePool"),
     "keda": ("keda.sh/v1alpha1", "ScaledObject"),
     "lws": ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"),
     "prometheus-operator": ("monitoring.coreos.com/v1", "PodMonitor"),
@@ -29,6 +30,6 @@ def test_the_api_server_serves_what_an_add_on_defines(kube: Kube, add_on: str) -
 
 def test_an_add_on_that_is_not_pinned_is_refused_with_those_that_are() -> None:
     with pytest.raises(
-        build.BuildError, match=r"No such add-on: istio\. Add-ons: envoy-gateway, gateway-api, keda, lws"
+        build.BuildError, match=r"No such add-on: istio\. Add-ons: envoy-gateway, gateway-api, karpenter, keda, lws"
     ):
         crds.definitions("istio")

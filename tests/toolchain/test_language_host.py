@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import grpc
@@ -82,9 +83,10 @@ def ends(process: int) -> bool:
 def test_the_plugins_of_installed_packages_are_required_and_policy_packs_bring_none(host: Host, tmp_path: Path) -> None:
     info = program(tmp_path, virtualenv=VENV)
     answer = host.calls.GetRequiredPackages(language_pb2.GetRequiredPackagesRequest(info=info))
-    version = build.PARTS["kubernetes-provider"].version
+    versions = {"kubernetes": build.PARTS["kubernetes-provider"].version}
+    versions |= {cloud: metadata.version(f"pulumi-{cloud}") for cloud in ("aws", "gcp")}
     assert {(each.kind, each.name): each.version for each in answer.packages} == {
-        ("resource", "kubernetes"): f"v{version}"
+        ("resource", name): f"v{version}" for name, version in versions.items()
     }
 
 
