@@ -112,6 +112,7 @@ def projects(stack: str, folder: Path) -> Iterator[tuple[str, Path]]:
             shutil.copy(ROOT / "__main__.py", root)
             shutil.copy(stack_file, root / "stacks")
             shutil.copy(stack_file.with_name(f"{stack}.plan.yaml"), root / "stacks")
+            shutil.copy(stack_file.with_name("base.yaml"), root / "stacks")
         else:
             (root / "__main__.py").write_text(program(recorded(stack_file)))
             (root / "stacks" / stack_file.name).write_text("config: {}\n")
