@@ -70,19 +70,9 @@ def bill(stack: StackSpec, plans: Sequence[Plan], pools: Sequence[PoolPlan]) -> 
     return Bill((*_cluster(stack), *_pools(stack, pools), *_volumes(stack, plans)))
 
 
-def nodes_by_way(pool: PoolPlan) -> dict[str, int]:
-    """How many of the nodes that a pool needs come by each of its ways: the first ones first, as far as each goes."""
-    left = max(pool.needed_nodes, sum(way.min_nodes for way in pool.ways))
-    found: dict[str, int] = {}
-    for way in pool.ways:
-        found[way.name] = min(left, way.max_nodes)
-        left -= found[way.name]
-    return found
-
-
 def _pools(stack: StackSpec, pools: Sequence[PoolPlan]) -> Iterator[Cost]:
     for pool in pools:
-        shares = nodes_by_way(pool)
+        shares = pool.nodes_by_way
         for way in pool.ways:
             if shares[way.name]:
                 yield _machines(stack, pool, way, shares[way.name])

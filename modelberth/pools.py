@@ -65,6 +65,17 @@ class PoolPlan:
         return self.decision.zones
 
     @property
+    def nodes_by_way(self) -> dict[str, int]:
+        """Nodes of each way by its name, in all what services take at most: what each always has, then in order."""
+        left = max(0, self.needed_nodes - sum(way.min_nodes for way in self.ways))
+        found: dict[str, int] = {}
+        for way in self.ways:
+            more = min(left, way.max_nodes - way.min_nodes)
+            found[way.name] = way.min_nodes + more
+            left -= more
+        return found
+
+    @property
     def billing(self) -> dict[str, str]:
         """Labels that tell what its nodes are paid for."""
         return {"model": billed(self.models)}

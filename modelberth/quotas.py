@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from modelberth.clouds import accounts
 from modelberth.clouds.limits import Limit
-from modelberth.costs import nodes_by_way
 from modelberth.errors import UnknownName
 from modelberth.findings import Finding, Level
 from modelberth.names import Capacity
@@ -81,7 +80,7 @@ def _nodes(stack: StackSpec, pools: Sequence[PoolPlan]) -> Iterator[_Nodes]:
         system, path = managed.system, f"target.{stack.target.kind}.system"
         yield _Nodes(path, system.machine_type, Capacity.ON_DEMAND, system.min_nodes, system.max_nodes)
     for pool in pools:
-        shares = nodes_by_way(pool)
+        shares = pool.nodes_by_way
         for way in pool.ways:
             yield _Nodes(f"pools.{pool.name}", pool.machine.id, way.capacity, shares[way.name], way.max_nodes)
 

@@ -41,10 +41,7 @@ def make(
     parent: pulumi.Resource,
 ) -> MadePool:
     """The node groups of a plan. Pods may go to any of them, and take the first that has room."""
-    groups = [
-        _group(planned, way, desired, around, cluster, network, nodes, parent)
-        for way, desired in zip(planned.ways, desired_nodes(planned), strict=True)
-    ]
+    groups = [_group(planned, way, around, cluster, network, nodes, parent) for way in planned.ways]
     return MadePool(tuple(groups), selector(planned), (TAINT,) if planned.accelerator else (), preferred(planned))
 
 
@@ -61,21 +58,9 @@ def preferred(planned: PoolPlan) -> tuple[tuple[str, str], ...]:
     return tuple((CAPACITY_LABEL, way.capacity.value) for way in ordered)
 
 
-def desired_nodes(planned: PoolPlan) -> list[int]:
-    """Nodes of each way, together what the services take at most: what each always has, then in their order."""
-    left = planned.needed_nodes - sum(way.min_nodes for way in planned.ways)
-    found: list[int] = []
-    for way in planned.ways:
-        more = min(max(0, left), way.max_nodes - way.min_nodes)
-        found.append(way.min_nodes + more)
-        left -= more
-    return found
-
-
 def _group(
     planned: PoolPlan,
     way: Way,
-    desired: int,
     around: Surroundings,
     cluster: aws.eks.Cluster,
     network: Network,
@@ -95,7 +80,7 @@ def _group(
         capacity_type="CAPACITY_BLOCK" if block else CAPACITIES[way.capacity],
         instance_types=None if block else [planned.machine.id],
         scaling_config=aws.eks.NodeGroupScalingConfigArgs(
-            min_size=way.min_nodes, desired_size=desired, max_size=way.max_nodes
+            min_size=way.min_nodes, desired_size=planned.nodes_by_way[way.name], max_size=way.max_nodes
         ),
         # No GPU is spare for a node that would come first.
         update_config=aws.eks.NodeGroupUpdateConfigArgs(max_unavailable=1, update_strategy="MINIMAL"),

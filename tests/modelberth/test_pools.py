@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from modelberth import parse
 from modelberth.errors import ModelberthError
 from modelberth.lock import Settled, advice, settle
+from modelberth.names import Capacity
+from modelberth.pools import alone
+from modelberth.spec import PoolSpec
 
 GKE = {
     "project": "example-prod",
@@ -231,3 +235,16 @@ def test_a_change_in_place_is_a_note(fields: dict[str, Any]) -> None:
 
 def test_limits_and_labels_of_a_pool_are_no_change_of_its_nodes() -> None:
     assert relocked(max_nodes=4, min_nodes=1).pool_changes == ()
+
+
+def test_a_floor_has_its_nodes_before_the_way_that_is_tried_first() -> None:
+    spec = PoolSpec(
+        accelerators=("nvidia-l4",),
+        machine_types=("g2-standard-8",),
+        max_nodes=4,
+        floor=1,
+        capacity=(Capacity.SPOT, Capacity.ON_DEMAND),
+    )
+    pool = replace(alone("l4", spec, ("us-central1-a",)), needed_nodes=3)
+    assert pool.nodes_by_way == {"l4-spot": 2, "l4-on-demand": 1}
+    assert replace(pool, needed_nodes=0).nodes_by_way == {"l4-spot": 0, "l4-on-demand": 1}
