@@ -9,13 +9,13 @@ import pulumi_kubernetes as k8s
 
 from modelberth.decision import Host
 from modelberth.engines.base import CACHE_MOUNT, HUB_TOKEN_MOUNT, WEIGHTS_MOUNT, ConfigFile, Launch, Probe, SecretEnv
+from modelberth.host import USER_ID
 from modelberth.names import Spread
 from modelberth.parts import SecretRef
 from modelberth.spec import ServiceSpec
 from modelberth.units import cores, mebibytes
 
 core = k8s.core.v1
-USER_ID = 20000
 ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 
 

@@ -12,12 +12,9 @@ from modelberth import stackfiles
 from modelberth.engines.base import WEIGHTS_MOUNT, Fetch
 from modelberth.engines.collect import collection, folders_of
 from modelberth.errors import ModelberthError
-from modelberth.host import FETCH_HOST
+from modelberth.host import FETCH_HOST, USER_ID
 from modelberth.lock import settle
 from modelberth.units import cores, mebibytes
-
-USER_ID = 20000
-"""Who downloads, and so whom the files belong to."""
 
 
 def collect_command(

@@ -28,6 +28,9 @@ SMALL_CACHE_MIB = 2 * 1024
 """The same of an engine that compiles nothing."""
 
 
+USER_ID = 20000
+"""Who pods run as, and so whom downloaded files belong to."""
+
 FETCH_HOST = Host(cpu_millicores=1000, memory_mib=2048, shm_mib=64, ephemeral_mib=2048)
 """What a download Job asks of its node; it runs beside the server when a new revision arrives."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -13,6 +13,8 @@ from modelberth.parts import Monitoring
 from modelberth.pools import PoolPlan
 from modelberth.spec import Target as TargetSpec
 from modelberth.targets.fields import Elsewhere
+
+from ..args import MonitoringArgs
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,23 @@ class IdentityServer:
 
     cidr: str
     ports: tuple[int, ...]
+
+
+class ManagedClusterArgs(TypedDict):
+    """What every cluster that a cloud runs is told beside its own part."""
+
+    namespace: NotRequired[str]
+    """Namespace of the services; it is created."""
+    storage_class: NotRequired[str]
+    """StorageClass of weights volumes; default: the target's own choice."""
+    labels: NotRequired[dict[str, str]]
+    """Labels for every Kubernetes object."""
+    billing: NotRequired[dict[str, str]]
+    """Labels or tags for everything that is billed."""
+    pod_annotations: NotRequired[dict[str, str]]
+    """Annotations for every pod."""
+    monitoring: NotRequired[MonitoringArgs]
+    """What the cluster has to watch services with."""
 
 
 class Target(pulumi.ComponentResource):

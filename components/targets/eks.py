@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -17,31 +17,18 @@ from modelberth.pools import PoolPlan
 from modelberth.targets import Eks
 from modelberth.targets import Target as TargetSpec
 
-from ..args import MonitoringArgs
 from ..naming import token
 from ..options import child, refused, register
 from . import eks_buckets, eks_cluster, eks_karpenter, eks_keys, eks_network, eks_plugins, eks_pools, eks_volumes
-from .base import Attached, Bucket, IdentityServer, MadePool, Target, found_cluster, namespaced
+from .base import Attached, Bucket, IdentityServer, MadePool, ManagedClusterArgs, Target, found_cluster, namespaced
 from .names import prefix
 
 
-class EksClusterArgs(TypedDict):
+class EksClusterArgs(ManagedClusterArgs):
     """The cluster and what to call things in it."""
 
     eks: Mapping[str, Any]
     """What modelberth:target says under eks."""
-    namespace: NotRequired[str]
-    """Namespace of the services; it is created."""
-    storage_class: NotRequired[str]
-    """StorageClass of weights volumes; default: one of fast, encrypted volumes is made."""
-    labels: NotRequired[dict[str, str]]
-    """Labels for every Kubernetes object."""
-    billing: NotRequired[dict[str, str]]
-    """Tags for everything that is billed."""
-    pod_annotations: NotRequired[dict[str, str]]
-    """Annotations for every pod."""
-    monitoring: NotRequired[MonitoringArgs]
-    """What the cluster has to watch services with."""
 
 
 class EksCluster(Target):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import pulumi
 import pulumi_gcp as gcp
@@ -15,31 +15,18 @@ from modelberth.pools import PoolPlan
 from modelberth.targets import Gke
 from modelberth.targets import Target as TargetSpec
 
-from ..args import MonitoringArgs
 from ..naming import token
 from ..options import child, refused, register
 from . import gke_buckets, gke_cluster, gke_network, gke_pools
-from .base import Attached, Bucket, IdentityServer, MadePool, Target, found_cluster, namespaced
+from .base import Attached, Bucket, IdentityServer, MadePool, ManagedClusterArgs, Target, found_cluster, namespaced
 from .names import prefix
 
 
-class GkeClusterArgs(TypedDict):
+class GkeClusterArgs(ManagedClusterArgs):
     """The cluster and what to call things in it."""
 
     gke: Mapping[str, Any]
     """What modelberth:target says under gke."""
-    namespace: NotRequired[str]
-    """Namespace of the services; it is created."""
-    storage_class: NotRequired[str]
-    """StorageClass of weights volumes."""
-    labels: NotRequired[dict[str, str]]
-    """Labels for every Kubernetes object."""
-    billing: NotRequired[dict[str, str]]
-    """Labels for everything that is billed."""
-    pod_annotations: NotRequired[dict[str, str]]
-    """Annotations for every pod."""
-    monitoring: NotRequired[MonitoringArgs]
-    """What the cluster has to watch services with."""
 
 
 class GkeCluster(Target):

@@ -49,7 +49,7 @@ def make(
         selector[NODE_POOL] = pools[0].name
     if planned.accelerator:
         names = base.accelerator_names()[planned.accelerator]
-        selector[dialect.ACCELERATOR] = names.gke_machines.get(planned.machine.id, names.gke[0])
+        selector[dialect.ACCELERATOR] = names.of_machine(planned.machine.id)
     made: list[pulumi.Resource] = [*pools]
     if ordered:
         made.append(_compute_class(ordered, pools, kubernetes, parent))
@@ -148,7 +148,7 @@ def _accelerators(planned: PoolPlan) -> list[c.NodePoolNodeConfigGuestAccelerato
     names = base.accelerator_names()[planned.accelerator]
     return [
         c.NodePoolNodeConfigGuestAcceleratorArgs(
-            type=names.gke_machines.get(planned.machine.id, names.gke[0]),
+            type=names.of_machine(planned.machine.id),
             count=planned.machine.gpu_count,
             gpu_driver_installation_config=c.NodePoolNodeConfigGuestAcceleratorGpuDriverInstallationConfigArgs(
                 gpu_driver_version="DEFAULT"

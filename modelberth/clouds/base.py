@@ -69,6 +69,10 @@ class AcceleratorNames(Row):
     karpenter_memory_mib: Positive | None = None
     products: tuple[Text, ...] = ()
 
+    def of_machine(self, machine_id: str) -> str:
+        """What nodes of one machine type are labelled with on GKE, which offers this GPU."""
+        return self.gke_machines.get(machine_id, self.gke[0])
+
 
 @cache
 def accelerator_names() -> Mapping[str, AcceleratorNames]:

@@ -87,7 +87,7 @@ def _labels(machine: Machine) -> dict[str, str]:
     names = accelerator_names().get(machine.gpu or "")
     if names is None or not names.gke:
         return {}
-    accelerator = names.gke_machines.get(machine.id, names.gke[0])
+    accelerator = names.of_machine(machine.id)
     return {ACCELERATOR: accelerator, ACCELERATOR_COUNT: str(machine.gpu_count)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
 
 from modelberth.catalog import Machine
@@ -25,9 +26,13 @@ class Family(Row):
     own_networks: bool = False
 
 
+@cache
+def _rows() -> tuple[Family, ...]:
+    return read_rows(files("modelberth.clouds") / "gcp_disks.yaml", Family)
+
+
 def _families(machine_type: str) -> Iterator[Family]:
-    rows = read_rows(files("modelberth.clouds") / "gcp_disks.yaml", Family)
-    return (row for row in rows if machine_type.startswith(row.prefixes))
+    return (row for row in _rows() if machine_type.startswith(row.prefixes))
 
 
 def boot_disk_type(machine_type: str) -> str:

@@ -120,7 +120,7 @@ def _attached(machine_type: Node, entry: Node) -> Iterator[Remark]:
     if machine and (machine.gpu or machine.gpu_slice):
         gpu = machine.gpu or (machine.gpu_slice.gpu if machine.gpu_slice else "")
         names = accelerator_names()[gpu]
-        own, of_type = names.gke_machines.get(machine.id, names.gke[0]), machine.gpu_count or 1
+        own, of_type = names.of_machine(machine.id), machine.gpu_count or 1
         if (written.stated and name != own) or (count.stated and number != of_type):
             wrong = written if name != own else count
             message = f"{machine.id} comes with {of_type} x {own}, nothing else"
