@@ -45,11 +45,22 @@ def install(kube: Kube, *add_ons: str) -> None:
 
 
 def served(kube: Kube, *definitions: Manifest) -> None:
-    """Wait until the API server serves these definitions."""
+    """Wait until the API server serves these definitions, and says so to clients that ask what there is."""
     paths = [kube.path(definition) for definition in definitions]
-    kube.wait(lambda: all(_served(kube.get(path)) for path in paths), SERVED_WITHIN_S, what="all definitions served")
+    kube.wait(lambda: all(_established(kube.get(path)) for path in paths), SERVED_WITHIN_S, what="all definitions")
+    wanted: dict[str, set[str]] = {}
+    for spec in (definition["spec"] for definition in definitions):
+        for version in (each["name"] for each in spec["versions"] if each["served"]):
+            wanted.setdefault(f"/apis/{spec['group']}/{version}", set()).add(spec["names"]["plural"])
+    for path, plurals in wanted.items():
+        kube.wait(lambda path=path, plurals=plurals: plurals <= _named(kube, path), SERVED_WITHIN_S, what=path)
 
 
-def _served(definition: Manifest) -> bool:
+def _established(definition: Manifest) -> bool:
     conditions = {entry["type"]: entry["status"] for entry in (definition.get("status") or {}).get("conditions") or ()}
     return conditions.get("Established") == "True"
+
+
+def _named(kube: Kube, path: str) -> set[str]:
+    """The resources that discovery names; it learns of a definition a moment after that is established."""
+    return {each["name"] for each in (kube.find(path) or {"resources": []})["resources"]}
