@@ -31,6 +31,7 @@ class OwnStack(Project):
             shutil.copy(ROOT / name, self.root / name)
         (self.root / ".venv").symlink_to((ROOT / ".venv").resolve())
         (self.root / "stacks").mkdir()
+        shutil.copy(STACK_FILES / "base.yaml", self.root / "stacks" / "base.yaml")
         lock = STACK_FILES / f"{self.program}.plan.yaml"
         if lock.is_file():
             shutil.copy(lock, self.root / "stacks" / "dev.plan.yaml")
