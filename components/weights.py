@@ -12,10 +12,9 @@ import pulumi_kubernetes as k8s
 from modelberth import parse
 from modelberth.engines import Fetch
 from modelberth.findings import Finding, Refused
-from modelberth.host import FETCH_HOST
+from modelberth.host import FETCH_HOST, fetch_limit_seconds
 from modelberth.plan import Plan
 from modelberth.spec import WeightsKind, WeightsSpec
-from modelberth.units import ceil_to
 
 from . import network, pods
 from .mounted import NOTHING, Mounted, of_bucket, of_claim
@@ -166,7 +165,7 @@ class WeightStore(pulumi.ComponentResource):
         name = f"{called}-fetch" + (f"-{beside}" if beside else "")
         guard = self._guard(plan, selector, labels)
         mounted = self._writable(plan, labels)
-        limit_s = ceil_to(4 * plan.fetch_s, 60)
+        limit_s = fetch_limit_seconds(plan.fetch_s)
         annotations = {**self._target.pod_annotations, **mounted.annotations}
         return k8s.batch.v1.Job(
             name,

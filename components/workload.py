@@ -14,16 +14,13 @@ import pulumi_kubernetes as k8s
 
 from modelberth.decision import SIZING_ANNOTATION, digest
 from modelberth.engines import Group, SecretEnv, lifecycle
-from modelberth.host import GATE_HOST
+from modelberth.host import AWAIT_MARGIN_S, GATE_HOST, progress_limit_seconds
 from modelberth.plan import Plan
 
 from . import pods, restarts
 from .mounted import Mounted
 from .options import child
 from .targets.base import Placed, Target
-
-AWAIT_MARGIN_S = 300
-"""Beyond the start-up budget: scheduling, node start and the awaiter's own polling."""
 
 API, LWS = "leaderworkerset.x-k8s.io/v1", "leaderworkerset.sigs.k8s.io"
 LEADER = {f"{LWS}/worker-index": "0"}
@@ -101,7 +98,7 @@ def _deployment(of: Pods, opts: pulumi.ResourceOptions) -> k8s.apps.v1.Deploymen
         metadata=_meta(of, of.annotations),
         spec=k8s.apps.v1.DeploymentSpecArgs(
             replicas=of.replicas,
-            progress_deadline_seconds=of.replica_s + AWAIT_MARGIN_S // 2,
+            progress_deadline_seconds=progress_limit_seconds(of.plan.launch.grace_s, of.plan.decision.startup_budget_s),
             revision_history_limit=3,
             selector=meta.LabelSelectorArgs(match_labels=dict(of.selector)),
             strategy=k8s.apps.v1.DeploymentStrategyArgs(

@@ -31,37 +31,49 @@ def preflight_command(
     ] = False,
 ) -> None:
     """Ask what is lacking for a stack. An existing cluster: APIs, GPUs, storage, Secrets, access. A cloud's account:
-    quotas, by the cloud's own command and login. Nothing is created.
+    quotas, by the cloud's own command and login; its cluster too where that exists and --context names it. Nothing is
+    created.
     """
     stack = stackfiles.read(stackfiles.find(file, Path.cwd()))
     spec = stack.spec
     settled = settle(spec, stack.locked, stack_name=stack.name)
-    if spec.target.makes_pools:
-        if kubeconfig or context:
+    managed = spec.target.managed
+    if managed is None:
+        if printed or running:
+            raise typer.BadParameter("--quotas and --running are for a cloud's account")
+        fine = _cluster(spec, settled, kubeconfig, context)
+    else:
+        if (kubeconfig or context) and managed.cluster is None:
             raise typer.BadParameter("--kubeconfig and --context are for a cluster that exists")
-        _account(spec, settled, file, printed or (), running)
-        return
-    if printed or running:
-        raise typer.BadParameter("--quotas and --running are for a cloud's account")
+        fine = _cluster(spec, settled, kubeconfig, context) if kubeconfig or context else True
+        fine = _account(spec, settled, file, printed or (), running) and fine
+    if not fine:
+        raise typer.Exit(1)
+
+
+def _cluster(spec: StackSpec, settled: Settled, kubeconfig: Path | None, context: str | None) -> bool:
+    """Judge a cluster that exists by what its API server shows."""
     target = spec.target
     if kubeconfig is None and target.kubeconfig:
         kubeconfig = Path.cwd() / Path(target.kubeconfig).expanduser()
     seen = cluster.look(questions(spec, settled.plans), kubeconfig, context or target.context)
-    _tell(judge(spec, settled.plans, seen), seen.server)
+    return _tell(judge(spec, settled.plans, seen), seen.server)
 
 
-def _tell(found: Sequence[Finding], of: str) -> None:
+def _tell(found: Sequence[Finding], of: str) -> bool:
+    """Print findings; whether nothing of them stops."""
     for finding in found:
         typer.echo(f"{finding.level}: {finding}")
     wrong = errors(found)
     if wrong:
         typer.echo(f"{len(wrong)} of {len(found)} findings would stop pulumi up", err=True)
-        raise typer.Exit(1)
+        return False
     typer.echo(f"{of}: nothing is missing" if not found else f"{of}: nothing that would stop")
+    return True
 
 
-def _account(spec: StackSpec, settled: Settled, file: str, printed: Sequence[Path], running: bool) -> None:
-    """Judge quotas by what commands print: now, or before and into files."""
+def _account(spec: StackSpec, settled: Settled, file: str, printed: Sequence[Path], running: bool) -> bool:
+    """Judge quotas by what commands print: now, or before and into files. Whether nothing stops."""
     commands = asks(spec.target, [each.need for each in settled.quotas.wanted])
     silent: list[str] = []
     seen = tuple(_in_files(spec, printed) if printed else _by_commands(spec, commands, silent))
@@ -72,10 +84,10 @@ def _account(spec: StackSpec, settled: Settled, file: str, printed: Sequence[Pat
             typer.echo(f"  {command} > quotas-{place}.json", err=True)
         files = " ".join(f"--quotas quotas-{place}.json" for place in range(1, len(commands) + 1))
         typer.echo(f"  modelberth preflight {file} {files}", err=True)
+    fine = True
     if seen or not silent:
-        _tell(quotas.judge(spec, settled.quotas, seen, running=running), "the account's quotas")
-    if silent:
-        raise typer.Exit(1)
+        fine = _tell(quotas.judge(spec, settled.quotas, seen, running=running), "the account's quotas")
+    return fine and not silent
 
 
 def _by_commands(spec: StackSpec, commands: Sequence[Ask], silent: list[str]) -> Iterator[Limit]:

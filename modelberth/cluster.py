@@ -89,6 +89,8 @@ class _Api:
     """One API server, as the user of a kubeconfig."""
 
     def __init__(self, kubeconfig: Path | None, context: str | None) -> None:
+        if kubeconfig is not None and not kubeconfig.is_file():
+            raise _unusable(f"{kubeconfig} is not there", "the path of a kubeconfig file")
         try:
             client, config = import_module("kubernetes.client"), import_module("kubernetes.config")
         except ImportError:

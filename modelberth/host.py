@@ -35,6 +35,9 @@ FETCH_HOST = Host(cpu_millicores=1000, memory_mib=2048, shm_mib=64, ephemeral_mi
 """What a download Job asks of its node; it runs beside the server when a new revision arrives."""
 
 
+AWAIT_MARGIN_S = 300
+"""Beyond the start-up budget: scheduling, node start and the awaiter's own polling."""
+
 GATE_HOST = Host(cpu_millicores=100, memory_mib=64, shm_mib=64, ephemeral_mib=64)
 """What a container asks for that only looks for a file before the server starts."""
 
@@ -166,6 +169,16 @@ def fetch_seconds(weights_bytes: int, image_gib: float | None = None) -> int:
     """Estimated seconds of the download Job."""
     known = _assumptions()
     return ceil_to(_image_pull_s(image_gib) + weights_bytes / MIB / known["download_mib_per_s"], 5)
+
+
+def fetch_limit_seconds(fetch_s: float) -> int:
+    """Seconds from its start until a download Job is given up, whatever it waits for."""
+    return ceil_to(4 * fetch_s, 60)
+
+
+def progress_limit_seconds(grace_s: int, startup_budget_s: int) -> int:
+    """Seconds without progress until a Deployment counts as failed: a pod that leaves, one that starts, half a margin."""
+    return grace_s + startup_budget_s + AWAIT_MARGIN_S // 2
 
 
 def startup_budget_seconds(load_s: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from modelberth.awaited import awaited
 from modelberth.catalog import catalog
 from modelberth.clouds import node_profile
 from modelberth.conflicts import conflicts
@@ -173,7 +174,7 @@ class Settled:
     unwritten: bool = False
     """Whether the lock file says something else, or nothing yet, of a service or a pool."""
     remarks: tuple[Finding, ...] = ()
-    """Warnings and notes about pools."""
+    """Warnings and notes about pools, and about Secrets that must be there."""
     bill: Bill = NOTHING
     """What the stack costs, component by component."""
     quotas: Quotas = NONE
@@ -226,7 +227,7 @@ def settle(
         raise Refused(dict.fromkeys(problems))
     new = [each.service for each in plans if each.service not in lock]
     decided = Locked({each.service: each.decision for each in plans}, pool_decisions(pools))
-    advised = tuple(each for each in objections if each.level is not Level.ERROR)
+    advised = (*(each for each in objections if each.level is not Level.ERROR), *awaited(stack, plans))
     unwritten = bool(new) or decided.pools != before
     return Settled(
         together(stack, plans),

@@ -117,13 +117,13 @@ def questions(stack: StackSpec, plans: Sequence[Plan]) -> Questions:
 
 
 def judge(stack: StackSpec, plans: Sequence[Plan], seen: Snapshot) -> list[Finding]:
-    """Everything that is missing, errors and warnings, most basic first."""
+    """Everything that is missing, errors and warnings, most basic first. Nodes that the stack makes are not missing."""
     return [
         *_version(seen),
         *_leave(stack, seen),
         *_namespace(stack, seen),
         *_apis(plans, seen),
-        *_nodes(stack, plans, seen),
+        *(() if stack.target.makes_pools else _nodes(stack, plans, seen)),
         *_storage(stack, plans, seen),
         *_objects(stack, plans, seen),
     ]

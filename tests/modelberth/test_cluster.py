@@ -57,13 +57,18 @@ def server(answers: Mapping[str, Any]) -> Iterator[str]:
             made.shutdown()
 
 
+def written_kubeconfig(folder: Path, url: str) -> Path:
+    """A kubeconfig whose one context, c, reaches this address."""
+    path = folder / "kubeconfig"
+    named = {"clusters": [{"name": "c", "cluster": {"server": url}}], "users": [{"name": "u", "user": {}}]}
+    contexts = [{"name": "c", "context": {"cluster": "c", "user": "u"}}]
+    path.write_text(yaml.safe_dump({**named, "contexts": contexts, "current-context": "c", "kind": "Config"}))
+    return path
+
+
 def seen(folder: Path, changes: Mapping[str, Any]) -> Snapshot:
     with server(SERVED | dict(changes)) as url:
-        path = folder / "kubeconfig"
-        named = {"clusters": [{"name": "c", "cluster": {"server": url}}], "users": [{"name": "u", "user": {}}]}
-        contexts = [{"name": "c", "context": {"cluster": "c", "user": "u"}}]
-        path.write_text(yaml.safe_dump({**named, "contexts": contexts, "current-context": "c", "kind": "Config"}))
-        return look(ASKED, path, None)
+        return look(ASKED, written_kubeconfig(folder, url), None)
 
 
 def refused(folder: Path, changes: Mapping[str, Any]) -> Finding:
@@ -102,3 +107,8 @@ def test_a_node_that_tells_little_is_a_node_without_gpus(tmp_path: Path) -> None
 def test_a_review_without_a_status_grants_nothing(tmp_path: Path) -> None:
     assert seen(tmp_path, {REVIEW: {}}).refused == (("create", "Secret"), ("patch", "Secret"))
     assert seen(tmp_path, {}).refused == ()
+
+
+def test_a_kubeconfig_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
+    (finding,) = refusal(lambda: look(ASKED, tmp_path / "none", None))
+    assert finding.message == f"{tmp_path / 'none'} is not there"

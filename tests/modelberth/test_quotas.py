@@ -18,6 +18,7 @@ from modelberth.names import Capacity
 from modelberth.quotas import judge, shown
 from modelberth.spec import StackSpec
 from tests.modelberth.commands import ran
+from tests.modelberth.test_cluster import SERVED, server, written_kubeconfig
 from tests.modelberth.samples import ROOT
 from tests.providers.limits import Size, refusal
 
@@ -326,8 +327,27 @@ def test_a_file_that_is_none_of_the_documents_is_refused_by_name(installed: Inst
 
 
 @pytest.mark.parametrize("words", [("--kubeconfig", "here"), ("--context", "dev")])
-def test_options_of_a_cluster_that_exists_are_bad_usage_for_an_account(words: tuple[str, ...], tmp_path: Path) -> None:
-    assert ran("preflight", str(written(tmp_path)), *words).returncode == 2
+def test_options_of_a_cluster_that_exists_are_bad_usage_where_one_is_made(words: tuple[str, ...], tmp_path: Path) -> None:
+    assert ran("preflight", str(written(tmp_path, kind="eks")), *words).returncode == 2
+
+
+def test_a_clouds_cluster_that_exists_is_asked_for_what_the_stack_names_when_a_context_is_given(
+    installed: Installed, tmp_path: Path
+) -> None:
+    installed("gcloud", GCLOUD)
+    spec = document()
+    spec["services"]["chat"] |= {"token": {"secret": "hub"}}
+    spec["target"]["namespace"] = "models"
+    stack = tmp_path / "Pulumi.prod.yaml"
+    stack.write_text(yaml.safe_dump({"config": {f"modelberth:{k}": v for k, v in spec.items()}}))
+    with server(SERVED) as url:
+        kubeconfig = written_kubeconfig(tmp_path, url)
+        done = ran("preflight", str(stack), "--kubeconfig", str(kubeconfig), "--context", "c")
+    assert done.returncode == 1
+    assert "error: services.chat.token: Secret hub in namespace models does not exist" in done.stdout
+    assert "kubectl create namespace models first; kubectl create secret generic hub" in done.stdout
+    assert "pools.gpus" not in done.stdout
+    assert "the account's quotas: nothing is missing" in done.stdout
 
 
 def test_every_command_names_the_account_or_the_region_it_is_about() -> None:
