@@ -13,6 +13,7 @@ from modelberth.offered import price, region
 from modelberth.plan import Plan
 from modelberth.pools import PoolPlan, Way
 from modelberth.spec import StackSpec, WeightsSpec
+from modelberth.targets import Eks, Gke
 from modelberth.units import GIB, ceil_to
 
 HOURS_PER_MONTH = 730
@@ -67,7 +68,7 @@ def bill(stack: StackSpec, plans: Sequence[Plan], pools: Sequence[PoolPlan]) -> 
     """Every component that a stack makes and pays for; empty where the target makes nothing."""
     if not stack.target.makes_pools:
         return NOTHING
-    return Bill((*_cluster(stack), *_pools(stack, pools), *_volumes(stack, plans)))
+    return Bill((*_cluster(stack), *_pools(stack, pools), *_volumes(stack, plans), *_beside(stack)))
 
 
 def _pools(stack: StackSpec, pools: Sequence[PoolPlan]) -> Iterator[Cost]:
@@ -114,6 +115,13 @@ def _cluster(stack: StackSpec) -> Iterator[Cost]:
     rate = catalog().rate(cloud, Item.CLUSTER)
     usd = rate.usd(managed.region) if rate else None
     yield Cost("control plane", usd, rate.name if rate else "no price is known", rate and rate.as_of.isoformat())
+    yield from _system(stack, managed)
+    if managed.network is None:
+        yield from _nat(managed, cloud)
+
+
+def _system(stack: StackSpec, managed: Gke | Eks) -> Iterator[Cost]:
+    """Nodes for what is not a model, as many as there are always."""
     system = managed.system
     listed = price(stack.target, system.machine_type)
     component = f"system pool: {system.min_nodes} x {system.machine_type}"
@@ -122,15 +130,31 @@ def _cluster(stack: StackSpec) -> Iterator[Cost]:
     else:
         why = f"{system.min_nodes} x {listed.usd_per_hour:.4f} USD, at most {system.max_nodes} nodes"
         yield Cost(component, system.min_nodes * listed.usd_per_hour, why, listed.as_of.isoformat())
-    if managed.network is None:
-        rate = catalog().rate(cloud, Item.NAT)
-        usd = rate.usd(managed.region) if rate else None
-        if rate is None or usd is None:
-            yield Cost("NAT", None, "no price is known", None)
-        else:
-            count = f"{managed.nats} x " if managed.nats > 1 else ""
-            why = f"{count}{rate.name}, without what passes through"
-            yield Cost("NAT", managed.nats * usd, why, rate.as_of.isoformat())
+    yield _stored(stack, "system pool: boot disks", Item.BOOT_DISK, system.min_nodes, managed.system_disk_gib)
+
+
+def _nat(managed: Gke | Eks, cloud: str) -> Iterator[Cost]:
+    """The way out of a network that is made."""
+    rate = catalog().rate(cloud, Item.NAT)
+    usd = rate.usd(managed.region) if rate else None
+    if rate is None or usd is None:
+        yield Cost("NAT with addresses and traffic", None, "no price is known")
+        return
+    count = f"{managed.nats} x " if managed.nats > 1 else ""
+    yield Cost("NAT", managed.nats * usd, f"{count}{rate.name}", rate.as_of.isoformat())
+    yield Cost("addresses and traffic of the NAT", None, "what passes through is not known, nor a price of addresses")
+
+
+def _beside(stack: StackSpec) -> Iterator[Cost]:
+    """What is made beside machines and storage, and of which neither price nor amount is known."""
+    managed = stack.target.managed
+    if managed is None:
+        return
+    if managed.kms_key is None:
+        yield Cost("encryption key", None, "no price of a key and its use is known")
+    if managed.cluster is None:
+        flows = " and flow logs" if managed.network is None else ""
+        yield Cost(f"logs{flows}", None, "how much is written is not known")
 
 
 def _volumes(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Cost]:
@@ -153,16 +177,17 @@ def _volumes(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Cost]:
 
 
 def _buckets(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Cost]:
-    """Buckets that are made: every model in them twice, as while one revision replaces the other."""
+    """Buckets that are filled, made or not: every model in them twice, as while one revision replaces the other."""
     held: dict[str, set[Source]] = {}
     for plan in plans:
         storage = plan.decision.storage
-        if storage.kind in ("bucket", "stream") and storage.bucket is None:
+        if storage.kind in ("bucket", "stream") and plan.launch.fetch:
             name = f"weights {storage.store}" if storage.store else f"weights of {plan.service}"
+            name += f": what is added to bucket {storage.bucket}" if storage.bucket else ": bucket"
             held.setdefault(name, set()).update((plan.decision.source, *plan.decision.beside))
     for component, sources in held.items():
         size_gib = ceil_to(2 * sum(source.stored_bytes for source in sources) / GIB, 1)
-        yield _stored(stack, f"{component}: bucket", Item.BUCKET, 1, size_gib)
+        yield _stored(stack, component, Item.BUCKET, 1, size_gib)
 
 
 def _usual(store: WeightsSpec, stack: StackSpec) -> bool:

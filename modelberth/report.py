@@ -156,10 +156,20 @@ def _lines(settled: Settled, draw: Any, heading: str) -> Iterator[str]:
     yield from _pools_and_bill(settled, draw, heading)
     for finding in advice(settled):
         yield f"{finding.level}: {finding.path}: {finding.message}" + (f" ({finding.remedy})" if finding.remedy else "")
-    cost = total_usd_per_hour(settled.plans)
-    yield "total: " + (
-        f"{cost:.2f} USD per hour on demand" if cost is not None else "no price is known for every machine"
-    )
+    yield f"total: {_total(settled)}"
+
+
+def _total(settled: Settled) -> str:
+    """What all costs: the bill where the stack makes what it pays for, else the machines of the services."""
+    if not (known := settled.bill).costs:
+        return _machines(settled.plans)
+    more = f"; unknown: {', '.join(known.unknown)}" if known.unknown else ""
+    return f"{known.usd_per_hour:.2f} USD per hour, {known.usd_per_month:,.0f} per month, as far as it is known{more}"
+
+
+def _machines(plans: Iterable[Plan]) -> str:
+    cost = total_usd_per_hour(plans)
+    return f"{cost:.2f} USD per hour on demand" if cost is not None else "no price is known for every machine"
 
 
 def _pools_and_bill(settled: Settled, draw: Any, heading: str) -> Iterator[str]:
@@ -173,10 +183,7 @@ def _pools_and_bill(settled: Settled, draw: Any, heading: str) -> Iterator[str]:
         yield heading.format("cost")
         yield ""
         yield from draw(("component", "USD per hour", "because"), [_cost_row(cost) for cost in settled.bill.costs])
-        known = settled.bill
-        more = f"; unknown: {', '.join(known.unknown)}" if known.unknown else ""
-        sums = f"{known.usd_per_hour:.2f} per hour, {known.usd_per_month:,.0f} per month"
-        yield f"  in all, as far as it is known: {sums}{more}"
+        yield f"  the services' machines alone, at list price: {_machines(settled.plans)}"
         yield ""
     if rows := [*_quota_rows(settled.quotas)]:
         yield heading.format("quotas of the account")

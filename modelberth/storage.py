@@ -50,7 +50,8 @@ class Need:
 
     ``stored_bytes`` as stored, with what is fetched beside; ``nodes`` are those of one replica; ``size_gib`` and
     ``access_mode`` are what a person stated of a claim; ``outlives``: the store is one of several services, and so its
-    size has to be stated; ``claim`` is one that exists; ``own_image``: the engine's image is a person's.
+    size has to be stated; ``claim`` is one that exists; ``filled``: a bucket that exists has them already;
+    ``own_image``: the engine's image is a person's.
     """
 
     engine: str
@@ -67,6 +68,7 @@ class Need:
     own_image: bool = False
     outlives: bool = False
     claim: str | None = None
+    filled: bool = False
     size_gib: int | None = None
     access_mode: str = "ReadWriteOnce"
 
@@ -174,7 +176,7 @@ def _size_gib(need: Need, offer: Offer) -> int | None:
     if offer.way in _FREE:
         return None
     if offer.way in (Way.STREAM, Way.BUCKET):
-        return ceil_to(2 * need.stored_bytes / GIB, 1)
+        return None if need.filled else ceil_to(2 * need.stored_bytes / GIB, 1)
     wanted = need.size_gib if offer.way is Way.CLAIM and need.size_gib else claim_gib(need.stored_bytes)
     if offer.least_gib and offer.step_gib and wanted > offer.least_gib:
         return ceil_to(wanted, offer.step_gib)

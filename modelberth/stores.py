@@ -80,6 +80,7 @@ def need_of(spec: ServiceSpec, stack: StackSpec, resolved: Resolved, nodes: Node
         own_image=spec.image is not None,
         outlives=spec.weights is not None,
         claim=store.claim,
+        filled=bool(store.bucket and store.path),
         size_gib=store.size_gib,
         access_mode=store.access_mode,
     )

@@ -37,7 +37,6 @@ LATE: Mapping[str, tuple[str, str] | None] = {
 }
 """What needs a node without GPUs to run on, with its ServiceAccount and the policy of its role where it calls AWS. The
 driver of S3 reads with the identity of each pod and has none of its own."""
-SYSTEM_DISK_GIB = 50
 NO_MODEL = {"model": "none"}
 """What nodes of the system are paid for."""
 
@@ -223,7 +222,7 @@ def _system_group(around: Surroundings, cluster: aws.eks.Cluster, network: Netwo
         f"{around.name}-system",
         update_default_version=True,
         ebs_optimized="true",
-        block_device_mappings=[disk(SYSTEM_DISK_GIB)],
+        block_device_mappings=[disk(of.system_disk_gib)],
         metadata_options=metadata(),
         user_data=base64.b64encode(user_data(local_disks=False).encode()).decode(),
         tag_specifications=tagged(f"{around.prefix}-system", {**around.labels, **NO_MODEL}),

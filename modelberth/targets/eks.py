@@ -23,6 +23,8 @@ from modelberth.targets.fields import (
 
 PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 """Partitions beside aws by what their regions begin with (docs.aws.amazon.com/general, ARNs)."""
+SYSTEM_DISK_GIB = 50
+"""Boot disk of a system node."""
 
 
 class EksNetwork(Part):
@@ -73,6 +75,11 @@ class Eks(Part):
     def partition(self) -> str:
         """Partition of the region, as ARNs spell it."""
         return next((name for start, name in PARTITIONS.items() if self.region.startswith(start)), "aws")
+
+    @property
+    def system_disk_gib(self) -> int:
+        """Boot disk of a system node."""
+        return SYSTEM_DISK_GIB
 
     @property
     def nats(self) -> int:

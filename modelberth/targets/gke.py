@@ -62,6 +62,11 @@ class Gke(Part):
     """Whether the cluster and the key refuse to be deleted until this is false."""
 
     @property
+    def system_disk_gib(self) -> int:
+        """Boot disk of a system node: what GKE gives by default."""
+        return 100
+
+    @property
     def nats(self) -> int:
         """NATs of a network that is made: one for all zones."""
         return 1

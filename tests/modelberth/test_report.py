@@ -140,3 +140,44 @@ def test_a_speed_that_is_not_known_says_why() -> None:
     assert service["speed"]["reason"].startswith("not known: no measured row of a GPU like NVIDIA L40S")
     assert service["usd_per_million_tokens"] is None
     assert service["speed"]["reason"] in report.as_text(slow)
+
+
+MADE = {
+    "target": {
+        "kind": "gke",
+        "gke": {
+            "project": "example-dev",
+            "project_number": "123456789012",
+            "region": "us-central1",
+            "zones": ["us-central1-a"],
+        },
+    },
+    "pools": {"l4": {"accelerators": ["nvidia-l4"], "capacity": ["spot"], "max_nodes": 2}},
+}
+
+
+def test_where_all_is_made_the_one_total_is_that_of_all_components_with_what_is_unknown() -> None:
+    made = settle(stack_of(keys=MADE, typical_tokens=3000, pool="l4"), {})
+    text, known = report.as_text(made), made.bill
+    assert text.count("total: ") == 1
+    assert text.splitlines()[-1] == (
+        f"total: {known.usd_per_hour:.2f} USD per hour, {known.usd_per_month:,.0f} per month, as far as it is known; "
+        "unknown: NAT with addresses and traffic, encryption key, logs and flow logs"
+    )
+    alone = report.total_usd_per_hour(made.plans)
+    assert f"the services' machines alone, at list price: {alone:.2f} USD per hour on demand" in text
+    assert report.as_json(made)["usd_per_hour"] == alone
+    assert report.as_json(made)["cost"]["known_usd_per_hour"] == round(known.usd_per_hour, 4)
+
+
+def test_what_is_found_and_not_made_has_no_place_in_the_bill() -> None:
+    gke = MADE["target"]["gke"] | {"cluster": "theirs", "kms_key": "projects/p/locations/l/keyRings/r/cryptoKeys/k"}
+    made = settle(stack_of(keys=MADE | {"target": {"kind": "gke", "gke": gke}}, pool="l4"), {})
+    told = [cost.component for cost in made.bill.costs]
+    assert [each for each in told if not each.startswith(("pool l4", "weights"))] == []
+
+
+def test_the_disks_of_the_system_pool_are_on_the_bill() -> None:
+    made = settle(stack_of(keys=MADE, pool="l4"), {})
+    (disks,) = [cost for cost in made.bill.costs if cost.component.startswith("system pool: boot disks")]
+    assert disks.usd_per_month == pytest.approx(100 * 0.1)

@@ -327,6 +327,24 @@ def test_a_bucket_that_is_made_is_on_the_bill_with_both_revisions() -> None:
     assert found[f"weights w: bucket, {size} GiB"].usd_per_month == pytest.approx(size * 0.02)
 
 
+def test_a_bucket_that_exists_costs_what_is_added_to_it_and_nothing_where_the_model_is_there_already() -> None:
+    costs: dict[str, list[str]] = {}
+    for name, weights in (
+        ("added", {"kind": "bucket", "bucket": "theirs-of-old"}),
+        ("there", {"kind": "bucket", "bucket": "theirs-of-old", "path": "llama"}),
+    ):
+        made = planned(weights=weights)
+        stack = StackSpec.model_validate(
+            {"target": GKE, "weights": {"w": weights}, "services": {"chat": made.spec.model_dump()}}
+        )
+        costs[name] = [each.component for each in bill(stack, [made], ()).costs if "weights" in each.component]
+        chosen = made.stores and made.stores.chosen
+        assert chosen is not None
+        assert ("twice, both revisions" in " ".join(chosen.terms)) == (name == "added")
+        assert bool(chosen.usd_per_month) == (name == "added")
+    assert costs == {"added": ["weights w: what is added to bucket theirs-of-old, 30 GiB"], "there": []}
+
+
 @pytest.mark.parametrize("later", [True, False])
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
 def test_a_rule_reads_the_model_of_a_bucket_whose_name_is_only_known_later(engine: str, later: bool) -> None:
