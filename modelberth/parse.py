@@ -18,6 +18,10 @@ from modelberth.spec import ServiceSpec, StackSpec
 PREFIX = "modelberth:"
 LONGEST_CHOICE = 24
 """Characters of a mistaken choice that are quoted back: hub tokens and API keys are longer."""
+MEANT: Mapping[type[Part], Mapping[str, str]] = {
+    ServiceSpec: {"users": "concurrency", "max_num_seqs": "concurrency", "max_model_len": "context"}
+}
+"""Keys that people write for others, which look different."""
 P = TypeVar("P", bound=Part)
 
 
@@ -155,6 +159,8 @@ def _explain(kind: type[Part], loc: tuple[int | str, ...], item: Any) -> tuple[s
 
 def _unknown_key(kind: type[Part], loc: tuple[int | str, ...]) -> tuple[str, str]:
     part = _part_at(kind, loc[:-1])
+    if part and (meant := MEANT.get(part, {}).get(str(loc[-1]))):
+        return f"unknown key; did you mean {meant!r}?", f"{meant}: {part.model_fields[meant].description}"
     known = sorted(part.model_fields) if part else []
     near = difflib.get_close_matches(str(loc[-1]), known, n=1)
     message = "unknown key" + (f"; did you mean {near[0]!r}?" if near else "")

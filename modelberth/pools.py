@@ -230,7 +230,7 @@ def _machine(name: str, pool: PoolSpec, users: Sequence[Plan], problems: list[Fi
         try:
             return catalog().machine(chosen[0])
         except UnknownName as unknown:
-            out = "a machine type of the catalog: modelberth catalog"
+            out = "one that modelberth catalog machines lists"
             problems.append(Finding("pool", f"pools.{name}.machine_types", str(unknown), out))
     elif not chosen:
         message = "no service uses it, and nothing says what its nodes are"

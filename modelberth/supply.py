@@ -108,7 +108,7 @@ def supply_findings(
     try:
         machine = catalog().machine(machine_id)
     except UnknownName as error:
-        remedy = f"one of {', '.join(error.suggestions)}" if error.suggestions else "a machine type of the catalog"
+        remedy = f"one of {', '.join(error.suggestions)}" if error.suggestions else "one that modelberth catalog machines lists"
         return (Finding("supply", f"{path}.machine_type", str(error), remedy),)
     return (
         *_zone_findings(f"{path}.zones", machine, tuple(zones), region),
@@ -126,6 +126,7 @@ def _zone_findings(path: str, machine: Machine, wanted: tuple[str, ...], region:
             "check with the cloud that these zones sell it",
             Level.WARNING,
         )
+    undecided: dict[str, list[str]] = {}
     for number, zone in enumerate(wanted):
         place = f"{path}[{number}]"
         found = naming.region_of(zone, machine.cloud)
@@ -134,8 +135,22 @@ def _zone_findings(path: str, machine: Machine, wanted: tuple[str, ...], region:
         elif region is not None and found != region:
             remedy = f"a zone of {region} that sells {machine.id}: {_zones_in(machine, region)}"
             yield Finding("supply", place, f"{zone} is in {found}, not in {region}", remedy)
+        elif offer is not None and _is_undecided(machine, offer, zone, found):
+            undecided.setdefault(found, []).append(zone)
         elif offer is not None:
             yield from _not_there(place, machine, offer, zone, found)
+    for found, zones in undecided.items():
+        if offer and frozenset(offer.zones[found]) != catalog().zones().get(found):
+            which = f"{' and '.join(zones)} {'are' if len(zones) > 1 else 'is'}"
+            message = f"{machine.id} is sold in {', '.join(offer.zones[found])}; which of them {which}, the account decides"
+            remedy = f"ask the account which of its zones have these ids (list of {offer.as_of})"
+            yield Finding("supply", path, message, remedy, Level.NOTE)
+
+
+def _is_undecided(machine: Machine, offer: Offer, zone: str, region: str) -> bool:
+    """Whether the region sells it somewhere, and each account calls its zones as it likes."""
+    there = offer.zones.get(region, ())
+    return bool(there) and zone not in there and naming.is_name_of_account(zone, machine.cloud)
 
 
 def _malformed(path: str, machine: Machine, zone: str, region: str | None) -> Finding:
@@ -150,12 +165,6 @@ def _malformed(path: str, machine: Machine, zone: str, region: str | None) -> Fi
 def _not_there(path: str, machine: Machine, offer: Offer, zone: str, region: str) -> Iterator[Finding]:
     there = offer.zones.get(region, ())
     if zone in there:
-        return
-    if there and naming.is_name_of_account(zone, machine.cloud):
-        if frozenset(there) != catalog().zones().get(region):
-            message = f"{machine.id} is sold in {', '.join(there)}; which of them {zone} is, the account decides"
-            remedy = f"ask the account which of its zones have these ids (list of {offer.as_of})"
-            yield Finding("supply", path, message, remedy, Level.NOTE)
         return
     where = f"the zones of {region} with it: {_listed(there)}" if there else f"regions with it: {_listed(offer.zones)}"
     if near := () if region in catalog().zones() else suggest(region, catalog().zones(), limit=1):

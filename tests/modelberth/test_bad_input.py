@@ -28,6 +28,7 @@ from tests.modelberth.samples import (
     plan_of,
     refusal,
     stack_document,
+    stack_of,
 )
 
 TOKEN = "hf_" + "QwErTyUiOpAsDfGhJkLzXcVbNm12345678"
@@ -94,6 +95,19 @@ def test_an_unknown_key_is_answered_with_the_key_that_was_meant(key: str, meant:
     finding = refused(**{key: 4})
     assert finding.path == f"services.chat.{key}"
     assert finding.message == f"unknown key; did you mean {meant!r}?"
+
+
+def test_users_are_told_what_they_are_called_and_not_every_other_key() -> None:
+    finding = refused(users=20)
+    assert finding.path == "services.chat.users"
+    assert finding.message == "unknown key; did you mean 'concurrency'?"
+    assert finding.remedy == "concurrency: Requests held at once by one replica, at typical_tokens each."
+
+
+def test_a_machine_type_that_nobody_knows_is_answered_with_the_command_that_lists_them() -> None:
+    pools = {"l4": {"accelerators": ["nvidia-l4"], "machine_types": ["quux-1"], "max_nodes": 2}}
+    found = refusal(lambda: settle(stack_of(keys={"pools": pools}), {}))
+    assert "one that modelberth catalog machines lists" in {each.remedy for each in found}
 
 
 def test_an_unknown_key_that_resembles_nothing_lists_the_keys_there_are() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -298,3 +299,16 @@ def test_a_bare_spec_whose_file_begins_with_a_digit_is_planned_under_a_name_that
     done = ran("plan", str(path))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("b-chat: ")
+
+
+def test_the_stack_file_of_the_readme_is_planned_and_run_at_home_beside_the_ones_that_are_there(project: Path) -> None:
+    (found,) = re.findall(r"```yaml\n# stacks/Pulumi\.(\w+)\.yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    name, text = found
+    assert not (project / "stacks" / f"Pulumi.{name}.yaml").exists()
+    (project / "stacks" / f"Pulumi.{name}.yaml").write_text(text)
+    assert "chat: Qwen/Qwen2.5-7B-Instruct on 1 x g2-standard-8" in good("plan", name, cwd=project)
+    assert "127.0.0.1:8000:8000" in good("laptop", name, "--compose", cwd=project)
+    told = ran("preflight", name, "--kubeconfig", "none", cwd=project).stderr
+    assert "none is not there" in told
+    good("plan", "--update", name, cwd=project)
+    assert (project / "stacks" / f"{name}.plan.yaml").is_file()

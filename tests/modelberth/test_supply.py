@@ -128,6 +128,12 @@ def test_a_zone_that_the_account_names_itself_is_a_note_where_not_every_zone_sel
     assert found[0] == "error"
 
 
+def test_several_zones_that_the_account_names_itself_are_one_note() -> None:
+    (found,) = said("g6e.xlarge", ["us-east-1a", "us-east-1b"], SPOT)
+    assert found[:2] == ("note", "pools.gpu.zones")
+    assert "which of them us-east-1a and us-east-1b are, the account decides" in found[2]
+
+
 def test_a_region_that_does_not_sell_the_machine_is_an_error_whatever_the_account_calls_its_zones() -> None:
     (found,) = said("p6-b200.48xlarge", ["eu-central-1a"], SPOT)
     assert found[0] == "error"
