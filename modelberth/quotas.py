@@ -12,7 +12,7 @@ from modelberth.findings import Finding, Level
 from modelberth.names import Capacity
 from modelberth.pools import PoolPlan
 from modelberth.spec import StackSpec
-from modelberth.supply import QuotaNeed, quota_needed
+from modelberth.supply import QuotaNeed, addresses_needed, disks_needed, quota_needed
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,9 @@ class _Nodes:
     capacity: Capacity
     needed: int
     at_most: int
+    boot_disk_gib: int
+    disks: int
+    """Boot disks that are needed at once: at first more than nodes, where one in each zone begins."""
 
 
 def quotas(stack: StackSpec, pools: Sequence[PoolPlan]) -> Quotas:
@@ -68,9 +71,11 @@ def quotas(stack: StackSpec, pools: Sequence[PoolPlan]) -> Quotas:
         found = _needs(nodes)
         if found is None:
             unknown.append(Unknown(nodes.path, nodes.machine_type, nodes.capacity))
-        for need, most in found or ():
+        for need, most in (*(found or ()), *_disks(nodes)):
             here = Wanted(need, most, managed.region if need.regional else None, (nodes.path,))
             wanted[need.name] = _sum(wanted[need.name], here) if need.name in wanted else here
+    for here in _addresses(stack):
+        wanted[here.need.name] = here
     return Quotas(tuple(wanted[name] for name in sorted(wanted)), tuple(unknown))
 
 
@@ -78,11 +83,14 @@ def _nodes(stack: StackSpec, pools: Sequence[PoolPlan]) -> Iterator[_Nodes]:
     managed = stack.target.managed
     if managed and managed.cluster is None:
         system, path = managed.system, f"target.{stack.target.kind}.system"
-        yield _Nodes(path, system.machine_type, Capacity.ON_DEMAND, system.min_nodes, system.max_nodes)
+        least, most, gib = system.min_nodes, system.max_nodes, managed.system_disk_gib
+        first = max(least, managed.first_system_nodes)
+        yield _Nodes(path, system.machine_type, Capacity.ON_DEMAND, least, most, gib, first)
     for pool in pools:
         shares = pool.nodes_by_way
         for way in pool.ways:
-            yield _Nodes(f"pools.{pool.name}", pool.machine.id, way.capacity, shares[way.name], way.max_nodes)
+            share, gib = shares[way.name], pool.decision.boot_disk_gib
+            yield _Nodes(f"pools.{pool.name}", pool.machine.id, way.capacity, share, way.max_nodes, gib, share)
 
 
 def _needs(nodes: _Nodes) -> tuple[tuple[QuotaNeed, int], ...] | None:
@@ -94,6 +102,23 @@ def _needs(nodes: _Nodes) -> tuple[tuple[QuotaNeed, int], ...] | None:
     if each is None:
         return None
     return tuple((replace(one, amount=nodes.needed * one.amount), nodes.at_most * one.amount) for one in each)
+
+
+def _disks(nodes: _Nodes) -> tuple[tuple[QuotaNeed, int], ...]:
+    """The same of their boot disks."""
+    try:
+        each = disks_needed(nodes.machine_type, nodes.disks, nodes.boot_disk_gib)
+    except UnknownName:
+        return ()
+    return tuple((need, max(nodes.at_most, nodes.disks) * nodes.boot_disk_gib) for need in each)
+
+
+def _addresses(stack: StackSpec) -> Iterator[Wanted]:
+    """Public addresses of the NATs of a network that is made."""
+    managed = stack.target.managed
+    if managed and managed.cluster is None and managed.network is None:
+        for need in addresses_needed(stack.target.node_labels.value, managed.nats):
+            yield Wanted(need, need.amount, managed.region, (f"target.{stack.target.kind}.zones",))
 
 
 def _sum(one: Wanted, other: Wanted) -> Wanted:
@@ -165,7 +190,7 @@ def shown(each: Wanted) -> str:
 
 
 def _figures(each: Wanted) -> str:
-    return f"services need {each.need.amount} {each.need.unit}, pools may take {each.at_most}"
+    return f"services need {each.need.amount} {each.need.told}, pools may take {each.at_most}"
 
 
 def _finding(paths: Sequence[str], message: str, out: str, level: Level) -> Finding:

@@ -194,7 +194,7 @@ def _pools_and_bill(settled: Settled, draw: Any, heading: str) -> Iterator[str]:
 
 def _quota_rows(quotas: Quotas) -> Iterator[Row]:
     for each in quotas.wanted:
-        yield shown(each), str(each.need.amount), f"{each.need.unit}, at most {each.at_most}: {', '.join(each.paths)}"
+        yield shown(each), str(each.need.amount), f"{each.need.told}, at most {each.at_most}: {', '.join(each.paths)}"
     for gap in quotas.unknown:
         yield f"of {gap.machine_type}, {gap.capacity}", "unknown", f"no source says which it is: {gap.path}"
 

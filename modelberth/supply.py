@@ -16,7 +16,19 @@ from modelberth.errors import UnknownName, suggest
 from modelberth.findings import Finding, Level
 from modelberth.names import Capacity
 
-__all__ = ["QuotaNeed", "Sale", "quota_needed", "region_of", "sales", "sold", "supply_findings", "table", "zones_of"]
+__all__ = [
+    "QuotaNeed",
+    "Sale",
+    "addresses_needed",
+    "disks_needed",
+    "quota_needed",
+    "region_of",
+    "sales",
+    "sold",
+    "supply_findings",
+    "table",
+    "zones_of",
+]
 
 _NAMED = 6
 """How many zones, regions or machine types a message names."""
@@ -66,6 +78,16 @@ def quota_needed(machine_id: str, nodes: int, capacity: Capacity) -> tuple[Quota
     :class:`~modelberth.errors.UnknownName`.
     """
     return quotas.needs(catalog().machine(machine_id), nodes, capacity)
+
+
+def disks_needed(machine_id: str, nodes: int, boot_disk_gib: int) -> tuple[QuotaNeed, ...]:
+    """What boot disks of so many nodes need of each quota. Raises :class:`~modelberth.errors.UnknownName`."""
+    return quotas.disk_needs(catalog().machine(machine_id), nodes, boot_disk_gib)
+
+
+def addresses_needed(cloud: str, addresses: int) -> tuple[QuotaNeed, ...]:
+    """What public addresses of NATs need of each quota."""
+    return quotas.address_needs(cloud, addresses)
 
 
 def sales(machine_id: str) -> tuple[Sale, ...]:

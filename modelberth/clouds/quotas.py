@@ -1,4 +1,4 @@
-"""Which quotas of a cloud the nodes of a pool count against, and how much of each they need."""
+"""Which quotas of a cloud nodes, their boot disks and the addresses of NATs count against, and how much they need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from pydantic import Field
 from modelberth.catalog import Machine
 from modelberth.catalog.loader import read_rows
 from modelberth.catalog.schema import Row, Text
+from modelberth.clouds.gcp_disks import boot_disk_type
 from modelberth.names import Capacity
+
+Unit = Literal["gpus", "vcpus", "gib", "addresses"]
 
 
 class Quota(Row):
@@ -31,6 +34,15 @@ class Quota(Row):
         return machine.cloud == self.cloud and capacity in self.ways and machine.id.startswith(self.series)
 
 
+class Beside(Row):
+    """A limit of one account, in a region: boot disks of these types count against it, or addresses of NATs."""
+
+    cloud: Text
+    name: Text
+    code: Text | None = None
+    disks: tuple[Text, ...] = ()
+
+
 @dataclass(frozen=True)
 class QuotaNeed:
     """What a pool needs of one quota, ``code`` in the cloud's API; all regions share what is not ``regional``."""
@@ -38,9 +50,14 @@ class QuotaNeed:
     name: str
     code: str | None
     amount: int
-    unit: Literal["gpus", "vcpus"]
+    unit: Unit
     regional: bool
     source: str
+
+    @property
+    def told(self) -> str:
+        """The unit as people read it."""
+        return "GiB" if self.unit == "gib" else self.unit
 
 
 def needs(machine: Machine, nodes: int, capacity: Capacity) -> tuple[QuotaNeed, ...] | None:
@@ -51,6 +68,19 @@ def needs(machine: Machine, nodes: int, capacity: Capacity) -> tuple[QuotaNeed, 
     return found or None
 
 
+def disk_needs(machine: Machine, nodes: int, boot_disk_gib: int) -> tuple[QuotaNeed, ...]:
+    """What the boot disks of so many nodes need; empty where a limit is far from what a first update takes."""
+    disk = boot_disk_type(machine.id) if machine.cloud == "gcp" else None
+    rows = (row for row in _beside() if row.cloud == machine.cloud and disk in row.disks)
+    return tuple(QuotaNeed(row.name, row.code, nodes * boot_disk_gib, "gib", True, row.source) for row in rows)
+
+
+def address_needs(cloud: str, addresses: int) -> tuple[QuotaNeed, ...]:
+    """What addresses that NATs are given need; empty where the cloud takes its own."""
+    rows = (row for row in _beside() if row.cloud == cloud and not row.disks)
+    return tuple(QuotaNeed(row.name, row.code, addresses, "addresses", True, row.source) for row in rows)
+
+
 def _need(row: Quota, machine: Machine, nodes: int) -> QuotaNeed:
     each = machine.vcpu if row.counts == "vcpus" else machine.gpu_count
     return QuotaNeed(row.name, row.code, nodes * each, row.counts, row.regional, row.source)
@@ -59,3 +89,8 @@ def _need(row: Quota, machine: Machine, nodes: int) -> QuotaNeed:
 @cache
 def _rows() -> tuple[Quota, ...]:
     return read_rows(files("modelberth.clouds") / "quotas.yaml", Quota)
+
+
+@cache
+def _beside() -> tuple[Beside, ...]:
+    return read_rows(files("modelberth.clouds") / "quotas_beside.yaml", Beside)

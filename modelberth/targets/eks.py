@@ -82,6 +82,11 @@ class Eks(Part):
         return SYSTEM_DISK_GIB
 
     @property
+    def first_system_nodes(self) -> int:
+        """System nodes that a cluster begins with."""
+        return self.system.min_nodes
+
+    @property
     def nats(self) -> int:
         """NATs of a network that is made: one in each zone."""
         return len(self.zones)

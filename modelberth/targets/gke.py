@@ -67,6 +67,11 @@ class Gke(Part):
         return 100
 
     @property
+    def first_system_nodes(self) -> int:
+        """System nodes that a cluster begins with: one in each zone, as has the pool before it that GKE makes first."""
+        return len(self.zones)
+
+    @property
     def nats(self) -> int:
         """NATs of a network that is made: one for all zones."""
         return 1

@@ -83,6 +83,7 @@ def test_the_plan_says_what_services_need_of_a_quota_and_what_pools_may_take_at_
     assert wanted == {
         "NVIDIA_L4_GPUS in us-central1": (2, 3, ("pools.gpus",)),
         "GPUS_ALL_REGIONS in all regions together": (2, 3, ("pools.gpus",)),
+        "SSD_TOTAL_GB in us-central1": (2 * 160, 3 * 160, ("pools.gpus",)),
     }
     text = report.as_text(settled)
     assert "NVIDIA_L4_GPUS in us-central1" in text
@@ -108,12 +109,53 @@ def test_pools_of_one_family_are_counted_together_with_their_machines_vcpus() ->
 
 def test_nodes_whose_quota_nobody_knows_are_unknown_and_not_none() -> None:
     stack, settled = planned("gke", gpu="cpu", machine_types=["c3-standard-8"], capacity=["on-demand"])
-    assert settled.quotas.wanted == ()
+    assert [each.need.name for each in settled.quotas.wanted] == ["SSD_TOTAL_GB"]
     assert "c3-standard-8, on-demand" in report.as_text(settled)
     figures = report.as_json(settled)["quotas"]
     assert figures["unknown"] == [{"path": "pools.gpus", "machine_type": "c3-standard-8", "capacity": "on-demand"}]
-    (warning,) = judge(stack, settled.quotas, ())
+    warning = judge(stack, settled.quotas, ())[-1]
     assert (warning.level, warning.path) == ("warning", "pools.gpus")
+    assert "which quota c3-standard-8 as on-demand counts against is not known" in warning.message
+
+
+def made(kind: str, **target: Any) -> tuple[StackSpec, Settled]:
+    """The same with a cluster that is made."""
+    spec = document(kind)
+    spec["target"][kind] = {key: value for key, value in {**spec["target"][kind], **target}.items() if key != "cluster"}
+    stack = parse.stack(spec)
+    return stack, settle(stack, Locked({}))
+
+
+def test_boot_disks_count_against_a_quota_and_a_cluster_begins_with_a_node_in_each_zone() -> None:
+    _, settled = made("gke")
+    (disks,) = [each for each in settled.quotas.wanted if each.need.name == "SSD_TOTAL_GB"]
+    assert (disks.need.amount, disks.need.told, disks.region) == (2 * 100 + 160, "GiB", "us-central1")
+    assert disks.at_most == 4 * 100 + 3 * 160
+    assert disks.paths == ("target.gke.system", "pools.gpus")
+    assert f"GiB, at most {disks.at_most}: target.gke.system, pools.gpus" in report.as_text(settled)
+
+
+def test_a_type_of_disk_of_its_own_has_a_quota_of_its_own() -> None:
+    _, settled = planned("gke", gpu="nvidia-rtx-pro-6000", machine_types=["g4-standard-48"], max_nodes=1)
+    assert "HDB_TOTAL_GB" in [each.need.name for each in settled.quotas.wanted]
+    assert "SSD_TOTAL_GB" not in [each.need.name for each in settled.quotas.wanted]
+
+
+def test_a_nat_in_each_zone_needs_an_address_each_and_too_few_are_an_error_that_asks_for_more() -> None:
+    zones = [f"eu-central-1{letter}" for letter in "abc"]
+    stack, settled = made("eks", zones=zones)
+    few = Limit("111122223333", "eu-central-1", "L-0263D0A3", 2)
+    (wrong,) = [each for each in judge(stack, settled.quotas, [few]) if each.level == "error"]
+    assert wrong.path == "target.eks.zones"
+    assert "EC2-VPC Elastic IPs (L-0263D0A3) in eu-central-1: limit 2" in wrong.message
+    assert "services need 3 addresses" in wrong.message
+    assert "--quota-code L-0263D0A3 --desired-value 3 --region eu-central-1" in wrong.remedy
+
+
+def test_a_network_that_is_there_needs_no_addresses() -> None:
+    network = {"vpc": "vpc-0123456789abcdef0", "subnets": {f"eu-central-1{z}": f"subnet-0123456789abcde{z}0" for z in "ab"}}
+    _, settled = made("eks", network=network)
+    assert [each for each in settled.quotas.wanted if each.need.unit == "addresses"] == []
 
 
 def test_a_target_that_makes_no_nodes_wants_no_quota() -> None:
@@ -183,8 +225,13 @@ def test_where_a_region_has_a_limit_of_its_own_it_is_that_of_the_region() -> Non
 
 def test_on_aws_a_limit_is_judged_by_code_and_what_is_in_use_is_said_to_be_unknown() -> None:
     found = said("aws-ec2", kind="eks", gpu="nvidia-l4", machine_types=["g6.2xlarge"], replicas=2, max_nodes=2)
-    assert [(level, path) for level, path, _, _ in found] == [("warning", "target.eks.system"), ("note", "pools.gpus")]
-    assert "limit 16, what is in use is not said; services need 16 vcpus" in found[1][2]
+    assert [(level, path) for level, path, _, _ in found] == [
+        ("warning", "target.eks.system"),
+        ("note", "target.eks.zones"),
+        ("note", "pools.gpus"),
+    ]
+    assert "limit 5, what is in use is not said; services need 2 addresses" in found[1][2]
+    assert "limit 16, what is in use is not said; services need 16 vcpus" in found[2][2]
     ((_, _, _, out),) = [
         each for each in said("aws-ec2", kind="eks", machine_types=["g6.2xlarge"], replicas=3) if each[0] == "error"
     ]
@@ -205,7 +252,7 @@ def test_figures_of_another_project_or_region_are_refused_and_not_counted(was: s
     found = judge(stack, settled.quotas, limits(stack.target, text.replace(was, now)))
     assert told in found[0].message
     assert found[0].level == "error"
-    assert sum("the limit is not known" in each.message for each in found) == 2
+    assert sum("the limit is not known" in each.message for each in found) == 3
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "nothing", '{"quotas": 7}', '{"Quotas": [{"QuotaArn": "x"}]}'])
