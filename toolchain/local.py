@@ -53,6 +53,7 @@ def _cloud_up(stack: str, found: stackfiles.StackFile) -> int:
     print(report.as_text(settle(found.spec, found.locked, stack_name=stack)), flush=True)
     here = played.Played(stack)
     kube = here.start()
+    here.seed(found.path)
     done = here.engine("up", "--yes", "--suppress-outputs", "--suppress-progress", "--policy-pack", str(POLICIES))
     if done.returncode:
         return done.returncode

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,6 +35,12 @@ class Played:
     def start(self) -> Kube:
         """Start the embedded cluster, without nodes: those come with node pools."""
         return Kube(cluster.up(self._cluster, NO_NODES).kubeconfig)
+
+    def seed(self, stack_file: Path) -> None:
+        """Let what the stack names as existing be there: cluster, network, key, role, buckets. It says what it made."""
+        command = [sys.executable, "-m", "tests.providers.existing", str(stack_file)]
+        variables = {**self.variables(), "PYTHONPATH": str(engine.CLONE)}
+        subprocess.run(command, cwd=self._root, env=variables, check=True, stderr=subprocess.PIPE, text=True)
 
     def engine(self, *arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
         """Run the engine on the stack; its exit code is the caller's business."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.engine.conftest import run_in
 from toolchain import played
@@ -23,3 +25,49 @@ def test_a_stack_of_a_cloud_comes_up_on_stand_ins_says_so_first_and_leaves_nothi
     assert down.returncode == 0, down.stdout + down.stderr
     assert not (clone / played.FOLDER / "dev").exists()
     assert not (clone / ".modelberth" / "state").exists()
+
+
+OF_GKE = {
+    "project": "example-dev",
+    "project_number": "123456789012",
+    "region": "us-central1",
+    "zones": ["us-central1-a", "us-central1-b"],
+    "cluster": "prod-ml",
+    "kms_key": "projects/example-dev/locations/us-central1/keyRings/ml/cryptoKeys/weights",
+    "deletion_protection": False,
+}
+OF_EKS = {
+    "account": "123456789012",
+    "region": "us-east-1",
+    "zones": ["us-east-1a", "us-east-1b"],
+    "cluster": "prod-ml",
+    "network": {
+        "vpc": "vpc-0123456789abcdef0",
+        "subnets": {"us-east-1a": "subnet-0123456789abcdef0", "us-east-1b": "subnet-0123456789abcdef1"},
+    },
+    "node_role": "arn:aws:iam::123456789012:role/nodes",
+    "kms_key": "arn:aws:kms:us-east-1:123456789012:key/11111111-0000-4000-8000-222222222222",
+    "deletion_protection": False,
+}
+
+
+@pytest.mark.parametrize(("kind", "cloud"), [("gke", OF_GKE), ("eks", OF_EKS)])
+def test_what_a_stack_names_as_existing_is_there_on_stand_ins_and_is_named(
+    kind: str, cloud: dict[str, Any], clone: Path
+) -> None:
+    chat = {"model": "Qwen/Qwen2.5-7B-Instruct", "context": 8192, "concurrency": 8, "pool": "l4", "weights": "models"}
+    keys = {
+        "target": {"kind": kind, "namespace": "models", kind: cloud},
+        "pools": {"l4": {"accelerators": ["nvidia-l4"], "max_nodes": 1}},
+        "weights": {"models": {"kind": "bucket", "bucket": "models-of-ours"}},
+        "services": {"chat": chat},
+    }
+    document = {"config": {f"modelberth:{key}": value for key, value in keys.items()}}
+    (clone / "stacks" / "Pulumi.found.yaml").write_text(yaml.safe_dump(document))
+    up = run_in(clone, "local", "up", "found")
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert "stand-in: Cluster prod-ml is there, as the stack says" in up.stdout
+    assert "stand-in: Bucket models-of-ours is there, as the stack says" in up.stdout
+    assert "chat  ready 1/1" in up.stdout
+    down = run_in(clone, "local", "down", "found")
+    assert down.returncode == 0, down.stdout + down.stderr
