@@ -63,11 +63,11 @@ def test_what_a_stack_names_as_existing_is_there_on_stand_ins_and_is_named(
         "services": {"chat": chat},
     }
     document = {"config": {f"modelberth:{key}": value for key, value in keys.items()}}
-    (clone / "stacks" / "Pulumi.found.yaml").write_text(yaml.safe_dump(document))
-    up = run_in(clone, "local", "up", "found")
+    (clone / "stacks" / f"Pulumi.on-{kind}.yaml").write_text(yaml.safe_dump(document))
+    up = run_in(clone, "local", "up", f"on-{kind}")
     assert up.returncode == 0, up.stdout + up.stderr
     assert "stand-in: Cluster prod-ml is there, as the stack says" in up.stdout
     assert "stand-in: Bucket models-of-ours is there, as the stack says" in up.stdout
     assert "chat  ready 1/1" in up.stdout
-    down = run_in(clone, "local", "down", "found")
+    down = run_in(clone, "local", "down", f"on-{kind}")
     assert down.returncode == 0, down.stdout + down.stderr
