@@ -1,6 +1,6 @@
 """Secrets that a stack names and its own namespace must hold: what waits for each, how long, and what makes it.
 
-A cluster that exists is asked for them before anything is created. Of a namespace that the same update makes nobody can.
+A cluster that exists is asked for them before anything is created; of a namespace that the update makes nobody can ask.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ def _note(stack: StackSpec, users: Sequence[tuple[Plan, Named]]) -> Iterator[Fin
         f"{ref.kind} {ref.name} with {_listed('key', keys)} must be made by you in namespace {stack.target.namespace}, "
         f"which this stack makes; until it is there: {'; '.join(waits)}"
     )
-    commands = dict.fromkeys(each.way_out for _, each in users)
+    first, *others = dict.fromkeys(each.way_out for _, each in users)
+    more = [word for command in others for word in command.split() if word.startswith("--from-file=")]
     paths = ", ".join(dict.fromkeys(each.path for _, each in users))
-    yield Finding("secret", paths, message, "; or ".join(commands) + ": docs/weights.md, Secrets", Level.NOTE)
+    yield Finding("secret", paths, message, f"{' '.join([first, *more])}: docs/weights.md, Secrets", Level.NOTE)
 
 
 def _wait(plan: Plan, each: Named) -> str:
@@ -55,12 +56,11 @@ def _wait(plan: Plan, each: Named) -> str:
         return f"the pod of {service}'s download Job stays in ContainerCreating and goes on by itself, within {limit}"
     if all(variable.ref.secret != secret for variable in plan.launch.secret_env):
         return ""
+    waits = f"pods of {service} stay in CreateContainerConfigError and go on by themselves"
     if plan.launch.group:
-        return f"pods of {service} stay in CreateContainerConfigError and go on by themselves"
+        return waits
     limit = duration(progress_limit_seconds(plan.launch.grace_s, plan.decision.startup_budget_s))
-    return (
-        f"pods of {service} stay in CreateContainerConfigError and go on by themselves; the update waits {limit} for them"
-    )
+    return f"{waits}; the update waits {limit} for them"
 
 
 def _listed(noun: str, words: Sequence[str]) -> str:

@@ -177,7 +177,7 @@ def fetch_limit_seconds(fetch_s: float) -> int:
 
 
 def progress_limit_seconds(grace_s: int, startup_budget_s: int) -> int:
-    """Seconds without progress until a Deployment counts as failed: a pod that leaves, one that starts, half a margin."""
+    """Seconds without progress until a Deployment counts as failed: a pod leaves, one starts, and half a margin."""
     return grace_s + startup_budget_s + AWAIT_MARGIN_S // 2
 
 

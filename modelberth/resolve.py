@@ -146,7 +146,9 @@ def _pool_names(name: str, pool: PoolSpec, target: Target) -> Iterator[Finding]:
         try:
             machine = catalog().machine(machine_id)
         except UnknownName as unknown:
-            yield Finding("machine", f"{path}.machine_types", str(unknown), "one that modelberth catalog machines lists")
+            yield Finding(
+                "machine", f"{path}.machine_types", str(unknown), "one that modelberth catalog machines lists"
+            )
             continue
         kind = kind_of(machine)
         if kind not in accelerators:

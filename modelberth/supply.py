@@ -130,7 +130,11 @@ def supply_findings(
     try:
         machine = catalog().machine(machine_id)
     except UnknownName as error:
-        remedy = f"one of {', '.join(error.suggestions)}" if error.suggestions else "one that modelberth catalog machines lists"
+        remedy = (
+            f"one of {', '.join(error.suggestions)}"
+            if error.suggestions
+            else "one that modelberth catalog machines lists"
+        )
         return (Finding("supply", f"{path}.machine_type", str(error), remedy),)
     return (
         *_zone_findings(f"{path}.zones", machine, tuple(zones), region),
@@ -164,7 +168,9 @@ def _zone_findings(path: str, machine: Machine, wanted: tuple[str, ...], region:
     for found, zones in undecided.items():
         if offer and frozenset(offer.zones[found]) != catalog().zones().get(found):
             which = f"{' and '.join(zones)} {'are' if len(zones) > 1 else 'is'}"
-            message = f"{machine.id} is sold in {', '.join(offer.zones[found])}; which of them {which}, the account decides"
+            message = (
+                f"{machine.id} is sold in {', '.join(offer.zones[found])}; which of them {which}, the account decides"
+            )
             remedy = f"ask the account which of its zones have these ids (list of {offer.as_of})"
             yield Finding("supply", path, message, remedy, Level.NOTE)
 

@@ -60,7 +60,9 @@ def test_a_plan_says_which_secret_its_download_waits_for_how_long_and_what_makes
     (note,) = [each for each in settled.findings if each.code == "secret"]
     assert (note.level, note.path) == ("note", "services.chat.token")
     assert "Secret hub with key token must be made by you in namespace models, which this stack makes" in note.message
-    assert "the pod of chat's download Job stays in ContainerCreating and goes on by itself, within 34 min" in note.message
+    assert (
+        "the pod of chat's download Job stays in ContainerCreating and goes on by itself, within 34 min" in note.message
+    )
     assert "kubectl create secret generic hub --namespace models --from-file=token=FILE" in note.remedy
     assert note.message in report.as_text(settled)
 
@@ -90,6 +92,7 @@ def test_a_secret_that_two_services_name_is_one_note_with_both() -> None:
     (note,) = notes(GKE, {"draft": second})
     assert note.path == "services.chat.token, services.draft.token"
     assert "with keys token and other" in note.message
+    assert "secret generic hub --namespace models --from-file=token=FILE --from-file=other=FILE:" in note.remedy
     assert "chat's download Job" in note.message
     assert "draft's download Job" in note.message
 

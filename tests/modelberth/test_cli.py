@@ -302,7 +302,9 @@ def test_a_bare_spec_whose_file_begins_with_a_digit_is_planned_under_a_name_that
 
 
 def test_the_stack_file_of_the_readme_is_planned_and_run_at_home_beside_the_ones_that_are_there(project: Path) -> None:
-    (found,) = re.findall(r"```yaml\n# stacks/Pulumi\.(\w+)\.yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (found,) = re.findall(
+        r"```yaml\n# stacks/Pulumi\.(\w+)\.yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
     name, text = found
     assert not (project / "stacks" / f"Pulumi.{name}.yaml").exists()
     (project / "stacks" / f"Pulumi.{name}.yaml").write_text(text)

@@ -18,8 +18,8 @@ from modelberth.names import Capacity
 from modelberth.quotas import judge, shown
 from modelberth.spec import StackSpec
 from tests.modelberth.commands import ran
-from tests.modelberth.test_cluster import SERVED, server, written_kubeconfig
 from tests.modelberth.samples import ROOT
+from tests.modelberth.test_cluster import SERVED, server, written_kubeconfig
 from tests.providers.limits import Size, refusal
 
 RECORDED = ROOT / "tests" / "data" / "quotas"
@@ -153,7 +153,10 @@ def test_a_nat_in_each_zone_needs_an_address_each_and_too_few_are_an_error_that_
 
 
 def test_a_network_that_is_there_needs_no_addresses() -> None:
-    network = {"vpc": "vpc-0123456789abcdef0", "subnets": {f"eu-central-1{z}": f"subnet-0123456789abcde{z}0" for z in "ab"}}
+    network = {
+        "vpc": "vpc-0123456789abcdef0",
+        "subnets": {f"eu-central-1{z}": f"subnet-0123456789abcde{z}0" for z in "ab"},
+    }
     _, settled = made("eks", network=network)
     assert [each for each in settled.quotas.wanted if each.need.unit == "addresses"] == []
 
@@ -374,7 +377,9 @@ def test_a_file_that_is_none_of_the_documents_is_refused_by_name(installed: Inst
 
 
 @pytest.mark.parametrize("words", [("--kubeconfig", "here"), ("--context", "dev")])
-def test_options_of_a_cluster_that_exists_are_bad_usage_where_one_is_made(words: tuple[str, ...], tmp_path: Path) -> None:
+def test_options_of_a_cluster_that_exists_are_bad_usage_where_one_is_made(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
     assert ran("preflight", str(written(tmp_path, kind="eks")), *words).returncode == 2
 
 

@@ -56,7 +56,9 @@ def seed(spec: StackSpec, cloud: Cloud) -> list[str]:
 
 def _is_there(cloud: Cloud, found: Found) -> bool:
     key = "id" if "id" in found.said else "name"
-    return any(each.id == found.said[key] or each.outputs.get(key) == found.said[key] for each in cloud.objects(found.type))
+    return any(
+        each.id == found.said[key] or each.outputs.get(key) == found.said[key] for each in cloud.objects(found.type)
+    )
 
 
 def _as_said(cloud: Cloud, made: Object, said: dict[str, Any]) -> None:
@@ -74,11 +76,15 @@ def _gke(of: Gke) -> Iterator[Found]:
         ring, _, name = of.kms_key.partition("/cryptoKeys/")
         where, _, ring_name = ring.partition("/keyRings/")
         location = where.rpartition("/")[2]
-        yield Found("gcp:kms/keyRing:KeyRing", {"name": ring_name, "location": location}, {"id": ring, "name": ring_name})
+        yield Found(
+            "gcp:kms/keyRing:KeyRing", {"name": ring_name, "location": location}, {"id": ring, "name": ring_name}
+        )
         yield Found("gcp:kms/cryptoKey:CryptoKey", {"name": name, "keyRing": ring}, {"id": of.kms_key, "name": name})
     if of.network:
         network = f"projects/{of.project}/global/networks/{of.network.network}"
-        yield Found("gcp:compute/network:Network", {"name": of.network.network}, {"id": network, "name": of.network.network})
+        yield Found(
+            "gcp:compute/network:Network", {"name": of.network.network}, {"id": network, "name": of.network.network}
+        )
         inputs = {"name": of.network.subnetwork, "network": network, "ipCidrRange": "10.0.0.0/20"}
         yield Found("gcp:compute/subnetwork:Subnetwork", inputs, {"name": of.network.subnetwork})
     if of.cluster and of.cluster.name:
@@ -98,7 +104,9 @@ def _eks(of: Eks) -> Iterator[Found]:
     role = of.node_role or f"arn:{of.partition}:iam::{of.account}:role/of-the-cluster"
     if of.cluster or of.node_role:
         name = role.rpartition("/")[2]
-        yield Found("aws:iam/role:Role", {"name": name, "assumeRolePolicy": "{}"}, {"id": name, "name": name, "arn": role})
+        yield Found(
+            "aws:iam/role:Role", {"name": name, "assumeRolePolicy": "{}"}, {"id": name, "name": name, "arn": role}
+        )
     if of.network:
         yield Found(aws.VPC, {"cidrBlock": "10.0.0.0/16"}, {"id": of.network.vpc})
         for number, (zone, subnet) in enumerate(sorted(of.network.subnets.items())):
