@@ -29,7 +29,7 @@ class Stand:
 
     root: Path
     stack: str
-    kubeconfig: Path
+    kubeconfig: Path | None
     source: Path = ROOT / "stacks"
     """The folder that the stack file lies in, with its lock and its base where it has them."""
 

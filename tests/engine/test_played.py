@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from tests.engine.conftest import run_in
+from tests.engine.stands import Stand
 from toolchain import played
 
 pytestmark = pytest.mark.engine
@@ -71,3 +73,16 @@ def test_what_a_stack_names_as_existing_is_there_on_stand_ins_and_is_named(
     assert "chat  ready 1/1" in up.stdout
     down = run_in(clone, "local", "down", f"on-{kind}")
     assert down.returncode == 0, down.stdout + down.stderr
+
+
+@pytest.mark.parametrize("name", ["dev", "staging"])
+def test_the_first_of_two_steps_makes_the_cluster_and_the_namespace_that_secrets_lie_in_and_nothing_that_waits(
+    name: str, tmp_path: Path
+) -> None:
+    stand = Stand(tmp_path, name, None)
+    done = stand.pulumi("preview", "--json", "--target", "**Cluster**")
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = {step["urn"].rpartition("::")[2] for step in json.loads(done.stdout)["steps"] if step["op"] == "create"}
+    assert {"target-cluster", "target-system", "target-kubernetes", "target-namespace"} <= made
+    assert {each.partition("-")[0] for each in made} <= {"modelberth", "target"}
+    assert [each for each in made if "-pool-" in each] == []
