@@ -18,6 +18,22 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
+class Misfit(ValueError):
+    """What is wrong with a value, and the way out."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+def each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    """No value twice."""
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise Misfit(f"names {', '.join(twice)} more than once", "each of them once")
+    return values
+
+
 def plain_number(value: Any) -> Any:
     """Numbers only: callers in other languages send 2.0 for 2, nobody may send "2" or true."""
     if isinstance(value, bool):
@@ -221,6 +237,7 @@ Share = Annotated[
     BeforeValidator(plain_number),
 ]
 Text = Annotated[str, AfterValidator(printable), Field(min_length=1)]
+Texts = Annotated[tuple[Text, ...], AfterValidator(each_once)]
 RelativePath = Annotated[Text, AfterValidator(relative_path)]
 Name = Annotated[
     str, AfterValidator(dns_label), WithJsonSchema({"type": "string", "pattern": f"^{DNS_LABEL.pattern}$"})
