@@ -9,7 +9,7 @@ from typing import cast
 from modelberth.catalog import Machine, catalog
 from modelberth.clouds import DEFAULT_BOOT_DISK_GIB, node_profile
 from modelberth.clouds.pool_changes import consequence
-from modelberth.clouds.targets import pool_wishes
+from modelberth.clouds.targets import pool_wishes, target_wishes
 from modelberth.decision import Decision, PoolDecision
 from modelberth.errors import UnknownName
 from modelberth.fields import LONGEST_NAME, tidied
@@ -20,8 +20,9 @@ from modelberth.offered import region, zones
 from modelberth.placement import kind_of, replicas_per_node
 from modelberth.plan import Plan
 from modelberth.spec import PoolSpec, Profile, Reservation, StackSpec
-from modelberth.supply import supply_findings
+from modelberth.supply import region_of, supply_findings
 from modelberth.units import MIB, ceil_to
+from modelberth.unobtainable import strangers, system
 
 STEP_GIB = 10
 """Boot disks are sized in steps of this."""
@@ -117,15 +118,17 @@ def pool_plans(stack: StackSpec, plans: Sequence[Plan]) -> tuple[tuple[PoolPlan,
     if not stack.target.makes_pools:
         return (), list(_nothing_made(stack))
     made: list[PoolPlan] = []
-    problems: list[Finding] = []
+    problems: list[Finding] = [*system(stack.target), *target_wishes(stack.target)]
     for name, pool, users in _used(stack, plans):
         problems.extend(_wishes(name, pool, stack, users))
         machine = _machine(name, pool, users, problems if len(plans) == len(stack.services) else [])
-        if machine is not None and pool.create:
+        foreign = strangers(name, pool, stack.target)
+        problems.extend(foreign)
+        if machine is not None and pool.create and not foreign:
             found = _planned(name, pool, stack, machine, users)
             problems.extend(pool_wishes(stack.target, f"pools.{name}", pool, found.zones))
-            problems.extend(_objections(found, pool))
-            problems.extend(_supply(found, stack))
+            problems.extend(_objections(found, pool, region(stack.target)))
+            problems.extend(_supply(found, pool, stack))
             made.append(found)
     problems.extend(_same_name(made))
     return tuple(made), problems
@@ -296,12 +299,7 @@ def _written_bytes(machine: Machine, plan: Plan) -> int:
 def _wishes(name: str, pool: PoolSpec, stack: StackSpec, users: Sequence[Plan]) -> Iterator[Finding]:
     """What a pool's spec and its services contradict each other in."""
     path = f"pools.{name}"
-    outside = [zone for zone in pool.zones if zone not in stack.target.zones]
-    if outside:
-        message = f"{', '.join(outside)} are not among the zones of the target"
-        yield Finding(
-            "zone", f"{path}.zones", message, f"some of {', '.join(stack.target.zones)}, or name them there too"
-        )
+    yield from _outside(f"{path}.zones", pool, stack)
     if not pool.create and not pool.machine_types:
         message = "is required with create: false: the nodes exist, say what they are"
         yield Finding("pool", f"{path}.machine_types", message, "machine_types: [NAME]")
@@ -325,21 +323,39 @@ def _wishes(name: str, pool: PoolSpec, stack: StackSpec, users: Sequence[Plan]) 
             )
 
 
-def _supply(pool: PoolPlan, stack: StackSpec) -> Iterator[Finding]:
+def _outside(path: str, pool: PoolSpec, stack: StackSpec) -> Iterator[Finding]:
+    """Zones of a pool that the target does not have."""
+    here, theirs = region(stack.target), ", ".join(stack.target.zones)
+    for number, zone in enumerate(pool.zones):
+        if zone not in stack.target.zones:
+            also = region_of(zone) == here
+            message = f"{zone} is not among the zones of the target"
+            out = f"some of {theirs}, or name it there too" if also else f"some of {theirs}, in {here}"
+            yield Finding("zone", f"{path}[{number}]", message, out)
+
+
+def _supply(pool: PoolPlan, spec: PoolSpec, stack: StackSpec) -> Iterator[Finding]:
     """Zones without the machine type, ways that it is not sold in; what nobody knows is a warning."""
-    ways = tuple(way.capacity for way in pool.ways)
-    yield from supply_findings(f"pools.{pool.name}", pool.machine.id, pool.zones, ways, region=region(stack.target))
+    ways, named = tuple(way.capacity for way in pool.ways), stack.target.zones
+    stated = f"pools.{pool.name}.zones" if spec.zones else f"target.{stack.target.kind}.zones"
+    order = spec.zones or named
+    places = {zone: f"{stated}[{order.index(zone)}]" for zone in pool.zones if zone in named}
+    yield from supply_findings(f"pools.{pool.name}", pool.machine.id, places, ways, region=region(stack.target))
 
 
-def _objections(pool: PoolPlan, spec: PoolSpec) -> Iterator[Finding]:
-    """What speaks against the nodes that were planned."""
+def _objections(pool: PoolPlan, spec: PoolSpec, where: str | None = None) -> Iterator[Finding]:
+    """What speaks against the nodes that were planned; ``where`` is the region of their target."""
     path, reserved = f"pools.{pool.name}", spec.reservation
     if kind_of(pool.machine) not in spec.accelerators:
         return  # said where names are looked up
     if reserved and reserved.machine_type not in (None, pool.machine.id):
         message = f"{reserved.name} reserves {reserved.machine_type}, the pool's nodes are {pool.machine.id}"
         yield Finding("reservation", f"{path}.reservation.machine_type", message, "make the two agree")
-    if reserved and reserved.zones and not set(pool.zones) <= set(reserved.zones):
+    far = [zone for zone in reserved.zones if region_of(zone) not in (None, where)] if reserved and where else []
+    if reserved and far:
+        message = f"{reserved.name} lies in {', '.join(far)}, and the pool in {where}"
+        yield Finding("reservation", f"{path}.reservation.zones", message, f"a reservation in {where}")
+    elif reserved and reserved.zones and not set(pool.zones) <= set(reserved.zones):
         message = f"{reserved.name} lies in {', '.join(reserved.zones)}, the pool in {', '.join(pool.zones)}"
         yield Finding("reservation", f"{path}.zones", message, f"zones: [{', '.join(reserved.zones)}]")
 
