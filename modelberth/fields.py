@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from modelberth.credential_shapes import hidden
+
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
@@ -76,7 +78,7 @@ def tidied(text: str, longest: int) -> str:
 def _label(value: str, longest: int) -> str:
     if len(value) <= longest and DNS_LABEL.fullmatch(value):
         return value
-    tidy = tidied(value, longest)
+    tidy = tidied(value, longest) if hidden(value) == value else ""
     hint = f"; {tidy!r} would do" if tidy else ""
     raise ValueError(f"must be lower-case letters, digits and '-', at most {longest} characters{hint}")
 

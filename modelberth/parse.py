@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 
 from pydantic import BaseModel, ValidationError
 
+from modelberth.credential_shapes import hidden
 from modelberth.fields import Misfit
 from modelberth.findings import Finding, Refused
 from modelberth.not_yet import NOT_YET
@@ -274,7 +275,8 @@ def _path(where: str, loc: tuple[int | str, ...]) -> str:
 
 
 def _shown(key: str) -> str:
-    """A key as it may be printed: short, without control characters."""
+    """A key as it may be printed: short, without control characters, no credential."""
+    key = hidden(key)
     text = key if key.isprintable() else repr(key)[1:-1]
     return text if len(text) <= 60 else f"{text[:57]}..."
 

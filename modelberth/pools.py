@@ -6,27 +6,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from modelberth.boot_disks import boot_disk_gib, too_small
 from modelberth.catalog import Machine, catalog
-from modelberth.clouds import DEFAULT_BOOT_DISK_GIB, node_profile
 from modelberth.clouds.pool_changes import consequence
 from modelberth.clouds.targets import pool_wishes, target_wishes
 from modelberth.decision import Decision, PoolDecision
 from modelberth.errors import UnknownName
 from modelberth.fields import LONGEST_NAME, tidied
 from modelberth.findings import Finding, Level, Refused, refuse
-from modelberth.host import image_disk_bytes
 from modelberth.names import Capacity
 from modelberth.offered import region, zones
-from modelberth.placement import kind_of, replicas_per_node
+from modelberth.placement import kind_of
 from modelberth.plan import Plan
 from modelberth.spec import PoolSpec, Profile, Reservation, StackSpec
 from modelberth.supply import region_of, supply_findings
-from modelberth.units import MIB, ceil_to
 from modelberth.unobtainable import strangers, system
 
-STEP_GIB = 10
-"""Boot disks are sized in steps of this."""
-
+_OF_MADE = ("min_nodes", "floor", "reservation", "boot_disk_gib")
+"""Fields that shape nodes, and say nothing of those that exist."""
 
 LONGEST_BILLED = 63
 """Characters of a label's value."""
@@ -129,6 +126,7 @@ def pool_plans(stack: StackSpec, plans: Sequence[Plan]) -> tuple[tuple[PoolPlan,
             problems.extend(pool_wishes(stack.target, f"pools.{name}", pool, found.zones))
             problems.extend(_objections(found, pool, region(stack.target)))
             problems.extend(_supply(found, pool, stack))
+            problems.extend(too_small(f"pools.{name}", machine, pool.boot_disk_gib, users))
             made.append(found)
     problems.extend(_same_name(made))
     return tuple(made), problems
@@ -220,7 +218,7 @@ def _shown(value: object) -> str:
 def _nothing_made(stack: StackSpec) -> Iterator[Finding]:
     """What only pools that are made can be told."""
     for name, pool in sorted(stack.pools.items()):
-        for field in ("capacity", "min_nodes", "floor", "reservation", "boot_disk_gib", "create"):
+        for field in ("capacity", *_OF_MADE, "create"):
             if field in pool.model_fields_set:
                 message = "shapes nodes that are made, and on this target they exist already"
                 yield Finding("pool", f"pools.{name}.{field}", message, "leave it out")
@@ -274,28 +272,6 @@ def _ways(name: str, pool: PoolSpec) -> Iterator[Way]:
         least = 0 if not pool.floor else least
 
 
-def boot_disk_gib(machine: Machine, users: Sequence[Plan]) -> int:
-    """Boot disk of a node: images of its engines, this version and the next, and what pods of a full node may write.
-
-    At least what the cloud gives by default.
-    """
-    images = sum(image_disk_bytes(gib) for gib in {_image_gib(plan) for plan in users})
-    written = max((_written_bytes(machine, plan) for plan in users), default=0)
-    size = DEFAULT_BOOT_DISK_GIB
-    while node_profile(machine.id, size).allocatable_ephemeral_bytes < images + written:
-        size = ceil_to(size + STEP_GIB, STEP_GIB)
-    return size
-
-
-def _image_gib(plan: Plan) -> float | None:
-    return catalog().engine(plan.decision.engine).image_gib
-
-
-def _written_bytes(machine: Machine, plan: Plan) -> int:
-    """Ephemeral storage that the pods of one service on one node may take."""
-    return replicas_per_node(plan.decision.gpus_per_pod, machine) * plan.decision.host.ephemeral_mib * MIB
-
-
 def _wishes(name: str, pool: PoolSpec, stack: StackSpec, users: Sequence[Plan]) -> Iterator[Finding]:
     """What a pool's spec and its services contradict each other in."""
     path = f"pools.{name}"
@@ -303,6 +279,10 @@ def _wishes(name: str, pool: PoolSpec, stack: StackSpec, users: Sequence[Plan]) 
     if not pool.create and not pool.machine_types:
         message = "is required with create: false: the nodes exist, say what they are"
         yield Finding("pool", f"{path}.machine_types", message, "machine_types: [NAME]")
+    for field in _OF_MADE:
+        if not pool.create and field in pool.model_fields_set:
+            message = "shapes nodes that are made, and with create: false they exist already"
+            yield Finding("pool", f"{path}.{field}", message, "leave it out, or create: true")
     spot_alone = set(pool.capacity) <= {Capacity.SPOT, Capacity.FLEX_START}
     for plan in users:
         prod = stack.profile_of(plan.service) is Profile.PROD

@@ -79,7 +79,7 @@ def resolve(name: str, stack: StackSpec, locked_version: str | None = None) -> t
     if not machines:
         allowed = ", ".join(spec.accelerators) or "what the pools offer"
         message = f"no machine type for {engine} among {allowed}"
-        problems.extend(_unobtainable(spec, stack) or [Finding("no-machine", path, message, _offers(stack))])
+        problems.extend(_unobtainable(spec, stack, path) or [Finding("no-machine", path, message, _offers(stack))])
     problems.extend(weights_findings(spec, stack, engine, path))
     problems.extend(_spread(spec, stack, path))
     problems.extend(_api_key(spec, engine, path))
@@ -116,14 +116,13 @@ def _names(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
             yield from _pool_names(pool_name, pool, stack.target)
 
 
-def _unobtainable(spec: ServiceSpec, stack: StackSpec) -> list[Finding]:
+def _unobtainable(spec: ServiceSpec, stack: StackSpec, path: str) -> tuple[Finding, ...]:
     """Why none of the pools that a service may use can have a machine, where each of them says why."""
     pools = {name: pool for name, pool in stack.pools.items() if spec.pool in (None, name)}
     if not pools:
-        nowhere = unobtainable.without_pools(stack.target)
-        return [nowhere] if nowhere else []
+        return unobtainable.without_pools(path, spec.accelerators, stack.target)
     why = [unobtainable.objections(name, pool, stack.target) for name, pool in pools.items()]
-    return [finding for found in why for finding in found] if all(why) else []
+    return tuple(finding for found in why for finding in found) if all(why) else ()
 
 
 def _accelerator_names(accelerators: tuple[str, ...], path: str) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from modelberth.catalog import Machine, catalog
 from modelberth.errors import UnknownName
@@ -37,14 +38,14 @@ def objections(name: str, pool: PoolSpec, target: Target) -> tuple[Finding, ...]
     return () if len(lacks) < len(found) else (_why(name, pool, target, machines, lacks),)
 
 
-def without_pools(target: Target) -> Finding | None:
-    """That no accelerator at all can be had in the region of a target, for a stack that leaves pools to the plans."""
-    where = region(target)
-    if where is None or any(zones_of(machine.id, where) != () for machine in _every(target)):
-        return None
-    message = f"no machine type with an accelerator is sold in {where}"
-    out = f"regions with one: {_regions(_every(target))}"
-    return Finding("no-machine", f"target.{target.kind}.region", message, out)
+def without_pools(path: str, accelerators: Sequence[str], target: Target) -> tuple[Finding, ...]:
+    """Why a service that leaves pools to the plan can have no machine; ``path`` is the service's."""
+    wanted = tuple(accelerators) or tuple(sorted({kind_of(machine) for machine in _every(target)}))
+    if region(target) is None or not wanted:
+        return ()
+    found = objections("", PoolSpec(accelerators=wanted, max_nodes=1), target)
+    elsewhere = {".accelerators": f"{path}.accelerators", ".capacity": f"{path}.accelerators", "": path}
+    return tuple(replace(each, path=elsewhere.get(each.path.removeprefix("pools."), each.path)) for each in found)
 
 
 def system(target: Target) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ TARGETS: dict[str, dict[str, Any]] = {
         "administrators": ["arn:aws:iam::123456789012:role/deployer"],
     },
 }
+TOKEN = "hf_" + "QwErTyUiOpAsDfGhJkLzXcVbNm12345678"
 BLOCK = "cr-0123456789abcdef0"
 
 
@@ -231,6 +232,56 @@ CASES = {
         chat={"weights": "w"},
         weights={"w": {"kind": "existing-claim", "claim": "models", "zones": ["us-east-1c"]}},
     ),
+    "an accelerator that the cloud does not have, for a service without pools": bad(
+        "gke",
+        "services.chat.accelerators",
+        "no machine type of gke has nvidia-a10g",
+        "some of cpu, nvidia-a100-40gb",
+        pools={},
+        chat={"pool": None, "accelerators": ["nvidia-a10g"]},
+    ),
+    "weights for services to come, of a kind that is left open": bad(
+        "eks",
+        "weights.w.kind",
+        "no service uses it, so there is nothing to choose it by",
+        "kind: bucket",
+        weights={"w": {"kind": "auto"}},
+    ),
+    "a claim for services to come, without a size": bad(
+        "gke",
+        "weights.w.size_gib",
+        "no service uses it that would say how much it needs",
+        "size_gib: N",
+        weights={"w": {"kind": "claim"}},
+    ),
+    "a bucket for services to come, on a cluster that has none": bad(
+        "existing",
+        "weights.w.kind",
+        "kind bucket: what a target of kind existing has of it is not known",
+        "kind: claim",
+        weights={"w": {"kind": "bucket"}},
+    ),
+    "a bucket for services to come, whose name the cloud does not take": bad(
+        "gke",
+        "weights.w.bucket",
+        "BAD is no bucket's name",
+        "a bucket of another name",
+        weights={"w": {"kind": "bucket", "bucket": "BAD"}},
+    ),
+    "limits of nodes that exist": bad(
+        "gke",
+        "pools.l4.min_nodes",
+        "with create: false they exist already",
+        "leave it out",
+        pool={"create": False, "machine_types": ["g2-standard-8"], "min_nodes": 1},
+    ),
+    "a boot disk that does not even hold what pods write": bad(
+        "gke",
+        "pools.l4.boot_disk_gib",
+        "a node with 20 GiB gives pods ",
+        "boot_disk_gib: 140",
+        pool={"boot_disk_gib": 20},
+    ),
 }  # fmt: skip
 
 
@@ -241,6 +292,33 @@ def test_each_problem_is_said_once_at_its_field_with_the_way_out(case: str) -> N
     assert finding.path == asked.path
     assert asked.message in finding.message
     assert asked.remedy in finding.remedy
+
+
+def test_a_boot_disk_without_room_for_images_is_a_warning() -> None:
+    (finding,) = (each for each in settled(changed("eks", pool={"boot_disk_gib": 30})).findings if each.code == "pool")
+    assert (finding.path, finding.level) == ("pools.l4.boot_disk_gib", Level.WARNING)
+    assert finding.remedy == "boot_disk_gib: 100, or leave it out"
+
+
+@pytest.mark.parametrize("kind", ["gke", "eks", "existing"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pool": {"machine_types": [TOKEN]}},
+        {"pool": {"zones": [TOKEN]}},
+        {"pool": {"accelerators": [TOKEN]}},
+        {"pool": {TOKEN: 1}},
+        {"chat": {"pool": TOKEN}},
+        {"chat": {"weights": "w"}, "weights": {"w": {"kind": "bucket", "bucket": TOKEN}}},
+    ],
+    ids=str,
+)
+def test_a_token_in_a_wrong_place_is_not_shown(kind: str, changes: dict[str, Any]) -> None:
+    try:
+        shown = "\n".join(map(str, settled(changed(kind, **changes)).findings))
+    except Refused as refused:
+        shown = str(refused)
+    assert TOKEN[8:16].lower() not in shown.lower()
 
 
 @pytest.mark.parametrize(
@@ -312,6 +390,11 @@ RIGHT: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "spot with a floor": ("eks", {"pool": {"capacity": ["on-demand", "spot"], "floor": 1, "min_nodes": 1}}),
     "a way that only some machines are sold in": ("gke", {"pool": {"capacity": ["flex-start"]}}),
+    "weights for services to come": ("eks", {"weights": {
+        "bucket": {"kind": "bucket"},
+        "claim": {"kind": "claim", "size_gib": 50},
+    }}),
+    "nodes of a managed cluster that exist": ("gke", {"pool": {"create": False, "machine_types": ["g2-standard-8"]}}),
     "nodes that exist": ("existing", {}),
 }  # fmt: skip
 
