@@ -94,15 +94,16 @@ def table(machines: Iterable[str], region: str | None = None) -> list[str]:
 def supply_findings(
     path: str,
     machine_id: str,
-    zones: Iterable[str] | Mapping[str, str],
+    zones: Iterable[str],
     capacity: Capacity | Iterable[Capacity],
     *,
     region: str | None = None,
+    places: Mapping[str, str] | None = None,
 ) -> tuple[Finding, ...]:
     """What is wrong with wanting this machine type in these zones in these ways.
 
     With a region, zones of another one are wrong too. ``path`` is the field of the pool; findings are at its
-    ``machine_type``, ``zones`` and ``capacity``; at another place where ``zones`` says for each where it is named.
+    ``machine_type``, ``zones`` and ``capacity``; ``places`` says of zones where else they are named.
     """
     wanted = (capacity,) if isinstance(capacity, Capacity) else tuple(capacity)
     try:
@@ -110,8 +111,7 @@ def supply_findings(
     except UnknownName as error:
         remedy = f"one of {', '.join(error.suggestions)}" if error.suggestions else "a machine type of the catalog"
         return (Finding("supply", f"{path}.machine_type", str(error), remedy),)
-    places = zones if isinstance(zones, Mapping) else {}
-    named = {zone: places.get(zone, f"{path}.zones[{number}]") for number, zone in enumerate(zones)}
+    named = {zone: (places or {}).get(zone, f"{path}.zones[{number}]") for number, zone in enumerate(zones)}
     return (
         *_zone_findings(f"{path}.zones", machine, named, region),
         *_way_findings(f"{path}.capacity", machine, wanted),

@@ -11,16 +11,19 @@ from modelberth.findings import Finding, Level
 from modelberth.names import Capacity
 from modelberth.offered import Lack, lack, region
 from modelberth.placement import kind_of
-from modelberth.spec import PoolSpec, Target
+from modelberth.spec import NodeLabels, PoolSpec, Target
 from modelberth.supply import sales, sold, zones_of
 
+OWN = NodeLabels.GENERIC.value
+"""The cloud of nodes of one's own."""
 _NAMED = 8
 """How many names a message lists."""
 
 
 def strangers(name: str, pool: PoolSpec, target: Target) -> tuple[Finding, ...]:
-    """Machine types of another cloud than the one that a target makes its nodes in."""
-    return tuple(_strangers(name, pool, target)) if target.makes_pools else ()
+    """Machine types of another cloud than the one that a target makes its nodes in, or that labelled those it finds."""
+    labelled = target.node_labels in (NodeLabels.GCP, NodeLabels.AWS)
+    return tuple(_strangers(name, pool, target)) if labelled else ()
 
 
 def objections(name: str, pool: PoolSpec, target: Target) -> tuple[Finding, ...]:
@@ -84,11 +87,15 @@ def _strangers(name: str, pool: PoolSpec, target: Target) -> Iterator[Finding]:
             machine = catalog().machine(machine_id)
         except UnknownName:
             continue  # said where names are looked up
-        if machine.cloud != target.node_labels.value:
-            like = [each.id for each in _with((kind_of(machine),), target)]
-            out = f"one with {kind_of(machine)} there: {_listed(like)}" if like else "a machine type of that cloud"
-            message = f"{machine_id} is no machine type of {target.kind}"
-            yield Finding("machine", f"pools.{name}.machine_types", message, out)
+        if machine.cloud == target.node_labels.value or (machine.cloud == OWN and not target.makes_pools):
+            continue
+        like = [each.id for each in _with((kind_of(machine),), target)]
+        out = f"one with {kind_of(machine)} there: {_listed(like)}" if like else "a machine type of that cloud"
+        message = f"{machine_id} is no machine type of {target.kind}"
+        if not target.makes_pools:
+            message = f"{machine_id} is no machine type of the cloud that labels nodes as {target.node_labels}"
+            out += ", or node_labels as its nodes have them"
+        yield Finding("machine", f"pools.{name}.machine_types", message, out)
 
 
 def _why(name: str, pool: PoolSpec, target: Target, machines: Sequence[Machine], lacks: Sequence[Lack]) -> Finding:

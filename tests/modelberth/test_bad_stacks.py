@@ -152,6 +152,13 @@ CASES = {
         "one with nvidia-l4 there: g6.xlarge",
         pool={"machine_types": ["g2-standard-8"]},
     ),
+    "Amazon's machine in a cluster whose nodes Google labels": bad(
+        "existing",
+        "pools.l4.machine_types",
+        "g6.xlarge is no machine type of the cloud that labels nodes as gcp",
+        "or node_labels as its nodes have them",
+        pool={"machine_types": ["g6.xlarge"]},
+    ),
     "a way that no machine of the accelerator is sold in": bad(
         "eks",
         "pools.l4.capacity",
