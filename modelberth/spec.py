@@ -275,7 +275,7 @@ class PoolSpec(Part):
     capacity: tuple[Capacity, ...] = (Capacity.ON_DEMAND,)
     """Ways to get machines, in order; where one has none, the next is tried."""
     max_nodes: Whole
-    """Most nodes it may have, over all zones and ways together."""
+    """Most nodes over all zones. Any of its ways may give them all: together they give what pods ask for."""
     min_nodes: Count = 0
     """Nodes it never goes below, over all zones."""
     floor: Count = 0
