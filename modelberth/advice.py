@@ -108,7 +108,7 @@ def _joined(spec: ServiceSpec, stack: StackSpec, path: str, decision: Decision) 
         return Finding("fabric", path, message, "follow the cloud's guide for it, then measure", Level.NOTE)
     asked = ", ".join(f"{name} {count}" for name, count in devices.resources.items())
     message = f"each pod gets {asked}: NCCL uses {fabric} if the image has {devices.libraries}, else the pod network"
-    out = "an image that has them (image:); what NCCL took is in its log with NCCL_DEBUG=INFO"
+    out = "an image that has them (image:), then measure"
     return Finding("fabric", path, message, out, Level.NOTE)
 
 
