@@ -77,7 +77,9 @@ CASES = {
     "spot": stack({"l40s": SPOT}, {LONG: SERVICE}),
     "together": stack({"h100": {**H100, "capacity": ["on-demand"]}}, {"large": LARGE}),
     "nodes-by-karpenter": stack(
-        {"h100": {**H100, "capacity": ["on-demand"]}}, {"large": LARGE}, {"provisioner": "karpenter"}
+        {"h100": {**H100, "capacity": ["on-demand"]}},
+        {"large": LARGE},
+        {"provisioner": "karpenter", "network": NETWORK},
     ),
     "plugin-of-others": stack({"h100": {**H100, "capacity": ["on-demand"]}}, {"large": LARGE}, {"efa_plugin": False}),
     "block": stack({"h100": {**H100, "capacity": ["reservation"], "reservation": BLOCK}}, {"large": LARGE}),

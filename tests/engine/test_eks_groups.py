@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from modelberth.clouds import node_profile
+from modelberth.units import GIB, quantity
 from tests.components.eks_cases import BLOCK, H100, LARGE, stack
 from tests.engine.conftest import pods_of
 from tests.engine.stands import Stand
@@ -98,6 +100,12 @@ def test_each_pod_has_all_that_joins_its_node(kube: Kube) -> None:
         asked, offered = container["resources"]["limits"], nodes(kube)[pod["spec"]["nodeName"]]
         assert {key: asked[key] for key in (EFA, GPU, HUGE_PAGES)} == {EFA: "32", GPU: "8", HUGE_PAGES: "5Gi"}
         assert {key: offered[key] for key in (EFA, GPU, HUGE_PAGES)} == {EFA: "32", GPU: "8", HUGE_PAGES: "5Gi"}
+
+
+def test_huge_pages_are_no_memory_of_the_node_any_more(kube: Kube) -> None:
+    without = quantity(node_profile("p5.48xlarge").allocatable["memory"])
+    assert without
+    assert {quantity(each["memory"]) for each in nodes(kube).values()} == {without - 5 * GIB}
 
 
 def test_a_second_up_changes_nothing(stand: Stand) -> None:
