@@ -39,6 +39,12 @@ class Takeover:
     resource: Recorded
     id: str
 
+    @property
+    def remade(self) -> bool:
+        """Whether the next update makes it anew, and deletes this one."""
+        row = live(self.resource.type)
+        return row is not None and row.remade
+
 
 @dataclass(frozen=True)
 class Recovery:
@@ -122,7 +128,8 @@ def import_file(takeovers: Iterable[Takeover]) -> str:
 def told(found: Recovery) -> Iterator[str]:
     """Lines for a person."""
     for each in found.takeovers:
-        yield f"take over: {each.resource.type} {each.resource.logical} is {each.id}"
+        then = "; the next update makes it anew and deletes this one" if each.remade else ""
+        yield f"take over: {each.resource.type} {each.resource.logical} is {each.id}{then}"
     for command in found.deletions:
         yield f"delete: {command}"
     for finding in found.findings:

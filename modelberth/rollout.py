@@ -1,6 +1,9 @@
 """How a changed service is rolled out: from spare GPUs, with the consequence said.
 
 A rollout that waits for a GPU nobody frees never ends, so pods only surge where the pool has room for one more replica.
+Groups of nodes never do. LeaderWorkerSet ends no rollout of a single group that surges (pull request 779 of
+kubernetes-sigs/lws; seen with 0.7.0), and where a cluster's StatefulSets take a number of unavailable pods, none
+unavailable means that no pod is made (its issue 776).
 """
 
 from __future__ import annotations
@@ -46,30 +49,30 @@ class Share:
 
 def rollout(mine: Share, pools: Mapping[str, PoolSpec], others: Sequence[Share] = ()) -> Rollout:
     """Surge where one more replica has a place, else one at a time. ``others`` are the other services of the stack."""
-    spare = _spare(mine, pools, others)
+    grouped = mine.decision.pipeline_parallel > 1
+    spare = "" if grouped else _spare(mine, pools, others)
     load = duration(mine.decision.load_s)
     if spare:
         return Rollout(1, 0, f"a new replica starts on {spare} before an old one stops: none is missing meanwhile")
+    because = "groups of nodes do not surge" if grouped else "no spare capacity"
     if mine.replicas == 1:
-        return Rollout(0, 1, f"no spare capacity: the only replica stops before the new one starts, down about {load}")
+        return Rollout(0, 1, f"{because}: the only replica stops before the new one starts, down about {load}")
     if mine.fewest is not None and mine.fewest < 2:
-        why = f"no spare capacity: one replica at a time stops first; where only one runs, down about {load}"
+        why = f"{because}: one replica at a time stops first; where only one runs, down about {load}"
         return Rollout(0, 1, why)
     left = f"{mine.replicas - 1} of {mine.replicas} replicas serve"
-    return Rollout(0, 1, f"no spare capacity: one replica at a time stops first, {left} for about {load} each")
+    return Rollout(0, 1, f"{because}: one replica at a time stops first, {left} for about {load} each")
 
 
 def _spare(mine: Share, pools: Mapping[str, PoolSpec], others: Sequence[Share]) -> str:
-    """Where one more replica would run; empty when nowhere that is known."""
+    """Where one more replica of one node would run; empty when nowhere that is known."""
     decision = mine.decision
-    machine, stages = catalog().machine(decision.machine_type), decision.pipeline_parallel
+    machine = catalog().machine(decision.machine_type)
     free_here = mine.nodes * replicas_per_node(decision.gpus_per_replica, machine) - mine.replicas
-    if decision.on_gpu and stages == 1 and free_here > 0:
+    if decision.on_gpu and free_here > 0:
         return "a free GPU of its node" if decision.gpus_per_replica == 1 else "free GPUs of its node"
     pool = pools.get(decision.pool or "")
     if pool is None or decision.storage.access_mode == "ReadWriteOnce":
         return ""
     taken = mine.nodes + sum(each.nodes for each in others if each.decision.pool == decision.pool)
-    if taken + stages > pool.max_nodes:
-        return ""
-    return f"another node of pool {decision.pool}" if stages == 1 else f"{stages} more nodes of pool {decision.pool}"
+    return f"another node of pool {decision.pool}" if taken < pool.max_nodes else ""

@@ -24,7 +24,7 @@ class Played:
     def __init__(self, stack: str, root: Path = engine.CLONE) -> None:
         self.stack, self._root = stack, root
         self.folder = root / FOLDER / stack
-        self._cluster, self.cloud, self._state = (self.folder / each for each in ("cluster", "cloud", "state"))
+        self._cluster, self.cloud, self.state = (self.folder / each for each in ("cluster", "cloud", "state"))
 
     @property
     def is_there(self) -> bool:
@@ -40,7 +40,7 @@ class Played:
         return engine.run(
             [*arguments, "--stack", self.stack],
             root=self._root,
-            state=self._state,
+            state=self.state,
             check=False,
             capture=capture,
             variables=self.variables(),
@@ -50,11 +50,11 @@ class Played:
         """The environment in which the stand-ins are the clouds."""
         from tests.providers import homes
 
-        return homes.environment(self._root, self._state, self.cloud, self._cluster / "kubeconfig")
+        return homes.environment(self._root, self.state, self.cloud, self._cluster / "kubeconfig")
 
     def down(self) -> int:
         """Destroy, forget the stack, stop the cluster, delete the folder. Returns the engine's exit code."""
-        if (self._state / ".pulumi").is_dir():
+        if (self.state / ".pulumi").is_dir():
             self.start()
             # What is protected would survive; here it goes with the cloud that was played.
             destroy = ["destroy", "--yes", "--suppress-progress", "--exclude-protected"]

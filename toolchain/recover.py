@@ -28,6 +28,17 @@ class RecoveryError(ModelberthError):
     """A step failed; the message is what it said."""
 
 
+def readable(state: Path) -> None:
+    """Let the engine read a state of its own disk again, after it was killed in the midst of writing it.
+
+    It truncates the attributes of a file before it writes them, and reads no state whose attributes are empty; without
+    any it reads it (gocloud.dev, blob/fileblob/attrs.go). What they describe was not written yet, or is whole.
+    """
+    for attributes in state.rglob("*.attrs"):
+        if attributes.stat().st_size == 0:
+            attributes.unlink()
+
+
 def recover(pulumi: Pulumi, run: Callable[[list[str]], Ran], folder: Path) -> recovery.Recovery:
     """Bring a stack's state back to what exists. `pulumi` runs the engine on the stack, `run` a command of the cloud's.
 
@@ -93,6 +104,7 @@ def _recover(stack: str) -> int:
         raise RecoveryError("a real account is not asked from here: docs/recovery.md has the steps")
     if here.is_there:
         here.start()
+    readable(here.state if here.is_there else local.STATE)
     found = recover(pulumi, run, FOLDER)
     for line in recovery.told(found):
         print(line)

@@ -15,6 +15,8 @@ from modelberth.catalog.schema import Row, Text
 
 CLUSTER = "kubernetes:"
 NAMESPACE = "kubernetes:core/v1:Namespace"
+REMADE = frozenset({"kubernetes:batch/v1:Job"})
+"""Kinds whose pod template never changes, and holds labels that the server gave it."""
 
 
 class Within(BaseModel):
@@ -42,6 +44,8 @@ class Live(Row):
     delete: str = ""
     again: bool = False
     """Whether making it a second time is no error: then nothing has to be found."""
+    remade: bool = False
+    """Whether the update after an import replaces it: what its server filled in cannot be changed back."""
 
     def known(self, said: Mapping[str, str]) -> dict[str, str]:
         """What templates are filled with: what a resource and its provider say, and parts of inputs that are ids."""
@@ -69,6 +73,7 @@ def _object(type_: str) -> Live:
         source="kubernetes.io/docs/reference/kubectl; ids as the provider's documentation has them",
         as_of=date(2026, 11, 28),
         type=type_,
+        remade=type_ in REMADE,
         id="{namespace}/{name}",
         within=Within(input="namespace", type=NAMESPACE),
         list="kubectl get namespaces,{kind} --namespace={namespace}",

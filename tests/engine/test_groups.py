@@ -206,38 +206,58 @@ def test_a_lost_worker_restarts_its_group_as_a_whole_and_no_other(stack: Project
     assert uids(after["1"]) == uids(before["1"])
 
 
-def up_again(stack: Project, **changes: Any) -> None:
+def up_again(stack: Project, kube: Kube, **changes: Any) -> None:
     """`up` with another service, its plan locked anew."""
     stack.write({"large": LARGE | changes}, **KEYS)
     stack.lock()
     done = stack.pulumi("up", "--yes", "--skip-preview")
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr + on_the_cluster(kube, stack)
+
+
+def on_the_cluster(kube: Kube, stack: Project) -> str:
+    """What controller and scheduler say of the groups: an `up` that waits in vain does not."""
+    core, apps, sets = (f"/{path}/namespaces/{stack.namespace}" for path in ("api/v1", "apis/apps/v1", f"apis/{API}"))
+    kept = {path: kube.list(path) for path in (f"{sets}/leaderworkersets", f"{apps}/statefulsets", f"{core}/pods")}
+    said = [{"of": each["involvedObject"]["name"], "says": each["message"]} for each in kube.list(f"{core}/events")]
+    seen = {path: [{"metadata": _named(each), "status": each["status"]} for each in kept[path]] for path in kept}
+    return yaml.safe_dump({**seen, "events": said})
+
+
+def _named(manifest: Manifest) -> Manifest:
+    kept = ("name", "generation", "labels", "deletionTimestamp")
+    return {key: manifest["metadata"][key] for key in kept if key in manifest["metadata"]}
+
+
+def rolled(kube: Kube, stack: Project, argument: str, *names: str) -> dict[str, dict[str, Manifest]]:
+    """The groups, once they are these and all their pods were started with an argument."""
+
+    def seen() -> dict[str, dict[str, Manifest]] | None:
+        after = groups(kube, stack)
+        arguments = [pod["spec"]["containers"][0]["args"] for members in after.values() for pod in members.values()]
+        return after if tuple(sorted(after)) == names and all(argument in each for each in arguments) else None
+
+    return kube.wait(seen, 60.0, what=f"groups {', '.join(names)} with {argument}, and no other")
 
 
 def test_a_change_rolls_every_group(stack: Project, kube: Kube) -> None:
     before = groups(kube, stack)
-    up_again(stack, concurrency=17)
-
-    def rolled() -> dict[str, dict[str, Manifest]] | None:
-        after = groups(kube, stack)
-        arguments = [pod["spec"]["containers"][0]["args"] for members in after.values() for pod in members.values()]
-        return after if sorted(after) == ["0", "1"] and all("17" in each for each in arguments) else None
-
-    after = kube.wait(rolled, 60.0, what="both groups with the new arguments, and no third")
+    up_again(stack, kube, concurrency=17)
+    after = rolled(kube, stack, "17", "0", "1")
     for name, members in after.items():
         assert not set(uids(members).values()) & set(uids(before[name]).values())
 
 
-def test_groups_of_an_autoscaler_stay_when_something_else_changes(stack: Project, kube: Kube) -> None:
+def test_groups_of_an_autoscaler_stay_and_roll_when_something_else_changes(stack: Project, kube: Kube) -> None:
     crds.install(kube, "keda")
     scaled = {"concurrency": 17, "replicas": 1, "autoscaling": {"min": 1, "max": 2}}
-    up_again(stack, **scaled)
+    up_again(stack, kube, **scaled)
     (group,) = kube.list(f"/apis/{API}/namespaces/{stack.namespace}/leaderworkersets")
     (scaler,) = kube.list(f"/apis/keda.sh/v1alpha1/namespaces/{stack.namespace}/scaledobjects")
     path = f"/apis/{API}/namespaces/{stack.namespace}/leaderworkersets/{scaler['spec']['scaleTargetRef']['name']}"
     kube.scale(path, 1, field_manager="keda-operator")
     kube.wait(lambda: sorted(groups(kube, stack)) == ["0"], 60.0, what="one group")
-    up_again(stack, **scaled | {"context": 16384})
+    up_again(stack, kube, **scaled | {"context": 16384})
+    rolled(kube, stack, "16384", "0")
     after = kube.get(path)
     assert after["metadata"]["generation"] > group["metadata"]["generation"] + 1
     assert after["spec"]["replicas"] == 1

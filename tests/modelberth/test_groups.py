@@ -73,11 +73,11 @@ def test_nodes_are_those_of_every_replica() -> None:
     assert "fits only with 2 nodes per replica, and needs 6 nodes, pool gpus may have 5" in finding.message
 
 
-@pytest.mark.parametrize(("max_nodes", "surge"), [(4, 0), (5, 0), (6, 1)])
-def test_a_group_surges_only_where_all_its_nodes_are_spare(max_nodes: int, surge: int) -> None:
-    made = planned("p5.48xlarge", max_nodes=max_nodes, replicas=2)
-    assert made.rollout.max_surge == surge
-    assert ("2 more nodes of pool gpus" in made.rollout.why) is bool(surge)
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_groups_of_nodes_do_not_surge_however_many_nodes_are_spare(replicas: int) -> None:
+    made = planned("p5.48xlarge", max_nodes=8, replicas=replicas)
+    assert (made.rollout.max_surge, made.rollout.max_unavailable) == (0, 1)
+    assert made.rollout.why.startswith("groups of nodes do not surge: ")
 
 
 def test_machines_without_a_fast_fabric_are_refused_with_what_would_pass_between_them() -> None:

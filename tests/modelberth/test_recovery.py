@@ -201,6 +201,23 @@ def test_an_object_is_taken_over_in_the_stacks_own_namespace_of_the_same_cluster
     assert taken(recovery.recovery(found, {DEPLOYMENTS: listing})) == expected
 
 
+def test_a_job_is_taken_over_with_the_word_that_the_next_update_makes_it_anew() -> None:
+    metadata = {"name": "fetch-11111111", "namespace": "models", "annotations": {"pulumi.com/autonamed": "true"}}
+    job = resource(
+        "kubernetes:batch/v1:Job", "fetch", made_up=False, kind="Job", apiVersion="batch/v1", metadata=metadata
+    )
+    found = left(job, held=(NAMESPACE,))
+    (question,) = recovery.questions(found)
+    listing: list[Json] = [
+        {"kind": "Namespace", "metadata": {"name": "models", "uid": "u-1"}},
+        {"kind": "Job", "metadata": {"name": "fetch-abcdef01", "namespace": "models"}},
+    ]
+    (line,) = recovery.told(recovery.recovery(found, {question: listing}))
+    assert line.startswith(
+        "take over: kubernetes:batch/v1:Job fetch is models/fetch-abcdef01; the next update makes it"
+    )
+
+
 def test_a_second_deployment_is_named_for_deletion() -> None:
     listing = [
         {"kind": "Namespace", "metadata": {"name": "models", "uid": "u-1"}},

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from toolchain import build, engine
+from toolchain.recover import readable
 
 CLONE = Path(engine.__file__).resolve().parent.parent
 HELLO = 'import pulumi\npulumi.export("greeting", pulumi.Config().require("greeting"))\n'
@@ -288,3 +289,16 @@ def test_on_the_command_line_a_refusal_is_one_line() -> None:
     assert (
         done.stderr == "toolchain: `stack init` is not for this project: the first `up` or `preview` makes the stack.\n"
     )
+
+
+def test_a_state_that_a_killed_engine_left_half_written_is_read_again(project: Project) -> None:
+    assert project.pulumi("up", "--yes", "--skip-preview", "--stack", "dev").returncode == 0
+    (attributes,) = project.state.rglob("dev.json.attrs")
+    whole = attributes.read_bytes()
+    attributes.write_bytes(b"")
+    assert "EOF" in project.pulumi("stack", "export", "--stack", "dev").stderr
+    readable(project.state)
+    assert json.loads(project.pulumi("stack", "export", "--stack", "dev").stdout)["deployment"]["resources"]
+    attributes.write_bytes(whole)
+    readable(project.state)
+    assert attributes.read_bytes() == whole
