@@ -59,7 +59,7 @@ def node_group(owner: str, group: Object, template: Object | None, state: State)
         },
         taints=tainted(group.inputs.get("taints", [])),
         zones=zones,
-        wanted=group.inputs["scalingConfig"]["maxSize"],
+        wanted=group.inputs["scalingConfig"]["desiredSize"],
         made_from=[group.inputs.get(key) for key in ("instanceTypes", "amiType", "capacityType", "diskSize")]
         + [group.outputs.get("version"), group.outputs.get("releaseVersion"), _template_labels(group, template)],
         disk_bytes=local_disk(local, GIB) if local else None,
