@@ -83,6 +83,9 @@ class Eks(Part):
     Autoscaler of yours scales, or a Karpenter of yours."""
     device_plugin: bool = True
     """Whether NVIDIA's device plugin is installed; false where something else does it."""
+    efa_plugin: bool = True
+    """Whether the device plugin of EFA is installed where nodes share a copy of a model; false where something else
+    does it."""
     deletion_protection: bool = True
     """Whether the cluster refuses to be deleted until this is false."""
 
