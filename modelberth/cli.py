@@ -135,7 +135,7 @@ def main() -> None:
     if not WITHOUT_RULES & set(sys.argv[1:2]):
         _add_check()
     try:
-        app()
+        app(prog_name="modelberth")
     except ModelberthError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
