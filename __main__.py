@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 
 from modelberth import lock, stackfiles
-from modelberth.components.stack import configured, deploy, log, maintained, preflight, reachable
+from modelberth.components.stack import configured, deploy, log, objections, preflight
 from modelberth.errors import ModelberthError
 from modelberth.report import bill_json
 
@@ -18,9 +18,8 @@ ALREADY_SHOWN = 32  # the exit code that tells the engine to add nothing to what
 lock_path = stackfiles.lock_path_of(pulumi.get_stack(), FOLDER)
 try:
     stack = stackfiles.stack_of(configured(), FOLDER)
-    reachable(stack, ROOT)
-    maintained(stack, datetime.now(tz=UTC).date())
-    settled = lock.settle(stack, stackfiles.read_lock(lock_path), stack_name=pulumi.get_stack())
+    found = objections(stack, ROOT, datetime.now(tz=UTC).date())
+    settled = lock.settle(stack, stackfiles.read_lock(lock_path), stack_name=pulumi.get_stack(), found=found)
     missing = preflight(stack, settled, ROOT)
     if settled.unwritten and not pulumi.runtime.is_dry_run():
         stackfiles.write_lock(lock_path, settled.lock)

@@ -112,5 +112,7 @@ def placed(
     if decision.on_gpu:
         tainted.add((GPU_TAINT, "NoSchedule"))
     tolerations = tuple({"key": key, "operator": "Exists", "effect": effect} for key, effect in sorted(tainted))
-    resources, preferred = (made.resources, made.preferred) if made else ((), ())
-    return Placed(dict(sorted((selector or implied).items())), tolerations, zones, resources, preferred)
+    chosen = dict(sorted((selector or implied).items()))
+    if made is None:
+        return Placed(chosen, tolerations, zones)
+    return Placed(chosen, tolerations, zones, made.resources, made.preferred, made.group_resources)

@@ -129,8 +129,8 @@ def token_volume(ref: SecretRef) -> tuple[k8s.core.v1.VolumeArgs, k8s.core.v1.Vo
     )
 
 
-def resources(host: Host, gpus: int) -> k8s.core.v1.ResourceRequirementsArgs:
-    """Requests equal limits: what was sized is what the pod gets.
+def resources(host: Host, gpus: int, others: Mapping[str, str] | None = None) -> k8s.core.v1.ResourceRequirementsArgs:
+    """Requests equal limits: what was sized is what the pod gets. ``others`` are resources that a target asks for.
 
     Quantities are spelled as the API server gives them back: a webhook that rewrites a whole object, as the one of
     LeaderWorkerSet does, would otherwise leave a difference at every `up`.
@@ -138,6 +138,7 @@ def resources(host: Host, gpus: int) -> k8s.core.v1.ResourceRequirementsArgs:
     fixed = {"memory": mebibytes(host.memory_mib), "ephemeral-storage": mebibytes(host.ephemeral_mib)}
     if gpus:
         fixed["nvidia.com/gpu"] = str(gpus)
+    fixed |= others or {}
     cpu = {"cpu": cores(host.cpu_millicores)}
     return core.ResourceRequirementsArgs(requests={**cpu, **fixed}, limits={**cpu, **fixed})
 

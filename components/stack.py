@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any, cast
@@ -12,9 +12,9 @@ import pulumi
 from pulumi.runtime import get_config_env
 
 from modelberth import cluster
-from modelberth.clouds import targets as target_checks
+from modelberth.clouds.targets import maintained
 from modelberth.fields import tidied
-from modelberth.findings import Finding, Refused, refuse
+from modelberth.findings import Finding, refuse
 from modelberth.lock import Settled, advice
 from modelberth.pools import billed, own_pool, pool_of
 from modelberth.preflight import judge, questions
@@ -72,17 +72,15 @@ def deploy(
     return services
 
 
-def reachable(stack: StackSpec, root: Path) -> None:
-    """Raise :class:`Refused` when the kubeconfig that the stack names is not there."""
+def objections(stack: StackSpec, root: Path, today: date) -> Iterator[Finding]:
+    """What can be said of a target before anything is planned: a kubeconfig that is not there, a cluster that would be
+    made of a version out of support.
+    """
     named = stack.target.kubeconfig
     if named and not _kubeconfig(named, root).is_file():
         message = f"{_kubeconfig(named, root)} is not there"
-        raise Refused([Finding("kubeconfig", "target.kubeconfig", message, "the path of a kubeconfig file")])
-
-
-def maintained(stack: StackSpec, today: date) -> None:
-    """Raise :class:`Refused` when the cluster that the stack makes is of a version that is out of support."""
-    refuse(target_checks.maintained(stack.target, today))
+        yield Finding("kubeconfig", "target.kubeconfig", message, "the path of a kubeconfig file")
+    yield from maintained(stack.target, today)
 
 
 def preflight(stack: StackSpec, settled: Settled, root: Path) -> tuple[Finding, ...]:

@@ -233,6 +233,7 @@ def _container(
     of: Pods, command: Sequence[str], args: Sequence[str], secrets: Sequence[SecretEnv], **serving: Any
 ) -> k8s.core.v1.ContainerArgs:
     launch, decision = of.plan.launch, of.plan.decision
+    others = of.placed.group_resources if launch.group else {}
     return core.ContainerArgs(
         name="server",
         image=launch.image,
@@ -240,7 +241,7 @@ def _container(
         command=list(command) or None,
         args=list(args),
         env=[*pods.environment(of.weights.variables.items()), *pods.environment(launch.env, secrets, launch.pod_env)],
-        resources=pods.resources(decision.host, decision.gpus_per_pod),
+        resources=pods.resources(decision.host, decision.gpus_per_pod, others),
         security_context=pods.container_security(),
         volume_mounts=_storage(of)[1],
         **serving,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from modelberth import exposure, features
 from modelberth.catalog import Model, catalog
-from modelberth.clouds import bucket_keys
+from modelberth.clouds import bucket_keys, fabrics
 from modelberth.decision import Decision
 from modelberth.engines import ENGINES, Launch
 from modelberth.fabric import fabric_of
@@ -97,11 +97,22 @@ def _several_nodes(spec: ServiceSpec, stack: StackSpec, path: str, decision: Dec
         yield Finding("storage", f"{path}.weights", message, out)
     message = f"{nodes} pods serve as one group: the cluster must have LeaderWorkerSet, it is not installed from here"
     yield Finding("leader-worker-set", path, message, "install it with its own chart or manifests", Level.NOTE)
-    fabric = fabric_of(catalog().machine(decision.machine_type))
-    message = (
-        f"pods get no device of {fabric}: NCCL takes the pod network until nodes, image and pods are set up for it"
-    )
-    yield Finding("fabric", path, message, "follow the cloud's guide for it, then measure", Level.NOTE)
+    yield _joined(spec, stack, path, decision)
+
+
+def _joined(spec: ServiceSpec, stack: StackSpec, path: str, decision: Decision) -> Finding:
+    """Whether pods get devices of what joins their nodes, and what is left for the image to do."""
+    fabric, pool = fabric_of(catalog().machine(decision.machine_type)), stack.pools.get(spec.pool or "")
+    devices = fabrics.devices(stack.target, decision.machine_type) if pool and pool.create else None
+    if devices is None:
+        message = (
+            f"pods get no device of {fabric}: NCCL takes the pod network until nodes, image and pods are set up for it"
+        )
+        return Finding("fabric", path, message, "follow the cloud's guide for it, then measure", Level.NOTE)
+    asked = ", ".join(f"{name} {count}" for name, count in devices.resources.items())
+    message = f"each pod gets {asked}: NCCL uses {fabric} if the image has {devices.libraries}, else the pod network"
+    out = "an image that has them (image:), then measure"
+    return Finding("fabric", path, message, out, Level.NOTE)
 
 
 def _upstream(name: str, stack: StackSpec, decision: Decision) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ from modelberth.cli_recover import recover_commands
 from modelberth.clouds.targets import maintained
 from modelberth.errors import ModelberthError
 from modelberth.estimate import answers
-from modelberth.findings import Refused, refuse
+from modelberth.findings import Refused
 from modelberth.lock import Settled, changes, settle
 from modelberth.upgrade import consequences
 
@@ -54,9 +54,9 @@ def plan(
 ) -> None:
     """Plan every service: what is needed, what is chosen, what it costs, and why."""
     stack = stackfiles.read(stackfiles.find(file, Path.cwd()))
-    refuse(maintained(stack.spec.target, datetime.now(tz=UTC).date()))
+    unkept = maintained(stack.spec.target, datetime.now(tz=UTC).date())
     try:
-        settled = settle(stack.spec, stack.locked, stack_name=stack.name, update=update, only=only or ())
+        settled = settle(stack.spec, stack.locked, stack_name=stack.name, update=update, only=only or (), found=unkept)
     except Refused as refused:
         if as_json or update:
             raise
@@ -135,7 +135,7 @@ def main() -> None:
     if not WITHOUT_RULES & set(sys.argv[1:2]):
         _add_check()
     try:
-        app()
+        app(prog_name="modelberth")
     except ModelberthError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

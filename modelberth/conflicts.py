@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from modelberth.clouds.bucket_names import bucket_name_problem
+from modelberth.clouds.places import Way
 from modelberth.findings import Finding
 from modelberth.host import claim_gib
 from modelberth.plan import Plan
 from modelberth.spec import StackSpec, WeightsKind, WeightsSpec
+from modelberth.stores import offers_of
+from modelberth.targets import Target
 
 
 def conflicts(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Finding]:
@@ -19,8 +23,29 @@ def conflicts(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Finding]:
         users = [each for each in plans if each.decision.storage.store == name]
         yield from _attached_twice(name, store, users)
         yield from _one_kind(name, users)
-        if store.kind is WeightsKind.CLAIM:
+        if all(spec.weights != name for spec in stack.services.values()):
+            yield from _unused(name, store, stack.target)
+        elif store.kind is WeightsKind.CLAIM:
             yield from _too_small(name, store, users)
+
+
+def _unused(name: str, store: WeightsSpec, target: Target) -> Iterator[Finding]:
+    """What cannot be made of weights that are kept for services to come: nothing is planned for them."""
+    path = f"weights.{name}"
+    if store.kind is WeightsKind.AUTO:
+        message = "no service uses it, so there is nothing to choose it by"
+        yield Finding("storage", f"{path}.kind", message, "kind: bucket, for example, or drop it")
+    if store.kind is WeightsKind.CLAIM and store.size_gib is None:
+        message = "is required: no service uses it that would say how much it needs"
+        yield Finding("storage", f"{path}.size_gib", message, "size_gib: N, or drop it")
+    if store.kind.in_bucket and offers_of(target).of(Way(store.kind.value)) is None:
+        lacking = offers_of(target).lacking(Way(store.kind.value))
+        yield Finding(
+            "storage", f"{path}.kind", f"kind {store.kind}: {lacking}", "kind: claim, for example, or drop it"
+        )
+    problem = bucket_name_problem(store.bucket, target.node_labels.value) if store.bucket else ""
+    if problem:
+        yield Finding("storage", f"{path}.bucket", f"{store.bucket} {problem}", "a bucket of another name")
 
 
 def _pools(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Finding]:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from modelberth.credential_shapes import hidden
+
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-.a-z0-9]*[a-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
@@ -16,6 +18,22 @@ LABEL_KEY = re.compile(r"([a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Misfit(ValueError):
+    """What is wrong with a value, and the way out."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+def each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    """No value twice."""
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise Misfit(f"names {', '.join(twice)} more than once", "each of them once")
+    return values
 
 
 def plain_number(value: Any) -> Any:
@@ -60,7 +78,7 @@ def tidied(text: str, longest: int) -> str:
 def _label(value: str, longest: int) -> str:
     if len(value) <= longest and DNS_LABEL.fullmatch(value):
         return value
-    tidy = tidied(value, longest)
+    tidy = tidied(value, longest) if hidden(value) == value else ""
     hint = f"; {tidy!r} would do" if tidy else ""
     raise ValueError(f"must be lower-case letters, digits and '-', at most {longest} characters{hint}")
 
@@ -221,6 +239,7 @@ Share = Annotated[
     BeforeValidator(plain_number),
 ]
 Text = Annotated[str, AfterValidator(printable), Field(min_length=1)]
+Texts = Annotated[tuple[Text, ...], AfterValidator(each_once)]
 RelativePath = Annotated[Text, AfterValidator(relative_path)]
 Name = Annotated[
     str, AfterValidator(dns_label), WithJsonSchema({"type": "string", "pattern": f"^{DNS_LABEL.pattern}$"})

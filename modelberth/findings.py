@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from modelberth.credential_shapes import hidden
 from modelberth.errors import ModelberthError
 
 
@@ -30,7 +31,8 @@ class Finding:
     """One statement about one place.
 
     ``path`` names the field in the terms of whoever wrote it ("services.chat.context",
-    "spec.template.spec.containers[0].args"). Messages never hold a value that could be a secret.
+    "spec.template.spec.containers[0].args"). Neither message nor remedy holds what looks like a
+    credential, whatever was written.
     """
 
     code: str
@@ -39,6 +41,10 @@ class Finding:
     remedy: str = ""
     level: Level = Level.ERROR
     nature: Nature = Nature.WRONG
+
+    def __post_init__(self) -> None:
+        for field in ("message", "remedy"):
+            object.__setattr__(self, field, hidden(getattr(self, field)))
 
     def __str__(self) -> str:
         text = f"{self.path}: {self.message}" if self.path else self.message

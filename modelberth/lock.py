@@ -5,7 +5,7 @@ A newer catalog, price or constant never changes a locked decision. ``satisfies`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -192,8 +192,10 @@ def settle(
     stack_name: str = "STACK",
     update: bool = False,
     only: Collection[str] = (),
+    found: Iterable[Finding] = (),
 ) -> Settled:
-    """Plan every service, locked decisions first. Raises :class:`Refused` with the problems of all services at once.
+    """Plan every service, locked decisions first. Raises :class:`Refused` with the problems of all services at once,
+    and with those that were ``found`` before.
 
     Without a lock entry profile ``dev`` plans anew, ``prod`` refuses. With ``update`` everything is planned anew,
     or just the services named by ``only``: the others keep what is locked.
@@ -203,7 +205,7 @@ def settle(
         raise Refused([Finding("name", "services", f"no service is called {', '.join(strangers)}", f"one of {known}")])
     plans: list[Plan] = []
     better: list[Change] = []
-    problems: list[Finding] = [*unknown_versions(stack)]
+    problems: list[Finding] = [*errors(found), *unknown_versions(stack)]
     command = f"modelberth plan --update {stack_name}"
     for name in sorted(stack.services):
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 from modelberth.catalog import Machine, catalog
 from modelberth.catalog.schema import Price
@@ -32,47 +33,41 @@ def zones(pool: PoolSpec, target: Target, machine_id: str) -> tuple[str, ...]:
     return named or target.zones
 
 
-def lacks(pool: PoolSpec, target: Target, machine: Machine) -> str:
-    """Why nodes of a pool that is made cannot be of this machine type, empty where they can or nobody knows."""
+@dataclass(frozen=True)
+class Lack:
+    """Why nodes of a pool cannot be of a machine type: the field of the pool that is to blame, and the reason."""
+
+    field: Literal["capacity", "zones"]
+    why: str
+
+
+def lack(pool: PoolSpec, target: Target, machine: Machine) -> Lack | None:
+    """Why nodes of a pool that is made cannot be of this machine type, None where they can or nobody knows."""
     where = region(target)
     if where is None:
-        return ""
+        return None
     selling = zones_of(machine.id, where)
     if selling is not None and not selling:
-        return f"is not sold in {where}"
+        return Lack("zones", f"is not sold in {where}")
     wanted = pool.zones or target.zones
     named_alike = set(selling or ()) & set(catalog().zones().get(where, ()))
     comparable = bool(named_alike) and any(zone in catalog().zones()[where] for zone in wanted)
     if selling and comparable and not set(selling) & set(wanted):
-        return f"is sold in {', '.join(selling)}, not in {', '.join(wanted)}"
+        return Lack("zones", f"is sold in {', '.join(selling)}, not in {', '.join(wanted)}")
     if all(sold(machine.id, way) is False for way in pool.capacity):
-        return f"cannot be had as {' or '.join(pool.capacity)}"
-    return ""
+        return Lack("capacity", f"cannot be had as {' or '.join(pool.capacity)}")
+    return None
 
 
 def may_have(pool: PoolSpec, machine: Machine, target: Target) -> bool:
     """Whether nodes of a pool may be of this machine type: it names the type, or names none and leaves the choice."""
     if pool.machine_types:
         return machine.id in pool.machine_types
-    return target.makes_pools and kind_of(machine) in pool.accelerators and not lacks(pool, target, machine)
-
-
-def withheld(pools: Iterable[PoolSpec], target: Target) -> str:
-    """Why machine types with the accelerators of these pools are not offered, for a message; empty where all are."""
-    if not target.makes_pools:
-        return ""
-    reasons: dict[str, list[str]] = {}
-    for pool in pools:
-        for machine in catalog().machines(cloud=target.node_labels.value):
-            if kind_of(machine) in pool.accelerators and (why := lacks(pool, target, machine)):
-                reasons.setdefault(why, []).append(machine.id)
-    return "; ".join(
-        f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''} {why}" for why, names in reasons.items()
-    )
+    return target.makes_pools and kind_of(machine) in pool.accelerators and not lack(pool, target, machine)
 
 
 def any_pool(target: Target, machine: Machine) -> bool:
     """Whether a pool that nobody wrote down could have this machine type on this target."""
     if region(target) is None:
         return True
-    return not lacks(PoolSpec(accelerators=(kind_of(machine),), max_nodes=1), target, machine)
+    return not lack(PoolSpec(accelerators=(kind_of(machine),), max_nodes=1), target, machine)

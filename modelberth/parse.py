@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from modelberth.credential_shapes import hidden
+from modelberth.fields import Misfit
 from modelberth.findings import Finding, Refused
 from modelberth.not_yet import NOT_YET
 from modelberth.parts import Part, SecretRef
@@ -92,9 +94,24 @@ def _findings(kind: type[Part], error: ValidationError, where: str) -> list[Find
         if _part_at(kind, loc[:-1]) is SecretRef and not _is_output(item["input"]):
             finding = _about_secret(where, loc, item)
         else:
-            finding = Finding("spec", _path(where, loc), *_explain(kind, loc, item))
+            finding = _lifted(kind, loc, Finding("spec", _path(where, loc), *_explain(kind, loc, item)))
         found.setdefault((finding.path, finding.message), finding)
-    return list(found.values())
+    return [each for each in found.values() if not _follows(each, found.values())]
+
+
+def _lifted(kind: type[Part], loc: tuple[int | str, ...], finding: Finding) -> Finding:
+    """A problem of a whole part that begins with the name of a field, at that field."""
+    field, colon, message = finding.message.partition(": ")
+    part = _part_at(kind, loc)
+    if not colon or part is None or field.partition(".")[0] not in part.model_fields:
+        return finding
+    return Finding(finding.code, f"{finding.path}.{field}".lstrip("."), message, finding.remedy)
+
+
+def _follows(finding: Finding, every: Iterable[Finding]) -> bool:
+    """Whether a list is only called empty because each of its elements is wrong."""
+    inside = f"{finding.path}["
+    return finding.message == "must not be empty" and any(other.path.startswith(inside) for other in every)
 
 
 def _about_secret(where: str, loc: tuple[int | str, ...], item: Any) -> Finding:
@@ -124,6 +141,8 @@ def _explain(kind: type[Part], loc: tuple[int | str, ...], item: Any) -> tuple[s
             return "is required", described or ""
         case "value_error":
             message = str(context.get("error", item["msg"]))
+            if isinstance(context.get("error"), Misfit):
+                return message, context["error"].remedy
             out = "write a plain number, such as 8192" if message.startswith("must be a number, not") else ""
             return message, out
         case "enum" | "literal_error":
@@ -136,7 +155,8 @@ def _explain(kind: type[Part], loc: tuple[int | str, ...], item: Any) -> tuple[s
             out = "0.90 means 90 percent" if context["le"] == 0.97 else ""
             return f"must be at most {context['le']}", out
         case "string_type":
-            return f"must be text, not {_kind_of(value)}", ""
+            out = "write it in quotes" if isinstance(value, int | float) else ""
+            return f"must be text, not {_kind_of(value)}", out
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"must be a mapping, not {_kind_of(value)}", ""
         case "tuple_type":
@@ -255,7 +275,8 @@ def _path(where: str, loc: tuple[int | str, ...]) -> str:
 
 
 def _shown(key: str) -> str:
-    """A key as it may be printed: short, without control characters."""
+    """A key as it may be printed: short, without control characters, no credential."""
+    key = hidden(key)
     text = key if key.isprintable() else repr(key)[1:-1]
     return text if len(text) <= 60 else f"{text[:57]}..."
 

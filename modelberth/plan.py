@@ -172,7 +172,7 @@ def assemble(
             *unsizable(name, spec, decision, launch),
             *scaling_findings(name, spec, stack, decision),
         ),
-        rollout=rollout(share, stack.pools),
+        rollout=rollout(share, stack),
         locked=locked,
         speed=speed,
         usd_per_million_tokens=_per_million(spec, speed, usd),
@@ -226,7 +226,7 @@ def together(stack: StackSpec, plans: Sequence[Plan]) -> tuple[Plan, ...]:
             each,
             rollout=rollout(
                 shares[each.service],
-                stack.pools,
+                stack,
                 [share for service, share in shares.items() if service != each.service],
             ),
         )

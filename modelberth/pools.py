@@ -6,26 +6,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from modelberth.boot_disks import boot_disk_gib, too_small
 from modelberth.catalog import Machine, catalog
-from modelberth.clouds import DEFAULT_BOOT_DISK_GIB, node_profile
 from modelberth.clouds.pool_changes import consequence
-from modelberth.clouds.targets import pool_wishes
+from modelberth.clouds.targets import pool_wishes, target_wishes
 from modelberth.decision import Decision, PoolDecision
 from modelberth.errors import UnknownName
 from modelberth.fields import LONGEST_NAME, tidied
 from modelberth.findings import Finding, Level, Refused, refuse
-from modelberth.host import image_disk_bytes
 from modelberth.names import Capacity
 from modelberth.offered import region, zones
-from modelberth.placement import kind_of, replicas_per_node
+from modelberth.placement import kind_of
 from modelberth.plan import Plan
 from modelberth.spec import PoolSpec, Profile, Reservation, StackSpec
-from modelberth.supply import supply_findings
-from modelberth.units import MIB, ceil_to
+from modelberth.supply import region_of, supply_findings
+from modelberth.unobtainable import strangers, system
 
-STEP_GIB = 10
-"""Boot disks are sized in steps of this."""
-
+_OF_MADE = ("min_nodes", "floor", "reservation", "boot_disk_gib")
+"""Fields that shape nodes, and say nothing of those that exist."""
 
 LONGEST_BILLED = 63
 """Characters of a label's value."""
@@ -117,15 +115,18 @@ def pool_plans(stack: StackSpec, plans: Sequence[Plan]) -> tuple[tuple[PoolPlan,
     if not stack.target.makes_pools:
         return (), list(_nothing_made(stack))
     made: list[PoolPlan] = []
-    problems: list[Finding] = []
+    problems: list[Finding] = [*system(stack.target), *target_wishes(stack.target)]
     for name, pool, users in _used(stack, plans):
         problems.extend(_wishes(name, pool, stack, users))
         machine = _machine(name, pool, users, problems if len(plans) == len(stack.services) else [])
-        if machine is not None and pool.create:
+        foreign = strangers(name, pool, stack.target)
+        problems.extend(foreign)
+        if machine is not None and pool.create and not foreign:
             found = _planned(name, pool, stack, machine, users)
             problems.extend(pool_wishes(stack.target, f"pools.{name}", pool, found.zones))
-            problems.extend(_objections(found, pool))
-            problems.extend(_supply(found, stack))
+            problems.extend(_objections(found, pool, region(stack.target)))
+            problems.extend(_supply(found, pool, stack))
+            problems.extend(too_small(f"pools.{name}", machine, pool.boot_disk_gib, users))
             made.append(found)
     problems.extend(_same_name(made))
     return tuple(made), problems
@@ -217,7 +218,7 @@ def _shown(value: object) -> str:
 def _nothing_made(stack: StackSpec) -> Iterator[Finding]:
     """What only pools that are made can be told."""
     for name, pool in sorted(stack.pools.items()):
-        for field in ("capacity", "min_nodes", "floor", "reservation", "boot_disk_gib", "create"):
+        for field in ("capacity", *_OF_MADE, "create"):
             if field in pool.model_fields_set:
                 message = "shapes nodes that are made, and on this target they exist already"
                 yield Finding("pool", f"pools.{name}.{field}", message, "leave it out")
@@ -271,40 +272,17 @@ def _ways(name: str, pool: PoolSpec) -> Iterator[Way]:
         least = 0 if not pool.floor else least
 
 
-def boot_disk_gib(machine: Machine, users: Sequence[Plan]) -> int:
-    """Boot disk of a node: images of its engines, this version and the next, and what pods of a full node may write.
-
-    At least what the cloud gives by default.
-    """
-    images = sum(image_disk_bytes(gib) for gib in {_image_gib(plan) for plan in users})
-    written = max((_written_bytes(machine, plan) for plan in users), default=0)
-    size = DEFAULT_BOOT_DISK_GIB
-    while node_profile(machine.id, size).allocatable_ephemeral_bytes < images + written:
-        size = ceil_to(size + STEP_GIB, STEP_GIB)
-    return size
-
-
-def _image_gib(plan: Plan) -> float | None:
-    return catalog().engine(plan.decision.engine).image_gib
-
-
-def _written_bytes(machine: Machine, plan: Plan) -> int:
-    """Ephemeral storage that the pods of one service on one node may take."""
-    return replicas_per_node(plan.decision.gpus_per_pod, machine) * plan.decision.host.ephemeral_mib * MIB
-
-
 def _wishes(name: str, pool: PoolSpec, stack: StackSpec, users: Sequence[Plan]) -> Iterator[Finding]:
     """What a pool's spec and its services contradict each other in."""
     path = f"pools.{name}"
-    outside = [zone for zone in pool.zones if zone not in stack.target.zones]
-    if outside:
-        message = f"{', '.join(outside)} are not among the zones of the target"
-        yield Finding(
-            "zone", f"{path}.zones", message, f"some of {', '.join(stack.target.zones)}, or name them there too"
-        )
+    yield from _outside(f"{path}.zones", pool, stack)
     if not pool.create and not pool.machine_types:
         message = "is required with create: false: the nodes exist, say what they are"
         yield Finding("pool", f"{path}.machine_types", message, "machine_types: [NAME]")
+    for field in _OF_MADE:
+        if not pool.create and field in pool.model_fields_set:
+            message = "shapes nodes that are made, and with create: false they exist already"
+            yield Finding("pool", f"{path}.{field}", message, "leave it out, or create: true")
     spot_alone = set(pool.capacity) <= {Capacity.SPOT, Capacity.FLEX_START}
     for plan in users:
         prod = stack.profile_of(plan.service) is Profile.PROD
@@ -325,21 +303,40 @@ def _wishes(name: str, pool: PoolSpec, stack: StackSpec, users: Sequence[Plan]) 
             )
 
 
-def _supply(pool: PoolPlan, stack: StackSpec) -> Iterator[Finding]:
+def _outside(path: str, pool: PoolSpec, stack: StackSpec) -> Iterator[Finding]:
+    """Zones of a pool that the target does not have."""
+    here, theirs = region(stack.target), ", ".join(stack.target.zones)
+    for number, zone in enumerate(pool.zones):
+        if zone not in stack.target.zones:
+            also = region_of(zone) == here
+            message = f"{zone} is not among the zones of the target"
+            out = f"some of {theirs}, or name it there too" if also else f"some of {theirs}, in {here}"
+            yield Finding("zone", f"{path}[{number}]", message, out)
+
+
+def _supply(pool: PoolPlan, spec: PoolSpec, stack: StackSpec) -> Iterator[Finding]:
     """Zones without the machine type, ways that it is not sold in; what nobody knows is a warning."""
-    ways = tuple(way.capacity for way in pool.ways)
-    yield from supply_findings(f"pools.{pool.name}", pool.machine.id, pool.zones, ways, region=region(stack.target))
+    ways, named = tuple(way.capacity for way in pool.ways), stack.target.zones
+    stated = f"pools.{pool.name}.zones" if spec.zones else f"target.{stack.target.kind}.zones"
+    order = spec.zones or named
+    places = {zone: f"{stated}[{order.index(zone)}]" for zone in pool.zones if zone in named}
+    where = region(stack.target)
+    yield from supply_findings(f"pools.{pool.name}", pool.machine.id, places, ways, region=where, places=places)
 
 
-def _objections(pool: PoolPlan, spec: PoolSpec) -> Iterator[Finding]:
-    """What speaks against the nodes that were planned."""
+def _objections(pool: PoolPlan, spec: PoolSpec, where: str | None = None) -> Iterator[Finding]:
+    """What speaks against the nodes that were planned; ``where`` is the region of their target."""
     path, reserved = f"pools.{pool.name}", spec.reservation
     if kind_of(pool.machine) not in spec.accelerators:
         return  # said where names are looked up
     if reserved and reserved.machine_type not in (None, pool.machine.id):
         message = f"{reserved.name} reserves {reserved.machine_type}, the pool's nodes are {pool.machine.id}"
         yield Finding("reservation", f"{path}.reservation.machine_type", message, "make the two agree")
-    if reserved and reserved.zones and not set(pool.zones) <= set(reserved.zones):
+    far = [zone for zone in reserved.zones if region_of(zone) not in (None, where)] if reserved and where else []
+    if reserved and far:
+        message = f"{reserved.name} lies in {', '.join(far)}, and the pool in {where}"
+        yield Finding("reservation", f"{path}.reservation.zones", message, f"a reservation in {where}")
+    elif reserved and reserved.zones and not set(pool.zones) <= set(reserved.zones):
         message = f"{reserved.name} lies in {', '.join(reserved.zones)}, the pool in {', '.join(pool.zones)}"
         yield Finding("reservation", f"{path}.zones", message, f"zones: [{', '.join(reserved.zones)}]")
 

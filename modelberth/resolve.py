@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modelberth import exposure, scaling
+from modelberth import exposure, scaling, unobtainable
 from modelberth.catalog import Checkpoint, Format, Machine, Model, catalog
 from modelberth.decision import Source
 from modelberth.engines import ENGINES, Sizing, kept
@@ -15,7 +15,7 @@ from modelberth.features import NOTHING_BESIDE, Beside, Served, beside
 from modelberth.findings import Finding, Level, errors
 from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, stored_as
 from modelberth.names import Objective, Packaging, Spread
-from modelberth.offered import any_pool, may_have, withheld
+from modelberth.offered import any_pool, may_have
 from modelberth.parallel import no_nodes
 from modelberth.placement import accelerator_of, kind_of
 from modelberth.spec import (
@@ -78,9 +78,8 @@ def resolve(name: str, stack: StackSpec, locked_version: str | None = None) -> t
         machines = tuple(machine for machine in machines if kind_of(machine) != "cpu")
     if not machines:
         allowed = ", ".join(spec.accelerators) or "what the pools offer"
-        pools = [pool for name, pool in stack.pools.items() if spec.pool in (None, name)]
-        out = withheld(pools, stack.target) or _offers(stack)
-        problems.append(Finding("no-machine", path, f"no machine type for {engine} among {allowed}", out))
+        message = f"no machine type for {engine} among {allowed}"
+        problems.extend(_unobtainable(spec, stack, path) or [Finding("no-machine", path, message, _offers(stack))])
     problems.extend(weights_findings(spec, stack, engine, path))
     problems.extend(_spread(spec, stack, path))
     problems.extend(_api_key(spec, engine, path))
@@ -115,6 +114,15 @@ def _names(spec: ServiceSpec, stack: StackSpec, path: str) -> Iterator[Finding]:
     for pool_name, pool in stack.pools.items():
         if spec.pool in (None, pool_name):
             yield from _pool_names(pool_name, pool, stack.target)
+
+
+def _unobtainable(spec: ServiceSpec, stack: StackSpec, path: str) -> tuple[Finding, ...]:
+    """Why none of the pools that a service may use can have a machine, where each of them says why."""
+    pools = {name: pool for name, pool in stack.pools.items() if spec.pool in (None, name)}
+    if not pools:
+        return unobtainable.without_pools(path, spec.accelerators, stack.target)
+    why = [unobtainable.objections(name, pool, stack.target) for name, pool in pools.items()]
+    return tuple(finding for found in why for finding in found) if all(why) else ()
 
 
 def _accelerator_names(accelerators: tuple[str, ...], path: str) -> Iterator[Finding]:
@@ -153,6 +161,7 @@ def _pool_names(name: str, pool: PoolSpec, target: Target) -> Iterator[Finding]:
             has = "no GPU" if kind == "cpu" else kind
             message = f"{machine_id} has {has}, the pool's accelerators are {', '.join(accelerators)}"
             yield Finding("machine", f"{path}.machine_types", message, "make the two agree")
+    yield from unobtainable.strangers(name, pool, target)
 
 
 def _model(spec: ServiceSpec, path: str, problems: list[Finding]) -> tuple[Model | None, Checkpoint | None]:

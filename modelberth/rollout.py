@@ -8,14 +8,14 @@ unavailable means that no pod is made (its issue 776).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelberth.catalog import catalog
 from modelberth.decision import Decision
 from modelberth.names import Spread
 from modelberth.placement import nodes_needed, replicas_per_node
-from modelberth.spec import PoolSpec
+from modelberth.spec import StackSpec
 from modelberth.units import duration
 
 
@@ -47,10 +47,10 @@ class Share:
         return nodes_needed(self.replicas, gpus, catalog().machine(self.decision.machine_type))
 
 
-def rollout(mine: Share, pools: Mapping[str, PoolSpec], others: Sequence[Share] = ()) -> Rollout:
+def rollout(mine: Share, stack: StackSpec, others: Sequence[Share] = ()) -> Rollout:
     """Surge where one more replica has a place, else one at a time. ``others`` are the other services of the stack."""
     grouped = mine.decision.pipeline_parallel > 1
-    spare = "" if grouped else _spare(mine, pools, others)
+    spare = "" if grouped else _spare(mine, stack, others)
     load = duration(mine.decision.load_s)
     if spare:
         return Rollout(1, 0, f"a new replica starts on {spare} before an old one stops: none is missing meanwhile")
@@ -64,15 +64,16 @@ def rollout(mine: Share, pools: Mapping[str, PoolSpec], others: Sequence[Share] 
     return Rollout(0, 1, f"{because}: one replica at a time stops first, {left} for about {load} each")
 
 
-def _spare(mine: Share, pools: Mapping[str, PoolSpec], others: Sequence[Share]) -> str:
+def _spare(mine: Share, stack: StackSpec, others: Sequence[Share]) -> str:
     """Where one more replica of one node would run; empty when nowhere that is known."""
     decision = mine.decision
     machine = catalog().machine(decision.machine_type)
     free_here = mine.nodes * replicas_per_node(decision.gpus_per_replica, machine) - mine.replicas
     if decision.on_gpu and free_here > 0:
         return "a free GPU of its node" if decision.gpus_per_replica == 1 else "free GPUs of its node"
-    pool = pools.get(decision.pool or "")
+    pool = stack.pools.get(decision.pool or "")
     if pool is None or decision.storage.access_mode == "ReadWriteOnce":
         return ""
     taken = mine.nodes + sum(each.nodes for each in others if each.decision.pool == decision.pool)
-    return f"another node of pool {decision.pool}" if taken < pool.max_nodes else ""
+    there = pool.max_nodes if stack.target.pools_grow else max(pool.min_nodes, pool.floor)
+    return f"another node of pool {decision.pool}" if taken < there else ""

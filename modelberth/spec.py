@@ -19,6 +19,7 @@ from modelberth.fields import (
     HttpUrl,
     LabelKey,
     LabelValue,
+    Misfit,
     Name,
     ObjectName,
     Registry,
@@ -26,6 +27,7 @@ from modelberth.fields import (
     ServiceName,
     Share,
     Text,
+    Texts,
     Whole,
 )
 from modelberth.names import Capacity, Objective, Packaging, Quantization, Spread
@@ -255,7 +257,7 @@ class Reservation(Part):
     """Name of the reservation, or its id where the cloud has ids."""
     machine_type: Text | None = None
     """Machine type that is reserved; checked against the pool's."""
-    zones: tuple[Text, ...] = ()
+    zones: Texts = ()
     """Zones of the reservation; checked against the pool's."""
     block: bool = False
     """Whether it is a block of capacity that was bought for a time."""
@@ -268,12 +270,12 @@ class PoolSpec(Part):
     """GPU ids, or cpu."""
     machine_types: tuple[Text, ...] = ()
     """Machine types of its nodes; required on a cluster that exists, else the plans choose."""
-    zones: tuple[Text, ...] = ()
+    zones: Texts = ()
     """Zones of its nodes; default: those of the target that have the machine type."""
     capacity: tuple[Capacity, ...] = (Capacity.ON_DEMAND,)
     """Ways to get machines, in order; where one has none, the next is tried."""
     max_nodes: Whole
-    """Most nodes it may have, over all zones and ways together."""
+    """Most nodes over all zones. Any of its ways may give them all: together they give what pods ask for."""
     min_nodes: Count = 0
     """Nodes it never goes below, over all zones."""
     floor: Count = 0
@@ -292,7 +294,7 @@ class PoolSpec(Part):
         if len(set(self.capacity)) < len(self.capacity) or not self.capacity:
             raise ValueError("capacity: name each way once, and at least one")
         if (Capacity.RESERVATION in self.capacity) != (self.reservation is not None):
-            raise ValueError("reservation: belongs to capacity reservation, and that to it")
+            raise Misfit("reservation: belongs to capacity reservation, and that to it", "state both, or neither")
         if self.floor and not {Capacity.SPOT, Capacity.ON_DEMAND} <= set(self.capacity):
             raise ValueError("floor: needs capacity on-demand and spot, in the order that they are tried")
         if max(self.floor, self.min_nodes) > self.max_nodes:
@@ -336,7 +338,7 @@ class WeightsSpec(Part):
     """Name of a bucket that exists; default: one is made."""
     prefix: RelativePath = ""
     """Folder of the bucket that everything lies in."""
-    zones: tuple[Text, ...] = ()
+    zones: Texts = ()
     """Zones in which the volume of an existing claim can be attached; default: not known, not checked."""
     allow_pickle: bool = False
     """Whether downloads may bring pickled files, which run code as they are read."""
@@ -358,9 +360,7 @@ class WeightsSpec(Part):
         if (self.bucket or self.prefix) and not (self.kind.in_bucket or self.kind is WeightsKind.AUTO):
             raise ValueError("bucket and prefix belong to kind bucket, stream or auto")
         if self.allow_pickle and self.kind in (WeightsKind.HUB, WeightsKind.EXISTING_CLAIM, WeightsKind.STREAM):
-            raise ValueError(
-                "allow_pickle belongs to kind claim, bucket or auto: a Job brings them, servers read files"
-            )
+            raise ValueError("allow_pickle belongs to kind claim, bucket or auto: a Job brings files for servers")
         if self.kind is WeightsKind.CLAIM and self.access_mode == "ReadOnlyMany":
             raise ValueError("kind claim is written by a Job: access_mode ReadWriteOnce or ReadWriteMany")
         if self.kind not in (WeightsKind.CLAIM, WeightsKind.AUTO) and self.size_gib:

@@ -5,7 +5,7 @@ What no source states is not known, and never an error: it is a warning that say
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from modelberth.catalog import Machine, Offer, catalog
@@ -98,11 +98,12 @@ def supply_findings(
     capacity: Capacity | Iterable[Capacity],
     *,
     region: str | None = None,
+    places: Mapping[str, str] | None = None,
 ) -> tuple[Finding, ...]:
     """What is wrong with wanting this machine type in these zones in these ways.
 
     With a region, zones of another one are wrong too. ``path`` is the field of the pool; findings are at its
-    ``machine_type``, ``zones`` and ``capacity``.
+    ``machine_type``, ``zones`` and ``capacity``; ``places`` says of zones where else they are named.
     """
     wanted = (capacity,) if isinstance(capacity, Capacity) else tuple(capacity)
     try:
@@ -110,13 +111,14 @@ def supply_findings(
     except UnknownName as error:
         remedy = f"one of {', '.join(error.suggestions)}" if error.suggestions else "a machine type of the catalog"
         return (Finding("supply", f"{path}.machine_type", str(error), remedy),)
+    named = {zone: (places or {}).get(zone, f"{path}.zones[{number}]") for number, zone in enumerate(zones)}
     return (
-        *_zone_findings(f"{path}.zones", machine, tuple(zones), region),
+        *_zone_findings(f"{path}.zones", machine, named, region),
         *_way_findings(f"{path}.capacity", machine, wanted),
     )
 
 
-def _zone_findings(path: str, machine: Machine, wanted: tuple[str, ...], region: str | None) -> Iterator[Finding]:
+def _zone_findings(path: str, machine: Machine, wanted: Mapping[str, str], region: str | None) -> Iterator[Finding]:
     offer = catalog().offer(machine.id)
     if offer is None and wanted:
         yield Finding(
@@ -126,8 +128,7 @@ def _zone_findings(path: str, machine: Machine, wanted: tuple[str, ...], region:
             "check with the cloud that these zones sell it",
             Level.WARNING,
         )
-    for number, zone in enumerate(wanted):
-        place = f"{path}[{number}]"
+    for zone, place in wanted.items():
         found = naming.region_of(zone, machine.cloud)
         if found is None:
             yield _malformed(place, machine, zone, region)
@@ -158,7 +159,8 @@ def _not_there(path: str, machine: Machine, offer: Offer, zone: str, region: str
             yield Finding("supply", path, message, remedy, Level.NOTE)
         return
     where = f"the zones of {region} with it: {_listed(there)}" if there else f"regions with it: {_listed(offer.zones)}"
-    if near := () if region in catalog().zones() else suggest(region, catalog().zones(), limit=1):
+    known = [each for each in catalog().zones() if naming.is_region(each, machine.cloud)]
+    if near := () if region in known else suggest(region, known, limit=1):
         where = f"did you mean {near[0]}? {where}"
     others = _others(machine, zone, region)
     instead = f"; with the same accelerator in {zone}: {_listed(others)}" if others else ""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from modelberth.catalog import catalog
 from modelberth.clouds.bucket_names import bucket_name_problem
+from modelberth.clouds.zones import region_of
 from modelberth.decision import Decision
 from modelberth.engines import ENGINES
 from modelberth.findings import Finding
@@ -36,12 +37,17 @@ def weights_findings(spec: ServiceSpec, stack: StackSpec, engine: str, path: str
 
 def _zones(spec: ServiceSpec, stack: StackSpec, store: WeightsSpec) -> Iterator[Finding]:
     """A volume that cannot be attached where its readers may run."""
-    for name, pool in stack.pools.items():
-        zones = pool.zones or stack.target.zones
-        outside = sorted(set(zones) - set(store.zones))
-        if store.zones and outside and spec.pool in (None, name):
-            message = f"its volume is attached in {', '.join(store.zones)}, pool {name} is also in {', '.join(outside)}"
-            out = f"zones: [{', '.join(store.zones)}] of the pool, or weights of another kind"
+    here = stack.target.managed.region if stack.target.managed else None
+    may_run = {f"pool {name}": pool.zones for name, pool in stack.pools.items() if spec.pool in (None, name)}
+    for nodes, stated in (may_run or {"its service": ()}).items():
+        zones = stated or stack.target.zones
+        outside, inside = sorted(set(zones) - set(store.zones)), [zone for zone in zones if zone in store.zones]
+        if store.zones and outside:
+            also = " also" if inside else ""
+            message = f"its volume is attached in {', '.join(store.zones)}, {nodes} is{also} in {', '.join(outside)}"
+            near = inside or [zone for zone in store.zones if here is None or region_of(zone) == here]
+            kept = f"zones: [{', '.join(near)}] of the pool" if near else f"a volume in {here}"
+            out = f"{kept}, or weights of another kind"
             yield Finding("storage", f"weights.{spec.weights}.zones", message, out)
 
 

@@ -28,6 +28,8 @@ class Placed:
     """Node pools that must be there before pods are awaited."""
     preferred: tuple[tuple[str, str], ...] = ()
     """Labels of nodes that pods take rather than others, the best first."""
+    group_resources: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What each pod of a copy on several nodes asks for beside its GPUs: resource -> quantity."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class MadePool:
     taints: tuple[Mapping[str, str], ...] = ()
     preferred: tuple[tuple[str, str], ...] = ()
     """Labels of nodes that pods take rather than others, the best first; empty where the target orders them."""
+    group_resources: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What each pod of a copy on several nodes asks for beside its GPUs, spelled as the API server gives it back."""
 
 
 @dataclass(frozen=True)

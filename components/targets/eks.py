@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import pulumi_aws as aws
 import pulumi_kubernetes as k8s
 
 from modelberth import parse
+from modelberth.clouds import fabrics
 from modelberth.findings import Finding, Refused
 from modelberth.parts import Monitoring
 from modelberth.pools import PoolPlan
@@ -60,7 +61,7 @@ class EksCluster(Target):
         self.pod_annotations: Mapping[str, str] = args.get("pod_annotations", {})
         self.zones = of.zones
         self.spec = TargetSpec(kind="eks", eks=of)
-        self._plugin: pulumi.Resource | None = None
+        self._plugins: dict[str, pulumi.Resource] = {}
         self._attached: dict[tuple[str, bool], Attached] = {}
         tags = args.get("billing", {})
         amazon = aws.Provider(
@@ -116,19 +117,33 @@ class EksCluster(Target):
         return {"cluster_name": self.cluster_name}
 
     def node_pool(self, planned: PoolPlan, parent: pulumi.Resource) -> MadePool:
-        """Node groups of a plan, or what Karpenter makes nodes from, and what makes their GPUs known."""
+        """Node groups of a plan, or what Karpenter makes nodes from, and what makes their devices known."""
         if self._around.of.provisioner == "karpenter":
             role, around, network = self._nodes.name, self._around, self._network
             made = eks_karpenter.make(planned, around, self._cluster, network, role, self.provider, parent)
         else:
             made = eks_pools.make(planned, self._around, self._cluster, self._network, self._nodes, parent)
-        if planned.accelerator is None or not self._around.of.device_plugin:
-            return made
-        if self._plugin is None:
-            self._plugin = eks_plugins.install(
-                eks_plugins.NVIDIA, self._around.name, self.labels, eks_pools.TAINT, self, self.provider
+        devices = fabrics.devices(self.spec, planned.machine.id) if planned.several_nodes else None
+        return replace(
+            made,
+            resources=(*made.resources, *self._plugins_of(planned, joined=devices is not None)),
+            group_resources=devices.resources if devices else {},
+        )
+
+    def _plugins_of(self, planned: PoolPlan, *, joined: bool) -> Iterator[pulumi.Resource]:
+        """What makes devices of a pool's nodes known, each installed with the first pool that needs it."""
+        of = self._around.of
+        if planned.accelerator and of.device_plugin:
+            yield self._installed(eks_plugins.NVIDIA)
+        if joined and of.efa_plugin:
+            yield self._installed(eks_plugins.efa(of.region))
+
+    def _installed(self, plugin: eks_plugins.Plugin) -> pulumi.Resource:
+        if plugin.name not in self._plugins:
+            self._plugins[plugin.name] = eks_plugins.install(
+                plugin, self._around.name, self.labels, eks_pools.TAINT, self, self.provider
             )
-        return replace(made, resources=(*made.resources, self._plugin))
+        return self._plugins[plugin.name]
 
     def bucket(
         self, name: str, existing: pulumi.Input[str] | None, labels: Mapping[str, str], parent: pulumi.Resource

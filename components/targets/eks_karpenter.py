@@ -14,8 +14,8 @@ import pulumi_aws as aws
 import pulumi_kubernetes as k8s
 
 from modelberth.clouds import base
-from modelberth.clouds.aws_groups import fabric, fixed, node_config, uses_local_disks
-from modelberth.decision import POOL_LABEL
+from modelberth.clouds.aws_fabric import preparation
+from modelberth.clouds.aws_groups import fixed, node_config, user_data, uses_local_disks
 from modelberth.names import Capacity
 from modelberth.pools import PoolPlan, Way
 
@@ -24,8 +24,7 @@ from .base import MadePool
 from .eks_cluster import security_group
 from .eks_keys import Surroundings
 from .eks_network import Network
-from .eks_plugins import GPU_PRESENT
-from .eks_pools import CAPACITY_LABEL, ROOT_IOPS, ROOT_MIB_PER_S, TAINT, among, preferred, selector, together
+from .eks_pools import ROOT_IOPS, ROOT_MIB_PER_S, TAINT, among, cards, labels, preferred, selector, together
 from .names import limited
 
 CLASS_API, POOL_API = "karpenter.k8s.aws/v1", "karpenter.sh/v1"
@@ -83,8 +82,8 @@ def _class(
     parent: pulumi.Resource,
 ) -> k8s.apiextensions.CustomResource:
     name, size = f"{around.name}-pool-{way.name}", planned.decision.boot_disk_gib
-    cards = fabric(planned.machine.id) if planned.several_nodes else None
-    groups = among(name, around, cluster, network, parent) if cards else [security_group(cluster)]
+    joined = cards(planned)
+    groups = among(name, around, cluster, network, parent) if joined else [security_group(cluster)]
     local = uses_local_disks(planned.machine, size)
     fast = {} if local else {"iops": ROOT_IOPS, "throughput": ROOT_MIB_PER_S}
     volume = {"volumeSize": f"{size}Gi", "volumeType": "gp3", "encrypted": True, "deleteOnTermination": True, **fast}
@@ -95,15 +94,17 @@ def _class(
         "securityGroupSelectorTerms": [{"id": group} for group in groups],
         "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
         "blockDeviceMappings": [{"deviceName": "/dev/xvda", "rootVolume": True, "ebs": volume}],
-        "userData": node_config(local_disks=False),
+        "userData": user_data(local_disks=False, script=preparation(pages=False))
+        if joined
+        else node_config(local_disks=False),
         "tags": {**around.labels, **planned.billing},
     }
     if local:
         spec["instanceStorePolicy"] = "RAID0"
-    if cards:
+    if joined:
         spec["networkInterfaces"] = [
             {"networkCardIndex": card, "deviceIndex": device, "interfaceType": kind}
-            for card, device, kind in cards.interfaces
+            for card, device, kind in joined.interfaces
         ]
     block = bool(planned.reservation and planned.reservation.block)
     if not block and (place := together(name, planned, around, parent)):
@@ -124,9 +125,7 @@ def _pool(
 ) -> k8s.apiextensions.CustomResource:
     """Nodes that are used stay: moving a server costs its weights' loading. What is empty goes after a while."""
     name = limited(way.name, 63)
-    machine, labels = planned.machine, {POOL_LABEL: planned.name, CAPACITY_LABEL: way.capacity.value}
-    if planned.accelerator:
-        labels[GPU_PRESENT] = "true"
+    machine = planned.machine
     requirements = {
         base.INSTANCE_TYPE: [machine.id],
         "karpenter.sh/capacity-type": [WAYS[way.capacity]],
@@ -136,7 +135,7 @@ def _pool(
     if planned.accelerator:
         limits["nvidia.com/gpu"] = str(machine.gpu_count * way.max_nodes)
     template = {
-        "metadata": {"labels": labels},
+        "metadata": {"labels": labels(planned, way)},
         "spec": {
             "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": name},
             "requirements": [{"key": key, "operator": "In", "values": values} for key, values in requirements.items()],

@@ -9,7 +9,8 @@ import pulumi
 import pulumi_aws as aws
 
 from modelberth.clouds import base
-from modelberth.clouds.aws_groups import Fabric, ami_type, fabric, user_data, uses_local_disks
+from modelberth.clouds.aws_fabric import Fabric, fabric, preparation
+from modelberth.clouds.aws_groups import ami_type, user_data, uses_local_disks
 from modelberth.decision import POOL_LABEL
 from modelberth.names import Capacity
 from modelberth.pools import PoolPlan, Way
@@ -19,7 +20,7 @@ from .base import MadePool
 from .eks_cluster import Nodes, disk, launched, metadata, security_group, tagged
 from .eks_keys import Surroundings
 from .eks_network import Network
-from .eks_plugins import GPU_PRESENT
+from .eks_plugins import GPU_PRESENT, JOINED
 from .names import limited
 
 TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
@@ -50,6 +51,19 @@ def selector(planned: PoolPlan) -> dict[str, str]:
     return {base.INSTANCE_TYPE: planned.machine.id, POOL_LABEL: planned.name}
 
 
+def cards(planned: PoolPlan) -> Fabric | None:
+    """Network cards of nodes that share copies; None where they share none."""
+    return fabric(planned.machine.id) if planned.several_nodes else None
+
+
+def labels(planned: PoolPlan, way: Way) -> dict[str, str]:
+    """Labels of the nodes of one way, which device plugins and pods find them by."""
+    found = {POOL_LABEL: planned.name, CAPACITY_LABEL: way.capacity.value}
+    if planned.accelerator:
+        found[GPU_PRESENT] = "true"
+    return {**found, **JOINED} if cards(planned) else found
+
+
 def preferred(planned: PoolPlan) -> tuple[tuple[str, str], ...]:
     """Where pods go first: to what is always there, then in the order of the ways. Nothing for a single way."""
     if len(planned.ways) < 2:
@@ -69,7 +83,6 @@ def _group(
 ) -> aws.eks.NodeGroup:
     name, block = f"{around.name}-pool-{way.name}", _block(planned, way)
     template = _template(name, planned, way, around, cluster, network, parent)
-    labels = {POOL_LABEL: planned.name, CAPACITY_LABEL: way.capacity.value}
     return aws.eks.NodeGroup(
         name,
         cluster_name=cluster.name,
@@ -86,7 +99,7 @@ def _group(
         update_config=aws.eks.NodeGroupUpdateConfigArgs(max_unavailable=1, update_strategy="MINIMAL"),
         launch_template=launched(template),
         node_repair_config=aws.eks.NodeGroupNodeRepairConfigArgs(enabled=True),
-        labels={**labels, GPU_PRESENT: "true"} if planned.accelerator else labels,
+        labels=labels(planned, way),
         taints=[_taint()] if planned.accelerator else None,
         tags={**around.labels, **planned.billing},
         opts=child(
@@ -119,7 +132,8 @@ def _template(
     """The machines of one node group. Its type is the template's only where the group may not name it."""
     block, size = _block(planned, way), planned.decision.boot_disk_gib
     local = uses_local_disks(planned.machine, size)
-    cards = fabric(planned.machine.id) if planned.several_nodes else None
+    joined = cards(planned)
+    script = preparation(pages=True) if joined else ""
     place = None if block else together(name, planned, around, parent)  # machines of a block are placed by AWS
     return aws.ec2.LaunchTemplate(
         name,
@@ -130,13 +144,13 @@ def _template(
             disk(size) if local else disk(size, iops=ROOT_IOPS, throughput=ROOT_MIB_PER_S),
         ],
         metadata_options=metadata(),
-        user_data=base64.b64encode(user_data(local_disks=local).encode()).decode(),
+        user_data=base64.b64encode(user_data(local_disks=local, script=script).encode()).decode(),
         instance_market_options=aws.ec2.LaunchTemplateInstanceMarketOptionsArgs(market_type="capacity-block")
         if block
         else None,
         capacity_reservation_specification=_reserved(planned, way),
         placement=aws.ec2.LaunchTemplatePlacementArgs(group_name=place) if place else None,
-        network_interfaces=_interfaces(cards, among(name, around, cluster, network, parent)) if cards else None,
+        network_interfaces=_interfaces(joined, among(name, around, cluster, network, parent)) if joined else None,
         tag_specifications=tagged(f"{around.prefix}-{way.name}", {**around.labels, **planned.billing}),
         opts=child(parent, provider=around.provider),
     )

@@ -1,4 +1,4 @@
-"""What a node of a managed node group of EKS starts from: its image, its settings, its network cards."""
+"""What a node of a managed node group of EKS starts from: its image and its settings."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from importlib.resources import files
 
 from modelberth.catalog import Machine, catalog
 from modelberth.catalog.loader import index, read_rows
-from modelberth.catalog.schema import Positive, Row, Text
+from modelberth.catalog.schema import Row, Text
 from modelberth.clouds.base import gib
 from modelberth.errors import UnknownName
 
 _GRAVITON = re.compile(r"[a-z]+\d+g[a-z]*\..+")
 """Instance types whose processor attribute is g (docs.aws.amazon.com/ec2, instance type naming conventions)."""
 
-EFA_ONLY = "efa-only"
 BOUNDARY = "//"
 _MIME = """\
 MIME-Version: 1.0
@@ -26,8 +25,13 @@ Content-Type: multipart/mixed; boundary="{boundary}"
 Content-Type: application/node.eks.aws
 
 ---
-{config}--{boundary}--
+{config}{scripts}--{boundary}--
 """
+_SCRIPT = """\
+--{boundary}
+Content-Type: text/x-shellscript; charset="us-ascii"
+
+{script}"""
 _NODE_CONFIG = """\
 apiVersion: node.eks.aws/v1alpha1
 kind: NodeConfig
@@ -47,22 +51,6 @@ class FixedPart(Row):
 
     part: Text
     value: Text
-
-
-class Fabric(Row):
-    """Network cards of a machine type with EFA. ``first_card`` is whether card 0 has it too."""
-
-    machine: Text
-    cards: Positive
-    first_card: bool
-
-    @property
-    def interfaces(self) -> tuple[tuple[int, int, str], ...]:
-        """(card, device, type) of a machine's interfaces: one for IP, and one for EFA alone on each card that has it
-        (docs.aws.amazon.com/AWSEC2/latest/UserGuide/efa-acc-inst-types.html).
-        """
-        shared = ((0, 1, EFA_ONLY),) if self.first_card else ()
-        return ((0, 0, "interface"), *shared, *((card, 0, EFA_ONLY) for card in range(1, self.cards)))
 
 
 def architecture(machine_type: str) -> str:
@@ -86,9 +74,12 @@ def uses_local_disks(machine: Machine, boot_disk_gib: int) -> bool:
     return (machine.local_nvme_gb or 0) * 1e9 >= gib(boot_disk_gib)
 
 
-def user_data(*, local_disks: bool) -> str:
-    """Settings of nodeadm as a MIME document, as managed node groups take them."""
-    return _MIME.format(boundary=BOUNDARY, config=node_config(local_disks=local_disks))
+def user_data(*, local_disks: bool, script: str = "") -> str:
+    """Settings of nodeadm as a MIME document, as managed node groups take them, and a shell script that runs before
+    the kubelet starts.
+    """
+    scripts = _SCRIPT.format(boundary=BOUNDARY, script=script) if script else ""
+    return _MIME.format(boundary=BOUNDARY, config=node_config(local_disks=local_disks), scripts=scripts)
 
 
 def node_config(*, local_disks: bool) -> str:
@@ -101,16 +92,6 @@ def node_config(*, local_disks: bool) -> str:
 def fixed(part: str) -> str:
     """An image or a release that nodes need. Raises :class:`KeyError`."""
     return _fixed()[part].value
-
-
-def fabric(machine_type: str) -> Fabric | None:
-    """Its network cards with EFA; None where it has none that is listed."""
-    return _fabrics().get(machine_type)
-
-
-@cache
-def _fabrics() -> Mapping[str, Fabric]:
-    return index(read_rows(files("modelberth.clouds") / "efa.yaml", Fabric), lambda row: row.machine)
 
 
 @cache

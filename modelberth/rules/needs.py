@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
+from modelberth.clouds.fabrics import RESOURCES
 from modelberth.clouds.pool_facts import ZONE
 from modelberth.manifests import GPU_RESOURCE
 from modelberth.node import Node
@@ -15,7 +16,7 @@ from modelberth.resources import Pod
 ZONES = frozenset({ZONE, "failure-domain.beta.kubernetes.io/zone"})
 """Labels that tell a node's zone: the present one, and the one before Kubernetes 1.17."""
 CPU, MEMORY, DISK = "cpu", "memory", "ephemeral-storage"
-_PLAIN = frozenset({CPU, MEMORY, DISK, "pods", "storage"})
+_KNOWN = frozenset({CPU, MEMORY, DISK, "pods", "storage", GPU_RESOURCE}) | RESOURCES
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def wants_other_devices(pod: Pod) -> bool:
         for kind in ("requests", "limits")
         for name in each["resources"][kind].names()
     }
-    return any(name not in _PLAIN and name != GPU_RESOURCE and not name.startswith("hugepages-") for name in names)
+    return any(name not in _KNOWN and not name.startswith("hugepages-") for name in names)
 
 
 @dataclass(frozen=True)

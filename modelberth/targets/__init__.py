@@ -89,6 +89,11 @@ class Target(Part):
         return self.kind in _OF_CLOUD
 
     @property
+    def pools_grow(self) -> bool:
+        """Whether nodes come when pods wait for them, up to a pool's most: not where a number of them is made."""
+        return self.eks is None or self.eks.provisioner != "groups"
+
+    @property
     def managed(self) -> Gke | Eks | None:
         """What is said of a cloud's cluster; None for one that is only reached."""
         return self.gke or self.eks

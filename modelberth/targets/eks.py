@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from modelberth.fields import Misfit
 from modelberth.parts import Part
 from modelberth.targets.fields import (
     AwsAccount,
-    AwsArn,
     AwsRegion,
     AwsZone,
+    AwsZones,
     Callers,
     Elsewhere,
+    IamArn,
+    KmsArn,
     KubernetesVersion,
+    RoleArn,
     SubnetId,
     SystemPool,
     VpcId,
@@ -25,6 +30,11 @@ PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 """Partitions beside aws by what their regions begin with (docs.aws.amazon.com/general, ARNs)."""
 
 
+_CLUSTER = re.compile(r"[A-Za-z0-9][-_A-Za-z0-9]{0,99}")
+_NAMED = "at most 100 letters, digits, '-' and '_', a letter or digit first"
+"""docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html, name."""
+
+
 class EksNetwork(Part):
     """A VPC that exists, with a private subnet in each zone."""
 
@@ -32,6 +42,13 @@ class EksNetwork(Part):
     """Id of the VPC."""
     subnets: dict[AwsZone, SubnetId] = Field(min_length=1)
     """Zone -> id of its private subnet."""
+
+    @model_validator(mode="after")
+    def _each_its_own(self) -> EksNetwork:
+        ids = list(self.subnets.values())
+        if twice := sorted({one for one in ids if ids.count(one) > 1}):
+            raise Misfit(f"subnets: {', '.join(twice)} lies in one zone, and is named for several", "one for each zone")
+        return self
 
 
 class Eks(Part):
@@ -41,7 +58,7 @@ class Eks(Part):
     """Account id, in quotes; any other account is refused."""
     region: AwsRegion
     """Region of the cluster."""
-    zones: tuple[AwsZone, ...] = Field(min_length=1)
+    zones: AwsZones
     """Zones that node pools may use; a cluster that is made needs two."""
     cluster: Annotated[Elsewhere, BeforeValidator(elsewhere_by_name, json_schema_input_type=str | Elsewhere)] | None = (
         None
@@ -49,15 +66,15 @@ class Eks(Part):
     """A cluster that exists, by name or {stack, output}; default: one is made."""
     network: EksNetwork | None = None
     """A network that exists; default: one is made, private, with a NAT. Needed with a cluster that exists."""
-    node_role: AwsArn | None = None
+    node_role: RoleArn | None = None
     """Role of the nodes of a cluster that exists; default: one is made."""
     version: KubernetesVersion = "1.35"
     """Minor version of Kubernetes, in quotes."""
-    administrators: tuple[AwsArn, ...] = ()
+    administrators: tuple[IamArn, ...] = ()
     """Roles that administrate the cluster, the deploying one among them; a cluster that is made needs one."""
     callers: Callers = ()
     """Networks that may reach the control plane from outside; default: none, whoever deploys is inside the network."""
-    kms_key: AwsArn | None = None
+    kms_key: KmsArn | None = None
     """KMS key for secrets, logs and weights, that of a bucket that exists too; default: one is made with a cluster or a
     bucket."""
     system: SystemPool = SystemPool(machine_type="m7i.xlarge", min_nodes=2)
@@ -67,6 +84,9 @@ class Eks(Part):
     Autoscaler of yours scales, or a Karpenter of yours."""
     device_plugin: bool = True
     """Whether NVIDIA's device plugin is installed; false where something else does it."""
+    efa_plugin: bool = True
+    """Whether the device plugin of EFA is installed where nodes share a copy of a model; false where something else
+    does it."""
     deletion_protection: bool = True
     """Whether the cluster refuses to be deleted until this is false."""
 
@@ -88,6 +108,10 @@ class Eks(Part):
         missing = [zone for zone in self.zones if self.network and zone not in self.network.subnets]
         if missing:
             raise ValueError(f"network.subnets: no subnet is named for {', '.join(missing)}")
+        if self.kms_key and (place := self.kms_key.split(":")[3]) != self.region:
+            raise Misfit(f"kms_key: is a key in {place}, the cluster is in {self.region}", "a key in its region")
+        if self.cluster and self.cluster.name and not _CLUSTER.fullmatch(self.cluster.name):
+            raise Misfit(f"cluster: must be a cluster's name: {_NAMED}", "the name alone, as the cloud lists it")
         return self
 
     @model_validator(mode="after")

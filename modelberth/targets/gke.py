@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, model_validator
 
-from modelberth.fields import Text
+from modelberth.fields import Misfit, Text
 from modelberth.parts import Part
 from modelberth.targets.fields import (
     Callers,
     Elsewhere,
+    GoogleKey,
     GoogleProject,
     GoogleProjectNumber,
     GoogleRegion,
-    GoogleZone,
+    GoogleZones,
     SystemPool,
     elsewhere_by_name,
 )
+
+_CLUSTER = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
+_NAMED = "at most 40 lower-case letters, digits and '-', a letter first"
+"""cloud.google.com/kubernetes-engine/docs/reference/rest/v1/projects.locations.clusters, name."""
 
 
 class GkeNetwork(Part):
@@ -42,7 +48,7 @@ class Gke(Part):
     """Number of the project, in quotes: identities of pods and of Google's own agents are spelled with it."""
     region: GoogleRegion
     """Region of the cluster."""
-    zones: tuple[GoogleZone, ...] = Field(min_length=1)
+    zones: GoogleZones
     """Zones that node pools may use; accelerators are sold in few of them."""
     cluster: Annotated[Elsewhere, BeforeValidator(elsewhere_by_name, json_schema_input_type=str | Elsewhere)] | None = (
         None
@@ -54,7 +60,7 @@ class Gke(Part):
     """Networks that may reach the control plane; default: none by address, callers log in at its DNS endpoint."""
     release_channel: Literal["RAPID", "REGULAR", "STABLE", "EXTENDED"] = "REGULAR"
     """Who decides the version: GKE's channel."""
-    kms_key: Text | None = None
+    kms_key: GoogleKey | None = None
     """Cloud KMS key for secrets and weights, its full resource name; default: made with a cluster or a bucket."""
     system: SystemPool = SystemPool(machine_type="n2-standard-4")
     """Nodes for what is not a model."""
@@ -71,6 +77,10 @@ class Gke(Part):
         strangers = [zone for zone in self.zones if not zone.startswith(f"{self.region}-")]
         if strangers:
             raise ValueError(f"zones: {', '.join(strangers)} lie outside region {self.region}")
+        if self.kms_key and (place := self.kms_key.split("/")[3]) != self.region:
+            raise Misfit(f"kms_key: is a key in {place}, the cluster is in {self.region}", "a key in its region")
+        if self.cluster and self.cluster.name and not _CLUSTER.fullmatch(self.cluster.name):
+            raise Misfit(f"cluster: must be a cluster's name: {_NAMED}", "the name alone, as the cloud lists it")
         return self
 
     @model_validator(mode="after")

@@ -9,11 +9,15 @@ import pytest
 
 from modelberth import parse
 from modelberth.catalog import catalog
-from modelberth.clouds.aws_groups import ami_type, fabric, fixed, uses_local_disks
+from modelberth.clouds import node_profile
+from modelberth.clouds.aws_fabric import HUGE_PAGES_MIB, fabric, pod_resources, registry
+from modelberth.clouds.aws_groups import ami_type, fixed, uses_local_disks
 from modelberth.clouds.targets import maintained
 from modelberth.fabric import fabric_of
 from modelberth.findings import Refused
+from modelberth.host import gpu_host
 from modelberth.lock import settle
+from modelberth.units import GIB, MIB
 from tests.components.eks_cases import BLOCK, EKS, L40S, SERVICE, stack
 
 NOVEMBER = date(2026, 11, 28)
@@ -109,9 +113,37 @@ def test_every_card_has_an_interface_for_efa_but_a_first_one_that_cannot() -> No
     assert b200
     assert b300
     assert b200.interfaces[:2] == ((0, 0, "interface"), (0, 1, "efa-only"))
-    assert sum(kind == "efa-only" for _, _, kind in b200.interfaces) == 8
+    assert (b200.devices, b300.devices) == (8, 16)
     assert sum(kind == "efa-only" for _, _, kind in b300.interfaces) == 16
     assert (0, 1, "efa-only") not in b300.interfaces
+
+
+def test_pods_ask_for_every_interface_and_for_huge_pages_where_whoever_makes_nodes_knows_them() -> None:
+    assert pod_resources("p5en.48xlarge", pages=True) == {"vpc.amazonaws.com/efa": "16", "hugepages-2Mi": "5Gi"}
+    assert pod_resources("p5en.48xlarge", pages=False) == {"vpc.amazonaws.com/efa": "16"}
+    assert pod_resources("g6e.xlarge", pages=True) == {}
+
+
+IMAGE_PAGES_MIB_PER_VCPU = 220
+"""Most huge pages that nodes of EKS were seen with: 21122Mi of p4d's 96 vCPUs, 42242Mi of p5's 192 (allocatable nodes
+in aws-samples/awsome-distributed-training@7217859).
+"""
+
+
+def test_huge_pages_are_set_aside_of_memory_that_no_plan_counts_on() -> None:
+    for machine in catalog().machines(cloud="aws"):
+        if fabric(machine.id) is None:
+            continue
+        most = max(HUGE_PAGES_MIB, IMAGE_PAGES_MIB_PER_VCPU * machine.vcpu + 2) * MIB
+        counted = node_profile(machine.id).allocatable_memory_bytes
+        assert counted <= machine.memory_gib * GIB - most, machine.id
+        assert gpu_host(machine, machine.gpu_count, 0).memory_mib * MIB < counted - most, machine.id
+
+
+def test_the_registry_is_that_of_the_region_or_the_one_that_the_chart_names() -> None:
+    assert registry("eu-south-1") == "590381155156.dkr.ecr.eu-south-1.amazonaws.com"
+    assert registry("cn-north-1") == "918309763551.dkr.ecr.cn-north-1.amazonaws.com.cn"
+    assert registry("mx-central-1") == "602401143452.dkr.ecr.us-west-2.amazonaws.com"
 
 
 def test_local_disks_are_used_where_they_hold_what_the_boot_disk_was_sized_for() -> None:
@@ -123,6 +155,7 @@ def test_local_disks_are_used_where_they_hold_what_the_boot_disk_was_sized_for()
 
 def test_images_are_fixed_by_digest_or_release() -> None:
     assert "@sha256:" in fixed("device-plugin")
+    assert fixed("efa-device-plugin").endswith(":v0.5.20")
     assert fixed("karpenter-image").startswith("al2023@v")
 
 

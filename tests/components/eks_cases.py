@@ -76,6 +76,12 @@ SPOT = {**L40S, "capacity": ["on-demand", "spot"], "floor": 1}
 CASES = {
     "spot": stack({"l40s": SPOT}, {LONG: SERVICE}),
     "together": stack({"h100": {**H100, "capacity": ["on-demand"]}}, {"large": LARGE}),
+    "nodes-by-karpenter": stack(
+        {"h100": {**H100, "capacity": ["on-demand"]}},
+        {"large": LARGE},
+        {"provisioner": "karpenter", "network": NETWORK},
+    ),
+    "plugin-of-others": stack({"h100": {**H100, "capacity": ["on-demand"]}}, {"large": LARGE}, {"efa_plugin": False}),
     "block": stack({"h100": {**H100, "capacity": ["reservation"], "reservation": BLOCK}}, {"large": LARGE}),
     "karpenter": stack({"l40s": SPOT}, {"chat": SERVICE}, {"provisioner": "karpenter", "network": NETWORK}),
     "scaled": stack({LONG: SPOT}, {"chat": {**SERVICE, "pool": LONG}}, {"provisioner": "cluster-autoscaler"}),

@@ -73,6 +73,77 @@ def test_nodes_of_one_copy_lie_together_with_an_interface_on_each_card(recorded:
     assert recorded["together"].inputs(GROUP, "target-pool-h100")["subnetIds"] == ["target-private-us-east-1a-id"]
 
 
+DAEMONS, GROUPS = "kubernetes:apps/v1:DaemonSet", "kubernetes:leaderworkerset.x-k8s.io/v1:LeaderWorkerSet"
+CLASS, NODES = "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass", "kubernetes:karpenter.sh/v1:NodePool"
+EFA_PLUGIN = "target-aws-efa-k8s-device-plugin"
+
+
+def asked(found: Recorded) -> list[dict[str, str]]:
+    """What the pods of the only group ask for: the leader, then the workers."""
+    (group,) = found.all(GROUPS).values()
+    template = group["inputs"]["spec"]["leaderWorkerTemplate"]
+    containers = [template[each]["spec"]["containers"][0] for each in ("leaderTemplate", "workerTemplate")]
+    assert all(each["resources"]["requests"] == each["resources"]["limits"] for each in containers)
+    return [each["resources"]["limits"] for each in containers]
+
+
+@pytest.mark.parametrize("case", ["together", "block"])
+def test_each_pod_of_a_copy_on_several_nodes_asks_for_all_interfaces_of_its_node_and_huge_pages(
+    recorded: dict[str, Recorded], case: str
+) -> None:
+    leader, worker = asked(recorded[case])
+    assert (leader["vpc.amazonaws.com/efa"], leader["hugepages-2Mi"]) == ("32", "5Gi")
+    assert leader == worker
+
+
+def test_nodes_of_one_copy_set_huge_pages_aside_and_let_containers_lock_memory(recorded: dict[str, Recorded]) -> None:
+    script = user_data(recorded["together"].inputs(TEMPLATE, "target-pool-h100"))
+    assert "vm.nr_hugepages=2560" in script
+    assert "LimitMEMLOCK=infinity" in script
+    assert "text/x-shellscript" not in user_data(recorded["spot"].inputs(TEMPLATE, "target-pool-l40s-spot"))
+
+
+def test_the_plugin_of_efa_runs_once_on_the_nodes_that_have_it_and_is_awaited_by_their_pods(
+    recorded: dict[str, Recorded],
+) -> None:
+    found = recorded["together"]
+    pod = found.inputs(DAEMONS, EFA_PLUGIN)["spec"]["template"]["spec"]
+    labels = found.inputs(GROUP, "target-pool-h100")["labels"]
+    assert pod["nodeSelector"] == {"modelberth.dev/fabric": "efa"}
+    assert labels.items() >= pod["nodeSelector"].items()
+    (container,) = pod["containers"]
+    host = "602401143452.dkr.ecr.us-east-1.amazonaws.com"
+    assert container["image"] == f"{host}/eks/aws-efa-k8s-device-plugin:v0.5.20"
+    assert (pod["hostNetwork"], container["securityContext"]["privileged"]) == (True, True)
+    (server,) = found.all(GROUPS).values()
+    assert EFA_PLUGIN in {each.rpartition("::")[2] for each in server["depends_on"]}
+
+
+def test_pools_whose_nodes_share_nothing_have_neither_plugin_nor_label_of_efa(recorded: dict[str, Recorded]) -> None:
+    for case in ("spot", "karpenter", "scaled"):
+        assert EFA_PLUGIN not in recorded[case].all(DAEMONS)
+    assert "modelberth.dev/fabric" not in recorded["spot"].inputs(GROUP, "target-pool-l40s-spot")["labels"]
+
+
+def test_a_plugin_of_efa_that_something_else_installs_is_not_installed_twice(recorded: dict[str, Recorded]) -> None:
+    found = recorded["plugin-of-others"]
+    assert list(found.all(DAEMONS)) == ["target-nvidia-device-plugin"]
+    assert {each["vpc.amazonaws.com/efa"] for each in asked(found)} == {"32"}
+
+
+def test_karpenter_counts_interfaces_and_knows_no_huge_pages(recorded: dict[str, Recorded]) -> None:
+    found = recorded["nodes-by-karpenter"]
+    assert {each["vpc.amazonaws.com/efa"] for each in asked(found)} == {"32"}
+    assert not any("hugepages-2Mi" in each for each in asked(found))
+    (nodes,), (pool,) = found.all(CLASS).values(), found.all(NODES).values()
+    spec = nodes["inputs"]["spec"]
+    assert sum(each["interfaceType"] == "efa-only" for each in spec["networkInterfaces"]) == 32
+    assert "LimitMEMLOCK=infinity" in spec["userData"]
+    assert "nr_hugepages" not in spec["userData"]
+    assert pool["inputs"]["spec"]["template"]["metadata"]["labels"]["modelberth.dev/fabric"] == "efa"
+    assert EFA_PLUGIN in found.all(DAEMONS)
+
+
 def test_a_block_names_its_machine_in_the_template_and_is_in_no_placement_group(recorded: dict[str, Recorded]) -> None:
     found = recorded["block"]
     template, group = found.inputs(TEMPLATE, "target-pool-h100"), found.inputs(GROUP, "target-pool-h100")

@@ -12,6 +12,7 @@ from tests.components.eks_cases import EKS, L40S, NETWORK, SERVICE, Recorded, re
 
 GKE = {"project": "example-dev", "project_number": "123456789012", "region": "us-central1", "zones": ["us-central1-a"]}
 L4 = {"accelerators": ["nvidia-l4"], "machine_types": ["g2-standard-8"], "max_nodes": 4}
+GOOGLE_KEY = "projects/example-dev/locations/us-central1/keyRings/models/cryptoKeys/models"
 KEY = "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
 FOUND = {key: EKS[key] for key in ("account", "region", "zones")} | {"cluster": "theirs", "network": NETWORK}
 MADE, THEIRS = {"kind": "bucket"}, {"kind": "bucket", "bucket": "models-of-theirs"}
@@ -30,7 +31,7 @@ def stack(kind: str, target: Mapping[str, Any], weights: Mapping[str, Any]) -> d
 
 STACKS = {
     "gke, all theirs": stack("gke", {**GKE, "cluster": "theirs"}, THEIRS),
-    "gke, all theirs with a key": stack("gke", {**GKE, "cluster": "theirs", "kms_key": "projects/p/keys/k"}, THEIRS),
+    "gke, all theirs with a key": stack("gke", {**GKE, "cluster": "theirs", "kms_key": GOOGLE_KEY}, THEIRS),
     "gke, a claim": stack("gke", {**GKE, "cluster": "theirs"}, CLAIM),
     "gke, a bucket": stack("gke", {**GKE, "cluster": "theirs"}, MADE),
     "gke, a cluster": stack("gke", GKE, THEIRS),

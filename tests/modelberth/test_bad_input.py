@@ -285,7 +285,7 @@ def test_a_folder_inside_the_volume_is_taken_as_written(path: str) -> None:
 
 def test_a_cloud_without_its_part_is_refused() -> None:
     (finding,) = refusal(lambda: parse.stack(stack_document(target={"kind": "gke"})))
-    assert (finding.path, finding.message) == ("target", "gke: is required for kind gke")
+    assert (finding.path, finding.message) == ("target.gke", "is required for kind gke")
 
 
 def test_problems_of_all_parts_appear_together() -> None:

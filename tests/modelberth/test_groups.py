@@ -138,6 +138,35 @@ def test_the_plan_says_that_the_cluster_needs_leader_worker_set_and_that_no_devi
     assert "NCCL takes the pod network" in codes["fabric"]
 
 
+EKS = {
+    "account": "123456789012",
+    "region": "us-east-1",
+    "zones": ["us-east-1a", "us-east-1b"],
+    "administrators": ["arn:aws:iam::123456789012:role/deployer"],
+}
+
+
+def note(*, create: bool = True, **cluster: Any) -> str:
+    """What the plan says of the fabric on a target that makes nodes."""
+    nodes = pool("p5.48xlarge", max_nodes=2)
+    nodes["pools"]["gpus"] |= {"zones": ["us-east-1a"], "create": create}
+    keys = {**SHARED, **nodes, "target": {"kind": "eks", "eks": EKS | cluster}}
+    made = plan_of(keys=keys, **asked(pool="gpus"))
+    (found,) = (each for each in made.findings if each.code == "fabric")
+    return str(found)
+
+
+def test_the_plan_says_which_devices_pods_get_and_that_the_image_decides_whether_they_are_used() -> None:
+    said = note()
+    assert "each pod gets vpc.amazonaws.com/efa 32, hugepages-2Mi 5Gi" in said
+    assert "if the image has libfabric and aws-ofi-nccl, else the pod network" in said
+    assert "each pod gets vpc.amazonaws.com/efa 32: " in note(provisioner="karpenter")
+
+
+def test_nodes_that_exist_already_are_said_to_give_no_device() -> None:
+    assert "pods get no device of EFA with GPUDirect RDMA" in note(create=False)
+
+
 def test_speed_over_several_nodes_is_not_known_and_never_wins_by_it() -> None:
     traffic = {"input_tokens": 1000, "output_tokens": 300}
     (finding,) = refusal(lambda: planned("p5.48xlarge", traffic=traffic, objective="latency"))

@@ -117,7 +117,7 @@ BAD: dict[str, tuple[str, Change, tuple[str, ...]]] = {
     "capacity reservation without one": (
         "dev",
         lambda keys: l4(keys, capacity=["reservation"]),
-        ("pools.l4", "reservation: belongs to capacity reservation"),
+        ("pools.l4.reservation", "belongs to capacity reservation"),
     ),
     "a machine that is not sold that way": (
         "dev",

@@ -13,6 +13,15 @@ from tests.modelberth.samples import stack_with
 
 L4 = {"accelerators": ["nvidia-l4"], "machine_types": ["g2-standard-8"]}
 L4X2 = {"accelerators": ["nvidia-l4"], "machine_types": ["g2-standard-24"]}
+EKS = {
+    "kind": "eks",
+    "eks": {
+        "region": "eu-central-1",
+        "account": "123456789012",
+        "zones": ["eu-central-1a", "eu-central-1b"],
+        "administrators": ["arn:aws:iam::123456789012:role/deployer"],
+    },
+}
 HUB = {"w": {"kind": "hub"}}
 SHARED = {"w": {"kind": "claim", "size_gib": 40, "access_mode": "ReadWriteMany"}}
 CHAT = {"model": "Qwen/Qwen2.5-7B-Instruct", "context": 4096, "concurrency": 4, "pool": "gpus", "weights": "w"}
@@ -52,6 +61,25 @@ def test_a_free_gpu_of_the_same_node_is_a_place() -> None:
 def test_a_node_that_another_service_takes_is_no_spare() -> None:
     made = rolled(L4, 2, chat={}, draft={})
     assert [each.max_surge for each in made.values()] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("provisioner", "min_nodes", "surge"), [("groups", 0, 0), ("groups", 2, 1), ("karpenter", 0, 1)]
+)
+def test_a_pool_of_a_number_of_nodes_has_a_spare_only_where_one_is_kept(
+    provisioner: str, min_nodes: int, surge: int
+) -> None:
+    pool = {"accelerators": ["nvidia-l40s"], "machine_types": ["g6e.2xlarge"], "max_nodes": 3, "min_nodes": min_nodes}
+    made = settle(
+        stack_with(
+            {"chat": CHAT},
+            target={**EKS, "eks": {**EKS["eks"], "provisioner": provisioner}},
+            pools={"gpus": pool},
+            weights=HUB,
+        ),
+        {},
+    )
+    assert [plan.rollout.max_surge for plan in made.plans] == [surge]
 
 
 def test_a_volume_that_one_node_holds_lets_no_second_node_start() -> None:

@@ -249,7 +249,7 @@ def test_a_bucket_that_exists_is_noted_where_its_readers_would_have_to_use_a_key
     assert said.startswith("note ")
     assert "weights.w.bucket: pods may read models-of-ours and use no key" in said
     assert "kms_key of the target" in said
-    key = "arn:aws:kms:us-east-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+    key = "arn:aws:kms:eu-central-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
     assert notes({**EKS, "eks": {**EKS["eks"], "kms_key": key}}, theirs) == []
     assert notes(EKS, {"kind": "stream"}) == []
     assert notes(GKE, theirs) == []

@@ -59,12 +59,13 @@ def node_group(owner: str, group: Object, template: Object | None, state: State)
         },
         taints=tainted(group.inputs.get("taints", [])),
         zones=zones,
-        wanted=group.inputs["scalingConfig"]["maxSize"],
+        wanted=group.inputs["scalingConfig"]["desiredSize"],
         made_from=[group.inputs.get(key) for key in ("instanceTypes", "amiType", "capacityType", "diskSize")]
         + [group.outputs.get("version"), group.outputs.get("releaseVersion"), _template_labels(group, template)],
         disk_bytes=local_disk(local, GIB) if local else None,
         resources={key: value for key, value in devices.items() if key in builtin},
         plugins={PLUGINS[key]: {key: value} for key, value in devices.items() if key not in builtin},
+        huge_pages_mib=_huge_pages_mib(made),
         surge=group.inputs.get("updateConfig", {}).get("updateStrategy", "DEFAULT") == "DEFAULT",
     )
 
@@ -108,10 +109,19 @@ def _disk_gib(group: Object, template: dict[str, Any]) -> int:
     return next((size for size in sizes if size), group.inputs.get("diskSize", DEFAULT_DISK_GIB))
 
 
+def _script(template: dict[str, Any]) -> str:
+    return base64.b64decode(template.get("userData", "")).decode(errors="replace")
+
+
 def _raid(template: dict[str, Any]) -> bool:
     """Whether nodeadm joins the local disks and puts what pods write on them."""
-    script = base64.b64decode(template.get("userData", "")).decode(errors="replace")
-    return re.search(r"strategy['\"]?:\s*['\"]?RAID0", script) is not None
+    return re.search(r"strategy['\"]?:\s*['\"]?RAID0", _script(template)) is not None
+
+
+def _huge_pages_mib(template: dict[str, Any]) -> int:
+    """What a script of the template sets aside. That images do it too is in no source, so no node is given any."""
+    found = re.search(r"vm\.nr_hugepages\s*=\s*(\d+)", _script(template))
+    return 2 * int(found[1]) if found else 0
 
 
 __all__ = ["node_group", "size"]

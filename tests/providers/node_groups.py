@@ -11,6 +11,7 @@ from typing import Any
 from modelberth.catalog import CatalogError
 from modelberth.clouds import NodeProfile, node_profile
 from modelberth.errors import UnknownName
+from modelberth.units import quantity
 from toolchain.cluster.objects import POOL, node
 from toolchain.kube import Manifest
 
@@ -48,6 +49,8 @@ class NodeGroup:
     """Devices that are there from the start, instead of those of the profile."""
     plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Devices that wait for a plugin: its image -> resources."""
+    huge_pages_mib: int = 0
+    """Memory in pages of 2 MiB, set aside before the kubelet starts: it offers them, and that much less memory."""
     surge: bool = True
     """Whether a new node comes before an old one goes when nodes are renewed."""
     respects_budgets: bool = True
@@ -69,6 +72,7 @@ class NodeGroup:
             if self.cloud == "aws":
                 name = f"{self.prefix}-{a}-{b}-{c}{self.suffix}"
             fixed = {"pods": self.profile.capacity["pods"], **self.resources}
+            fixed |= {"hugepages-2Mi": f"{self.huge_pages_mib}Mi"} if self.huge_pages_mib else {}
             yield node(
                 name,
                 zone=zone,
@@ -87,6 +91,9 @@ class NodeGroup:
 
     def _of(self, quantities: Mapping[str, str], which: int) -> dict[str, str]:
         usual = {key: quantities[key] for key in ("cpu", "memory", "ephemeral-storage")}
+        if which and self.huge_pages_mib:
+            memory = quantity(usual["memory"]) or 0
+            usual["memory"] = f"{int(memory) // 1024 - self.huge_pages_mib * 1024}Ki"
         return usual | ({"ephemeral-storage": str(self.disk_bytes[which])} if self.disk_bytes else {})
 
 

@@ -226,7 +226,7 @@ def eks_group(amazon: Plugin, name: str, **more: Any) -> tuple[str, dict[str, An
         "amiType": "AL2023_x86_64_NVIDIA",
         "instanceTypes": ["g6e.2xlarge"],
         "launchTemplate": {"id": template, "version": "1"},
-        "scalingConfig": {"minSize": 0, "desiredSize": 0, "maxSize": 1},
+        "scalingConfig": {"minSize": 0, "desiredSize": 1, "maxSize": 3},
         "labels": {"pool": name},
         **more,
     }

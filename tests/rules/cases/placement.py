@@ -188,6 +188,13 @@ _HOSTED = (
     ),
     hosted("other devices are left to those who know them", gke(), pod(0, {"amd.com/gpu": 8})),
     hosted(
+        "devices that join nodes and huge pages do not hide that GPUs are too few",
+        gke(),
+        pod(4, {"vpc.amazonaws.com/efa": 1, "hugepages-2Mi": "5Gi"}),
+        red="requests 4 GPUs",
+    ),
+    hosted("nor are they counted as GPUs", gke(), pod(2, {"vpc.amazonaws.com/efa": 32, "hugepages-2Mi": "5Gi"})),
+    hosted(
         "a cluster that makes nodes as pods ask for them hosts the pod",
         ("gcp:container/cluster:Cluster", {"enableAutopilot": True}),
         pod(8),
