@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from modelberth import exposure, features
 from modelberth.catalog import Model, catalog
-from modelberth.clouds import fabrics
+from modelberth.clouds import bucket_keys, fabrics
 from modelberth.decision import Decision
 from modelberth.engines import ENGINES, Launch
 from modelberth.fabric import fabric_of
@@ -40,6 +40,9 @@ def advice(
             Level.ERROR if prod else Level.WARNING,
         )
     yield from _upstream(name, stack, decision)
+    closed = bucket_keys.closed(stack.target, decision.storage.bucket) if decision.storage.bucket else None
+    if closed:
+        yield Finding("bucket-key", f"weights.{spec.weights}.bucket", *closed, Level.NOTE)
     if answer.verdict is Verdict.UNKNOWN:
         yield Finding("too-close", path, answer.why, "plan anew, or lower context or concurrency", Level.WARNING)
     if spec.packaging is Packaging.TRITON:

@@ -87,7 +87,7 @@ def down(stack: str) -> int:
     """Destroy the stack, forget it, stop the cluster. Works when nothing is there."""
     if is_real():
         found = stackfiles.read(stackfiles.find(stack, ROOT))
-        return played.real(["destroy"], stack, found.spec.target.kind)
+        return played.real_down(stack, found.spec.target.kind)
     if (here := played.Played(stack)).is_there:
         return _cloud_down(here)
     if (STATE / ".pulumi").is_dir():

@@ -6,11 +6,13 @@ stand-ins never meets one of a real account, which is used only when CLOUD=real 
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from toolchain import build, cluster, engine
 from toolchain.kube import Kube
@@ -65,9 +67,12 @@ class Played:
             self.start()
             # What is protected would survive; here it goes with the cloud that was played.
             destroy = ["destroy", "--yes", "--suppress-progress", "--exclude-protected"]
-            for arguments in (destroy, ["stack", "rm", "--yes", "--force"]):
-                if code := self.engine(*arguments).returncode:
-                    return code
+            if code := self.engine(*destroy).returncode:
+                return code
+            if left := kept(self.engine("stack", "export", capture=True).stdout):
+                print(f"an account would keep {told(left)}; here they go with the cloud that was played", flush=True)
+            if code := self.engine("stack", "rm", "--yes", "--force").returncode:
+                return code
         cluster.down(self._cluster, purge=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         return 0
@@ -80,8 +85,62 @@ def first_line(stack: str, kind: str) -> str:
 
 def real(arguments: Sequence[str], stack: str, kind: str) -> int:
     """Run the engine as a person would, with its own login, state and plugins; it asks before it changes anything."""
+    _announce(arguments, stack, kind)
+    return _installed(arguments, stack).returncode
+
+
+def real_down(stack: str, kind: str) -> int:
+    """Destroy in an account all that is not protected, and say what stays.
+
+    Raises EngineError, with nothing destroyed, while a cluster is protected: everything around it would go, and it not.
+    """
+    destroy = ["destroy", "--exclude-protected"]
+    _announce(destroy, stack, kind)
+    before = _installed(["stack", "export"], stack, stdout=subprocess.PIPE)
+    if before.returncode:
+        return before.returncode
+    if clusters := protected_clusters(before.stdout):
+        raise engine.EngineError(
+            f"{told(clusters)} is protected: its nodes would go, and it would stay and be paid for. Set "
+            "deletion_protection: false, then CLOUD=real make up, then this again"
+        )
+    if code := _installed(destroy, stack).returncode:
+        return code
+    if left := kept(_installed(["stack", "export"], stack, stdout=subprocess.PIPE).stdout):
+        print(f"the account keeps {told(left)}")
+        print("the next up builds the rest around them; `pulumi stack rm --force` forgets them and deletes nothing")
+    return 0
+
+
+def kept(exported: str) -> tuple[str, ...]:
+    """What an exported state holds in clouds: the type and the id of each."""
+    return tuple(f"{each['type']} {each['id']}" for each in _of_clouds(exported))
+
+
+def protected_clusters(exported: str) -> tuple[str, ...]:
+    """The clusters of an exported state that the engine does not delete: the type and the id of each."""
+    found = (each for each in _of_clouds(exported) if each.get("protect"))
+    return tuple(f"{each['type']} {each['id']}" for each in found if each["type"].endswith("/cluster:Cluster"))
+
+
+def _of_clouds(exported: str) -> list[dict[str, Any]]:
+    found = (json.loads(exported or "{}").get("deployment") or {}).get("resources") or []
+    return [each for each in found if each.get("custom") and not each["type"].startswith(("pulumi:", "kubernetes:"))]
+
+
+def told(things: Sequence[str]) -> str:
+    """Things in one line, with their number."""
+    return f"{len(things)}: {', '.join(things)}" if len(things) > 1 else "".join(things)
+
+
+def _announce(arguments: Sequence[str], stack: str, kind: str) -> None:
+    command = " ".join(["pulumi", *arguments, "--stack", stack])
+    print(f"stack {stack}: target {kind}, in the account that you are logged in to (CLOUD=real): {command}", flush=True)
+
+
+def _installed(arguments: Sequence[str], stack: str, *, stdout: int | None = None) -> subprocess.CompletedProcess[str]:
+    """The installed engine on a stack of this project."""
     command = ["pulumi", *arguments, "--stack", stack]
-    print(f"stack {stack}: target {kind}, in the account that you are logged in to (CLOUD=real): {' '.join(command)}")
     pulumi = build.installed_pulumi()
     if pulumi is None:
         least = ".".join(map(str, build.MINIMUM_PULUMI))
@@ -89,7 +148,7 @@ def real(arguments: Sequence[str], stack: str, kind: str) -> int:
             f"a real account needs an installed pulumi of {least} or newer, which brings the cloud's own plugins; "
             f"with it: {' '.join(command)}"
         )
-    return subprocess.run([str(pulumi), *command[1:]], cwd=engine.CLONE, check=False).returncode
+    return subprocess.run([str(pulumi), *command[1:]], cwd=engine.CLONE, check=False, stdout=stdout, text=True)
 
 
-__all__ = ["Played", "first_line", "real"]
+__all__ = ["Played", "first_line", "kept", "protected_clusters", "real", "real_down"]

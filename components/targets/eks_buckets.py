@@ -26,18 +26,20 @@ SIZE = "1200Gi"
 """The driver ignores it, and the API asks for one."""
 
 
+def found(existing: pulumi.Input[str]) -> Bucket:
+    """The bucket that exists."""
+    name = pulumi.Output.from_input(existing)
+    return Bucket(name, pulumi.Output.concat("s3://", name))
+
+
 def make(
     name: str,
-    existing: pulumi.Input[str] | None,
     labels: Mapping[str, str],
     around: Surroundings,
     key: Key,
     parent: pulumi.Resource,
 ) -> Bucket:
-    """A bucket in the cluster's region, or the one that exists."""
-    if existing is not None:
-        given = pulumi.Output.from_input(existing)
-        return Bucket(given, pulumi.Output.concat("s3://", given))
+    """A bucket in the cluster's region."""
     of, logical = around.of, f"{name}-bucket"
     kept = child(parent, provider=around.provider, protect=True, retain_on_delete=True)
     bucket = aws.s3.Bucket(
@@ -138,14 +140,14 @@ def may_use(
     account: pulumi.Input[str],
     around: Surroundings,
     cluster: aws.eks.Cluster,
-    key: Key,
+    key: Key | None,
     parent: pulumi.Resource,
     *,
     write: bool,
 ) -> list[pulumi.Resource]:
     """A role for the pods of one ServiceAccount, which may use this bucket and nothing else: no key of a user.
 
-    A bucket that exists may be encrypted with a key that is not ours: its owner lets the role use it.
+    ``key`` is None for a bucket that exists and whose key nobody named: its owner lets the role use that.
     """
     own, logical = child(parent, provider=around.provider), f"{name}-{'writer' if write else 'reader'}"
     role = aws.iam.Role(
@@ -156,12 +158,14 @@ def may_use(
         opts=own,
     )
 
+    opens = [through_storage(around, key, ENCRYPT if write else DECRYPT)] if key else []
+
     def allowed(found: str) -> str:
         arn = f"arn:{around.of.partition}:s3:::{found}"
         return policy(
             {"Effect": "Allow", "Action": list(WRITE if write else READ), "Resource": [f"{arn}/*"]},
             {"Effect": "Allow", "Action": list(LIST), "Resource": [arn]},
-            through_storage(around, key, ENCRYPT if write else DECRYPT),
+            *opens,
         )
 
     may = aws.iam.RolePolicy(

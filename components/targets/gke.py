@@ -61,10 +61,11 @@ class GkeCluster(Target):
         self.spec = TargetSpec(kind="gke", gke=of)
         google = gcp.Provider(f"{name}-google", project=of.project, region=of.region, opts=child(self))
         self._around = gke_cluster.Surroundings(name, prefix(name), of, args.get("billing", {}), google, self)
-        self._key = gke_cluster.key(self._around)
+        self._used_key: gke_cluster.Key | None = None
         account, roles = gke_cluster.nodes_account(self._around)
         self._nodes = account.email
         found = cluster if cluster is not None else found_cluster(of.cluster, "target.gke.cluster")
+        self._encrypts = ("weights",) if found is not None else tuple(gke_cluster.KEY_USERS)
         if found is None:
             self._cluster, self._after = self._made(network, account, roles)
         else:
@@ -83,6 +84,12 @@ class GkeCluster(Target):
         self.namespace = namespace.metadata.name  # type: ignore[reportAttributeAccessIssue]
         register(self)
 
+    def _key(self) -> gke_cluster.Key:
+        """The key, once: nothing is made of it until a cluster or a bucket that is made uses it."""
+        if self._used_key is None:
+            self._used_key = gke_cluster.key(self._around, self._encrypts)
+        return self._used_key
+
     def _made(
         self,
         network: gke_network.Network | None,
@@ -93,7 +100,7 @@ class GkeCluster(Target):
         if network is None and given:
             network = gke_network.Network(given.network, given.subnetwork, given.pods_range, given.services_range)
         where = network or gke_network.make(around.name, around.prefix, around.of.region, self, around.provider)
-        cluster = gke_cluster.cluster(around, where, self._key, account, roles)
+        cluster = gke_cluster.cluster(around, where, self._key(), account, roles)
         return cluster, (gke_cluster.system_pool(around, cluster.id, account, around.of.system),)
 
     def _found(self, name: pulumi.Input[str]) -> gcp.container.Cluster:
@@ -116,7 +123,9 @@ class GkeCluster(Target):
         self, name: str, existing: pulumi.Input[str] | None, labels: Mapping[str, str], parent: pulumi.Resource
     ) -> Bucket:
         """A private bucket for weights."""
-        return gke_buckets.make(name, existing, labels, self._around, self._key, parent)
+        if existing is not None:
+            return gke_buckets.found(existing)
+        return gke_buckets.make(name, labels, self._around, self._key(), parent)
 
     def may_read(
         self, name: str, bucket: Bucket, account: pulumi.Input[str], parent: pulumi.Resource, *, write: bool = False

@@ -20,18 +20,20 @@ READ_OPTIONS = "implicit-dirs,metadata-cache:ttl-secs:-1,file-cache:enable-paral
 WRITE_OPTIONS = "implicit-dirs"
 
 
+def found(existing: pulumi.Input[str]) -> Bucket:
+    """The bucket that exists. Cloud Storage opens what its key encrypted for whoever may read it."""
+    name = pulumi.Output.from_input(existing)
+    return Bucket(name, pulumi.Output.concat("gs://", name))
+
+
 def make(
     name: str,
-    existing: pulumi.Input[str] | None,
     labels: Mapping[str, str],
     around: Surroundings,
     key: Key,
     parent: pulumi.Resource,
 ) -> Bucket:
-    """A bucket in the cluster's region, or the one that exists."""
-    if existing is not None:
-        given = pulumi.Output.from_input(existing)
-        return Bucket(given, pulumi.Output.concat("gs://", given))
+    """A bucket in the cluster's region."""
     bucket = gcp.storage.Bucket(
         f"{name}-bucket",
         name=limited(f"{around.of.project}-{around.prefix}-{name}".replace("google", "g"), 63),

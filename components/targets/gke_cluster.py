@@ -56,8 +56,10 @@ class Key:
     grants: tuple[pulumi.Resource, ...] = ()
 
 
-def key(around: Surroundings) -> Key:
-    """The key that exists, or one that is made: kept when the stack goes, for what it encrypted needs it."""
+def key(around: Surroundings, uses: Sequence[str] = tuple(KEY_USERS)) -> Key:
+    """The key that exists, or one that is made: kept when the stack goes, for what it encrypted needs it. Agents get it
+    for ``uses``.
+    """
     given = around.of.kms_key
     kept = child(around.parent, provider=around.provider, protect=around.of.deletion_protection, retain_on_delete=True)
     name: pulumi.Input[str]
@@ -78,6 +80,7 @@ def key(around: Surroundings) -> Key:
             opts=child(around.parent, provider=around.provider),
         )
         for use, agent in KEY_USERS.items()
+        if use in uses
     )
     return Key(name, grants)
 

@@ -17,6 +17,10 @@ MANAGED = ("get", "list", "watch", "create", "patch", "delete")
 """What the provider does with an object: server-side apply is a patch, and needs ``create`` for what is not there."""
 WATCHED = ("get", "list", "watch")
 """What it does with what shows whether an object is ready."""
+BUILT_IN = frozenset(
+    {"", "apps", "autoscaling", "batch", "networking.k8s.io", "policy", "scheduling.k8s.io", "storage.k8s.io"}
+)
+"""API groups that every server has; what lies in any other is a custom resource."""
 _PREFIX = "kubernetes:"
 _NO_OBJECTS = ("helm.sh", "kustomize", "yaml")
 

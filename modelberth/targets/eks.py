@@ -77,7 +77,8 @@ class Eks(Part):
     callers: Callers = ()
     """Networks that may reach the control plane from outside; default: none, whoever deploys is inside the network."""
     kms_key: KmsArn | None = None
-    """KMS key for secrets, logs and weights; default: one is made."""
+    """KMS key for secrets, logs and weights, that of a bucket that exists too; default: one is made with a cluster or a
+    bucket."""
     system: SystemPool = SystemPool(machine_type="m7i.xlarge", min_nodes=2)
     """Nodes for what is not a model."""
     provisioner: Literal["groups", "cluster-autoscaler", "karpenter"] = "groups"

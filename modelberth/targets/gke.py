@@ -61,7 +61,7 @@ class Gke(Part):
     release_channel: Literal["RAPID", "REGULAR", "STABLE", "EXTENDED"] = "REGULAR"
     """Who decides the version: GKE's channel."""
     kms_key: GoogleKey | None = None
-    """Cloud KMS key for secrets and weights, its full resource name; default: one is made."""
+    """Cloud KMS key for secrets and weights, its full resource name; default: made with a cluster or a bucket."""
     system: SystemPool = SystemPool(machine_type="n2-standard-4")
     """Nodes for what is not a model."""
     deletion_protection: bool = True

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from modelberth.clouds import aws_permissions, gcp_permissions, kinds
+from modelberth.catalog import catalog
+from modelberth.clouds import aws_limits, aws_permissions, commands, gcp_limits, gcp_permissions, kinds, live
 from modelberth.clouds.permissions import Unlisted, needs, rows
+from modelberth.clouds.quotas import needs as needs_of
+from modelberth.names import Capacity
 from tests.judges.terraform_plan import tables
 from tests.providers.tables import document
 
-STACKS = Path(__file__).resolve().parents[1] / "judges" / "stacks"
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+ROOT = Path(__file__).resolve().parents[2]
+STACKS, GOLDEN = ROOT / "tests" / "judges" / "stacks", ROOT / "tests" / "golden"
 BUCKET, CLUSTER = "gcp:storage/bucket:Bucket", "aws:eks/cluster:Cluster"
 FLOW_LOG, NODES = "aws:ec2/flowLog:FlowLog", "aws:eks/nodeGroup:NodeGroup"
 
@@ -90,7 +95,7 @@ def test_two_types_take_what_either_takes_once() -> None:
 def test_the_custom_role_is_one_that_gcloud_reads() -> None:
     role = yaml.safe_load(gcp_permissions.custom_role(types("gke")))
     assert role.keys() == {"title", "description", "stage", "includedPermissions"}
-    assert tuple(role["includedPermissions"]) == gcp_permissions.permissions(types("gke"))
+    assert set(role["includedPermissions"]) < set(gcp_permissions.permissions(types("gke")))
 
 
 def test_an_action_has_its_operations_name_or_the_one_that_the_table_says() -> None:
@@ -139,10 +144,14 @@ def test_no_action_is_a_wildcard() -> None:
 
 
 @functools.cache
-def golden_types() -> frozenset[str]:
+def golden_stacks() -> tuple[frozenset[str], ...]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    found = (yaml.load_all(path.read_text(), loader) for path in GOLDEN.glob("*/resources.yaml"))
-    return frozenset(each["type"] for registrations in found for each in registrations)
+    found = (yaml.load_all(path.read_text(), loader) for path in sorted(GOLDEN.glob("*/resources.yaml")))
+    return tuple(frozenset(each["type"] for each in registrations) for registrations in found)
+
+
+def golden_types() -> frozenset[str]:
+    return frozenset().union(*golden_stacks())
 
 
 def test_every_type_that_our_stacks_register_has_a_row() -> None:
@@ -202,3 +211,121 @@ def test_the_roles_are_two_of_rbac_and_one_where_nothing_lies_outside_namespaces
         {"apiGroups": [""], "resources": ["endpoints"], "verbs": list(kinds.WATCHED)},
         {"apiGroups": [""], "resources": ["services"], "verbs": list(kinds.MANAGED)},
     ]
+
+
+def test_iam_spells_built_in_objects_by_their_kind_and_tells_no_custom_resource_from_another() -> None:
+    policy, scaled = "kubernetes:networking.k8s.io/v1:NetworkPolicy", "kubernetes:keda.sh/v1alpha1:ScaledObject"
+    made = gcp_permissions.objects([policy, scaled])
+    assert {each.rpartition(".")[0] for each in made} == {"container.networkPolicies", "container.thirdPartyObjects"}
+    assert {each.rpartition(".")[2] for each in made} == {"create", "delete", "get", "list", "update"}
+
+
+def test_what_only_shows_that_an_object_is_ready_is_read_by_iam_too() -> None:
+    allowed = set(gcp_permissions.objects(["kubernetes:apps/v1:Deployment"]))
+    assert {each for each in allowed if "replicaSets" in each} == {
+        "container.replicaSets.get",
+        "container.replicaSets.list",
+    }
+
+
+def test_the_deployers_role_grants_no_role_and_the_one_that_does_has_a_condition() -> None:
+    role = yaml.safe_load(gcp_permissions.custom_role(types("gke")))["includedPermissions"]
+    assert set(gcp_permissions.permissions(types("gke"))) - set(role) == set(gcp_permissions.GRANTS)
+    said = yaml.safe_load(gcp_permissions.condition(["roles/two", "roles/one"]))
+    assert said["expression"].endswith(".hasOnly(['roles/one', 'roles/two'])")
+
+
+def test_a_command_takes_what_the_longest_row_says_that_it_begins_as() -> None:
+    assert commands.to_run(["gcloud compute networks list --project=p"]) == ("compute.networks.list",)
+    assert commands.to_run(["gcloud compute networks subnets list --project=p"]) == ("compute.subnetworks.list",)
+
+
+def test_commands_without_a_row_are_named_at_once_and_where_to_add_them() -> None:
+    with pytest.raises(Unlisted, match=r"to run gcloud dns zones list; gcloud sql list: add it to .*commands\.yaml"):
+        commands.to_run(["gcloud sql list", "gcloud dns zones list", "gcloud kms keys list --location=l"])
+
+
+def test_whatever_a_recovery_lists_and_whatever_asks_for_quotas_has_a_row_and_no_row_is_for_nothing() -> None:
+    asked = [row.list for each in live.types() if (row := live.live(each)) and row.list]
+    machines, ways = catalog().machines(), tuple(Capacity)
+    wanted = [need for each in machines for way in ways for need in needs_of(each, 1, way) or ()]
+    asked += map(str, (*gcp_limits.asks(tables_of("permission_tables").GKE, wanted),))
+    asked += map(str, (*aws_limits.asks(tables_of("permission_tables").EKS, wanted),))
+    assert commands.to_run(asked)
+    assert [row for row in commands.rows() if not any(each.startswith(f"{row} ") for each in asked)] == []
+
+
+# --- what a target can register ---------------------------------------------------------------------------------------
+
+
+@functools.cache
+def tables_of(name: str) -> Any:
+    """A module of scripts/, which is no package."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
+
+
+@pytest.mark.parametrize("target", ["gke", "eks", "existing"])
+def test_every_type_that_a_target_can_register_has_a_row(target: str) -> None:
+    can = tables_of("permission_tables").registered(target)
+    gcp_permissions.permissions(can)
+    aws_permissions.permissions(can)
+    assert kinds.access(can).namespace
+
+
+@pytest.mark.parametrize(("target", "clouds"), [("gke", {"gcp:"}), ("eks", {"aws:"}), ("existing", set[str]())])
+def test_whatever_a_golden_stack_registers_its_target_can(target: str, clouds: set[str]) -> None:
+    can, seen = tables_of("permission_tables").registered(target), set[str]()
+    for registrations in golden_stacks():
+        theirs = {token for token in registrations if not token.startswith(("pulumi:", "modelberth:"))}
+        if {token[:4] for token in theirs if token.startswith(("gcp:", "aws:"))} == clouds:
+            seen |= theirs
+    assert len(seen) > 10
+    assert sorted(seen - can) == []
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "kubernetes:core/v1:ConfigMap",
+        "kubernetes:monitoring.coreos.com/v1:PodMonitor",
+        "kubernetes:monitoring.coreos.com/v1:PrometheusRule",
+        "kubernetes:keda.sh/v1alpha1:ScaledObject",
+        "kubernetes:gateway.networking.k8s.io/v1:HTTPRoute",
+        "kubernetes:networking.gke.io/v1:HealthCheckPolicy",
+        "kubernetes:networking.gke.io/v1:GCPBackendPolicy",
+        "kubernetes:networking.k8s.io/v1:Ingress",
+        "kubernetes:leaderworkerset.x-k8s.io/v1:LeaderWorkerSet",
+    ],
+)
+def test_options_that_no_golden_stack_of_a_cloud_takes_are_counted(token: str) -> None:
+    assert token in tables_of("permission_tables").registered("gke")
+
+
+def test_what_only_groups_of_nodes_or_a_karpenter_need_is_counted() -> None:
+    can = tables_of("permission_tables").registered("eks")
+    assert {"aws:ec2/securityGroup:SecurityGroup", "aws:ec2/placementGroup:PlacementGroup"} < can
+    assert {"kubernetes:karpenter.sh/v1:NodePool", "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass"} < can
+    assert not any(".gke.io/" in each for each in can)
+
+
+def test_a_new_kind_in_a_component_is_found_and_stops_the_generator_until_it_has_a_row() -> None:
+    source = (
+        "import pulumi_kubernetes as k8s\nimport pulumi_aws as aws\nbatch = k8s.batch.v1\nAPI = 'ghost.io/v1'\n"
+        "batch.CronJob('a')\naws.sqs.Queue('b')\nk8s.apiextensions.CustomResource('c', api_version=API, kind='Ghost')\n"
+    )
+    found = tables_of("registered_types").in_source("components/new.py", source)
+    assert found == {"kubernetes:batch/v1:CronJob", "aws:sqs/queue:Queue", "kubernetes:ghost.io/v1:Ghost"}
+    with pytest.raises(Unlisted, match=r"batch/CronJob, ghost\.io/Ghost"):
+        kinds.access(found)
+    with pytest.raises(Unlisted, match="aws:sqs/queue:Queue"):
+        aws_permissions.permissions(found)
+
+
+def test_a_custom_resource_whose_kind_cannot_be_read_off_stops_the_generator() -> None:
+    source = "import pulumi_kubernetes as k8s\nk8s.apiextensions.CustomResource('c', api_version=a, kind=b)\n"
+    with pytest.raises(tables_of("registered_types").UnreadableKind, match=r"components/new\.py:2 makes"):
+        tables_of("registered_types").in_source("components/new.py", source)

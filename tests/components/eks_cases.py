@@ -99,18 +99,28 @@ class Recorded:
         """Those of a type, by name."""
         return {each["name"]: each for each in self._entries if each["type"] == type_}
 
+    @property
+    def types(self) -> list[str]:
+        """Every type, as often as it is registered."""
+        return [each["type"] for each in self._entries]
+
     def inputs(self, type_: str, name: str) -> dict[str, Any]:
         return self.all(type_)[name]["inputs"]
 
 
 def record(folder: Path, *names: str) -> dict[str, Recorded]:
     """Registrations of cases, by name; their stack files are written to a folder."""
+    return recorded(folder, {name: CASES[name] for name in names})
+
+
+def recorded(folder: Path, stacks: Mapping[str, Mapping[str, Any]]) -> dict[str, Recorded]:
+    """The same of any stacks."""
     files: list[str] = []
-    for name in names:
-        config = {f"modelberth:{key}": copy.deepcopy(value) for key, value in CASES[name].items()}
+    for name, keys in stacks.items():
+        config = {f"modelberth:{key}": copy.deepcopy(value) for key, value in keys.items()}
         files.append(str(folder / f"Pulumi.{name}.yaml"))
         Path(files[-1]).write_text(yaml.safe_dump({"config": config}))
     program = Path(__file__).with_name("record.py")
     done = subprocess.run([sys.executable, str(program), *files], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return dict(zip(names, map(Recorded, json.loads(done.stdout)), strict=True))
+    return dict(zip(stacks, map(Recorded, json.loads(done.stdout)), strict=True))

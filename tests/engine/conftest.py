@@ -135,15 +135,17 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run_in(clone: Path, module: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """A command of the toolchain, as `make` runs it in that clone."""
+def run_in(
+    clone: Path, module: str, *words: str, variables: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A command of the toolchain, as `make` runs it in that clone; ``variables`` are its environment, not this one."""
     return subprocess.run(
         [sys.executable, "-m", f"toolchain.{module}", *words],
         cwd=clone,
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(clone)},
+        env={**(variables or os.environ), "PYTHONPATH": str(clone)},
         timeout=400,
     )
 

@@ -237,6 +237,24 @@ def test_a_bucket_that_exists_is_named_in_its_clouds_spelling_with_its_folder() 
     assert filled.launch.fetch == ()
 
 
+def test_a_bucket_that_exists_is_noted_where_its_readers_would_have_to_use_a_key_that_nobody_named() -> None:
+    theirs: dict[str, Any] = {"kind": "stream", "bucket": "models-of-ours"}
+
+    def notes(target: dict[str, Any], weights: dict[str, Any]) -> list[str]:
+        card = "nvidia-l4" if target is GKE else "nvidia-l40s"
+        found = planned(target, weights, accelerators=[card]).findings
+        return [f"{each.level.value} {each}" for each in found if each.code == "bucket-key"]
+
+    (said,) = notes(EKS, theirs)
+    assert said.startswith("note ")
+    assert "weights.w.bucket: pods may read models-of-ours and use no key" in said
+    assert "kms_key of the target" in said
+    key = "arn:aws:kms:eu-central-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+    assert notes({**EKS, "eks": {**EKS["eks"], "kms_key": key}}, theirs) == []
+    assert notes(EKS, {"kind": "stream"}) == []
+    assert notes(GKE, theirs) == []
+
+
 def test_a_bucket_shown_as_files_is_waited_for() -> None:
     made = planned(weights={"kind": "bucket"}, replicas=2)
     folder = made.launch.fetch[0].folder
