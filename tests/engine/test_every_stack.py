@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from modelberth import stackfiles
 from tests.engine.stands import ROOT, Stand
 from tests.providers.cloud import Cloud
 from toolchain.cluster import Cluster, down, lws, up
@@ -66,14 +67,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         down(folder / "cluster", purge=True)
 
 
-def on(cluster: Cluster, keys: dict[str, Any]) -> None:
+def on(cluster: Cluster, kind: str, keys: dict[str, Any]) -> None:
     """A stack on this cluster: simulated pods load quickly, and what exists is reached at its address."""
-    keys["target"]["pod_annotations"] = {"modelberth.dev/simulated-load": "1s"}
-    if keys["target"]["kind"] == "existing":
-        keys["target"]["kubeconfig"] = str(cluster.kubeconfig)
-    for kind in ("gke", "eks"):
-        if kind in keys["target"]:
-            keys["target"][kind]["deletion_protection"] = False
+    target = keys.setdefault("target", {})
+    target["pod_annotations"] = {"modelberth.dev/simulated-load": "1s"}
+    if kind == "existing":
+        target["kubeconfig"] = str(cluster.kubeconfig)
+    else:
+        target.setdefault(kind, {})["deletion_protection"] = False
 
 
 def up_again_and_down(stand: Stand) -> None:
@@ -89,7 +90,8 @@ def up_again_and_down(stand: Stand) -> None:
 @pytest.mark.parametrize("name", STACKS)
 def test_a_stack_comes_up_stays_as_it_is_and_goes(name: str, cluster: Cluster, tmp_path: Path) -> None:
     stand = Stand(tmp_path, name, cluster.kubeconfig, STACKS[name].parent)
-    stand.change(lambda keys: on(cluster, keys))
+    kind = stackfiles.read(stand.file).spec.target.kind
+    stand.change(lambda keys: on(cluster, kind, keys))
     stand.lock()
     up_again_and_down(stand)
 
