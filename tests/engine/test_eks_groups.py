@@ -19,7 +19,7 @@ from tests.providers import device_plugins
 from toolchain.cluster import Cluster, down, lws, processes, up
 from toolchain.kube import Kube, Manifest
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.stacks]
 
 NAME, NAMESPACE = "groups", "models"
 EFA, HUGE_PAGES, GPU = "vpc.amazonaws.com/efa", "hugepages-2Mi", "nvidia.com/gpu"
