@@ -17,6 +17,9 @@ from modelberth.lock import Settled, settle
 from modelberth.preflight import judge, questions
 from modelberth.spec import StackSpec
 
+UNASKED = 3
+"""Exit code where nothing stops that was asked, and not all could be."""
+
 
 def preflight_command(
     file: Annotated[str, typer.Argument(help="A stack file, the name of a stack, or a bare spec.")],
@@ -32,7 +35,7 @@ def preflight_command(
 ) -> None:
     """Ask what is lacking for a stack. An existing cluster: APIs, GPUs, storage, Secrets, access. A cloud's account:
     quotas, by the cloud's own command and login; its cluster too where that exists and --context names it. Nothing is
-    created.
+    created. The exit code is 1 where something would stop, 3 where quotas could not be asked.
     """
     stack = stackfiles.read(stackfiles.find(file, Path.cwd()))
     spec = stack.spec
@@ -46,7 +49,10 @@ def preflight_command(
         if (kubeconfig or context) and managed.cluster is None:
             raise typer.BadParameter("--kubeconfig and --context are for a cluster that exists")
         fine = _cluster(spec, settled, kubeconfig, context) if kubeconfig or context else True
-        fine = _account(spec, settled, file, printed or (), running) and fine
+        enough, asked = _account(spec, settled, file, printed or (), running)
+        fine = enough and fine
+        if fine and not asked:
+            raise typer.Exit(UNASKED)
     if not fine:
         raise typer.Exit(1)
 
@@ -72,8 +78,8 @@ def _tell(found: Sequence[Finding], of: str) -> bool:
     return True
 
 
-def _account(spec: StackSpec, settled: Settled, file: str, printed: Sequence[Path], running: bool) -> bool:
-    """Judge quotas by what commands print: now, or before and into files. Whether nothing stops."""
+def _account(spec: StackSpec, settled: Settled, file: str, printed: Sequence[Path], running: bool) -> tuple[bool, bool]:
+    """Judge quotas by what commands print: now, or before and into files. Whether nothing stops, and all was asked."""
     commands = asks(spec.target, [each.need for each in settled.quotas.wanted])
     silent: list[str] = []
     seen = tuple(_in_files(spec, printed) if printed else _by_commands(spec, commands, silent))
@@ -87,7 +93,7 @@ def _account(spec: StackSpec, settled: Settled, file: str, printed: Sequence[Pat
     fine = True
     if seen or not silent:
         fine = _tell(quotas.judge(spec, settled.quotas, seen, running=running), "the account's quotas")
-    return fine and not silent
+    return fine, not silent
 
 
 def _by_commands(spec: StackSpec, commands: Sequence[Ask], silent: list[str]) -> Iterator[Limit]:

@@ -48,7 +48,7 @@ def _cloud_up(stack: str, found: stackfiles.StackFile) -> int:
     """The same for a stack of a cloud, which stand-ins play unless a real account is asked for."""
     kind = found.spec.target.kind
     if is_real():
-        return played.real(["up", "--policy-pack", str(POLICIES)], stack, kind)
+        return played.real_up(POLICIES, stack, kind)
     print(played.first_line(stack, kind), flush=True)
     print(report.as_text(settle(found.spec, found.locked, stack_name=stack)), flush=True)
     here = played.Played(stack)

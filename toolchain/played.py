@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from modelberth.cli_preflight import UNASKED
 from toolchain import build, cluster, engine
 from toolchain.kube import Kube
 
@@ -83,10 +84,20 @@ def first_line(stack: str, kind: str) -> str:
     return f"stack {stack}: target {kind}, played by stand-ins on this machine; no account is used (CLOUD=real would)"
 
 
-def real(arguments: Sequence[str], stack: str, kind: str) -> int:
-    """Run the engine as a person would, with its own login, state and plugins; it asks before it changes anything."""
-    _announce(arguments, stack, kind)
-    return _installed(arguments, stack).returncode
+def real_up(policies: Path, stack: str, kind: str) -> int:
+    """Run the engine as a person would, with its own login, state and plugins; it asks before it changes anything.
+
+    Before a stack's first `up` the account is asked for its quotas, as far as its command is there and logged in: one
+    that is too small stops here. Later the stack's own machines count in what is used, and nobody is asked.
+    """
+    up = ["up", "--policy-pack", str(policies)]
+    _announce(up, stack, kind)
+    there = _installed(["stack", "export"], stack, stdout=subprocess.PIPE)
+    if there.returncode or not _of_clouds(there.stdout):
+        asked = [str(Path(sys.executable).with_name("modelberth")), "preflight", stack]
+        if (code := subprocess.run(asked, cwd=engine.CLONE, check=False).returncode) not in (0, UNASKED):
+            return code
+    return _installed(up, stack).returncode
 
 
 def real_down(stack: str, kind: str) -> int:
@@ -151,4 +162,4 @@ def _installed(arguments: Sequence[str], stack: str, *, stdout: int | None = Non
     return subprocess.run([str(pulumi), *command[1:]], cwd=engine.CLONE, check=False, stdout=stdout, text=True)
 
 
-__all__ = ["Played", "first_line", "kept", "protected_clusters", "real", "real_down"]
+__all__ = ["Played", "first_line", "kept", "protected_clusters", "real_down", "real_up"]

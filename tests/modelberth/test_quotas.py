@@ -333,7 +333,7 @@ def test_without_the_command_preflight_prints_what_to_run_and_reads_its_output(
 ) -> None:
     stack = str(written(tmp_path, kind="eks", machine_types=["g6.2xlarge"]))
     done = ran("preflight", stack)
-    assert done.returncode == 1
+    assert done.returncode == 3
     command = "aws service-quotas list-service-quotas --service-code ec2 --region eu-central-1 --output json"
     assert "aws is not installed" in done.stderr
     assert f"{command} > quotas-1.json" in done.stderr
@@ -349,7 +349,7 @@ def test_a_login_that_ended_is_told_in_the_commands_own_words_and_the_rest_is_ju
 ) -> None:
     installed("gcloud", 'case "$*" in *regions*) echo "ERROR: log in again" >&2; exit 1 ;; esac\n' + GCLOUD)
     done = ran("preflight", str(written(tmp_path)))
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "gcloud: ERROR: log in again" in done.stderr
     assert "NVIDIA_L4_GPUS in us-central1: the limit is not known" in done.stdout
 

@@ -33,9 +33,30 @@ def test_without_pulumi_an_account_is_out_of_reach_and_the_plain_command_is_told
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(build, "installed_pulumi", lambda: None)
-    with pytest.raises(EngineError, match="pulumi up --stack prod"):
-        played.real(["up"], "prod", "gke")
+    with pytest.raises(EngineError, match="a real account needs an installed pulumi"):
+        played.real_up(local.POLICIES, "prod", "gke")
     assert "in the account that you are logged in to" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("gpus", "code"), [(0.0, 1), (8.0, 0), (None, 0)], ids=["too few", "enough", "not logged in"])
+def test_the_first_up_in_an_account_asks_its_quotas_and_stops_where_they_are_too_small(
+    gpus: float | None, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    metrics = ("CPUS", "NVIDIA_L4_GPUS", "SSD_TOTAL_GB", "GPUS_ALL_REGIONS")
+    limits = [{"metric": each, "limit": gpus if "GPUS" in each else 9999.0, "usage": 0.0} for each in metrics]
+    for kind, name in (("region", "us-central1"), ("project", "example-dev")):
+        (tmp_path / kind).write_text(json.dumps({"kind": f"compute#{kind}", "name": name, "quotas": limits}))
+    printing = f'case "$*" in *regions*) cat {tmp_path}/region ;; *) cat {tmp_path}/project ;; esac'
+    asked = tmp_path / "asked"
+    for name, prints in (("gcloud", printing if gpus is not None else "exit 1"), ("pulumi", "")):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} $* >> {asked}\n{prints}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(build, "installed_pulumi", lambda: tmp_path / "pulumi")
+    assert played.real_up(local.POLICIES, "dev", "gke") == code
+    lines = asked.read_text().splitlines()
+    assert "gcloud compute regions describe" in "\n".join(lines)
+    assert [line.split()[1] for line in lines if line.startswith("pulumi")] == ["stack", *(["up"] if code == 0 else [])]
 
 
 def exported(*, protect: bool) -> str:
