@@ -44,8 +44,14 @@ def test_the_first_up_in_an_account_asks_its_quotas_and_stops_where_they_are_too
 ) -> None:
     metrics = ("CPUS", "NVIDIA_L4_GPUS", "SSD_TOTAL_GB", "GPUS_ALL_REGIONS")
     limits = [{"metric": each, "limit": gpus if "GPUS" in each else 9999.0, "usage": 0.0} for each in metrics]
+    account = "https://www.googleapis.com/compute/v1/projects/example-dev"
     for kind, name in (("region", "us-central1"), ("project", "example-dev")):
-        (tmp_path / kind).write_text(json.dumps({"kind": f"compute#{kind}", "name": name, "quotas": limits}))
+        of = {
+            "kind": f"compute#{kind}",
+            "name": name,
+            "selfLink": f"{account}/regions/{name}" if kind == "region" else account,
+        }
+        (tmp_path / kind).write_text(json.dumps({**of, "quotas": limits}))
     printing = f'case "$*" in *regions*) cat {tmp_path}/region ;; *) cat {tmp_path}/project ;; esac'
     asked = tmp_path / "asked"
     for name, prints in (("gcloud", printing if gpus is not None else "exit 1"), ("pulumi", "")):
