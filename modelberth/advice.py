@@ -97,13 +97,14 @@ def _several_nodes(spec: ServiceSpec, stack: StackSpec, path: str, decision: Dec
         yield Finding("storage", f"{path}.weights", message, out)
     message = f"{nodes} pods serve as one group: the cluster must have LeaderWorkerSet, it is not installed from here"
     yield Finding("leader-worker-set", path, message, "install it with its own chart or manifests", Level.NOTE)
-    yield _joined(spec, stack, path, decision)
+    yield _joined(stack, path, decision)
 
 
-def _joined(spec: ServiceSpec, stack: StackSpec, path: str, decision: Decision) -> Finding:
+def _joined(stack: StackSpec, path: str, decision: Decision) -> Finding:
     """Whether pods get devices of what joins their nodes, and what is left for the image to do."""
-    fabric, pool = fabric_of(catalog().machine(decision.machine_type)), stack.pools.get(spec.pool or "")
-    devices = fabrics.devices(stack.target, decision.machine_type) if pool and pool.create else None
+    fabric, pool = fabric_of(catalog().machine(decision.machine_type)), stack.pools.get(decision.pool or "")
+    made = stack.target.makes_pools and (pool is None or pool.create)
+    devices = fabrics.devices(stack.target, decision.machine_type) if made else None
     if devices is None:
         message = (
             f"pods get no device of {fabric}: NCCL takes the pod network until nodes, image and pods are set up for it"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from modelberth.catalog import Machine, catalog
 from modelberth.clouds import DEFAULT_BOOT_DISK_GIB, node_profile
+from modelberth.clouds.local_disks import hold_what_pods_write
 from modelberth.findings import Finding, Level
 from modelberth.host import image_disk_bytes
 from modelberth.placement import replicas_per_node
@@ -30,7 +31,7 @@ def boot_disk_gib(machine: Machine, users: Sequence[Plan]) -> int:
 
 def too_small(path: str, machine: Machine, stated_gib: int | None, users: Sequence[Plan]) -> Iterator[Finding]:
     """A boot disk that was stated and does not hold what is planned on it; ``path`` is the pool's."""
-    if stated_gib is None or not users:
+    if stated_gib is None or not users or hold_what_pods_write(machine, stated_gib):
         return
     offered = node_profile(machine.id, stated_gib).allocatable_ephemeral_bytes
     images, written = _images_bytes(users), _most_written_bytes(machine, users)

@@ -54,9 +54,11 @@ def plan(
 ) -> None:
     """Plan every service: what is needed, what is chosen, what it costs, and why."""
     stack = stackfiles.read(stackfiles.find(file, Path.cwd()))
-    unkept = maintained(stack.spec.target, datetime.now(tz=UTC).date())
+    unmaintained = maintained(stack.spec.target, datetime.now(tz=UTC).date())
     try:
-        settled = settle(stack.spec, stack.locked, stack_name=stack.name, update=update, only=only or (), found=unkept)
+        settled = settle(
+            stack.spec, stack.locked, stack_name=stack.name, update=update, only=only or (), found=unmaintained
+        )
     except Refused as refused:
         if as_json or update:
             raise

@@ -68,7 +68,7 @@ def bill(stack: StackSpec, plans: Sequence[Plan], pools: Sequence[PoolPlan]) -> 
     """Every component that a stack makes and pays for; empty where the target makes nothing."""
     if not stack.target.makes_pools:
         return NOTHING
-    return Bill((*_cluster(stack), *_pools(stack, pools), *_volumes(stack, plans), *_beside(stack)))
+    return Bill((*_cluster(stack), *_pools(stack, pools), *_volumes(stack, plans), *_beside(stack, plans)))
 
 
 def _pools(stack: StackSpec, pools: Sequence[PoolPlan]) -> Iterator[Cost]:
@@ -145,12 +145,15 @@ def _nat(managed: Gke | Eks, cloud: str) -> Iterator[Cost]:
     yield Cost("addresses and traffic of the NAT", None, "what passes through is not known, nor a price of addresses")
 
 
-def _beside(stack: StackSpec) -> Iterator[Cost]:
+def _beside(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Cost]:
     """What is made beside machines and storage, and of which neither price nor amount is known."""
     managed = stack.target.managed
     if managed is None:
         return
-    if managed.kms_key is None:
+    stores = [each for each in stack.weights.values() if each.kind.in_bucket and not each.bucket]
+    planned = [each.decision.storage for each in plans]
+    buckets = stores or [each for each in planned if each.kind in ("bucket", "stream") and each.bucket is None]
+    if managed.kms_key is None and (managed.cluster is None or buckets):
         yield Cost("encryption key", None, "no price of a key and its use is known")
     if managed.cluster is None:
         flows = " and flow logs" if managed.network is None else ""

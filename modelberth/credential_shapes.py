@@ -17,7 +17,7 @@ _PATTERNS = {
     "an API key of NVIDIA": r"(?<![A-Za-z0-9_-])nvapi-[A-Za-z0-9_-]{20,}",
     "a private key": r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----",
     "a signed token (JWT)": r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
-    "an address with a password": r"(?<=[a-z0-9]://)[^\s:/@$<{]{0,99}:(?![$<{*])[^\s:/@$<{]{3,99}@[A-Za-z0-9\[]",
+    "an address with a password": r"(?<=[a-z0-9]://)[^\s:/@$<{]{0,99}:(?![$<{*])[^\s:/@$<{]{3,99}@(?=[A-Za-z0-9\[])",
 }
 """Shapes as their issuers document them: Hugging Face, OpenAI, AWS, GitHub, GitLab, Slack, Google, NVIDIA; RFC 7468,
 7519 and 3986. What only stands for a credential (all of one letter, words) is none.

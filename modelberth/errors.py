@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MACHINES_LISTED = "one that modelberth catalog machines lists"
+"""The way out of an unknown machine type that is like none."""
+
 
 class ModelberthError(ValueError):
     """Base of every error raised on purpose; ``str(error)`` is what a person should read."""

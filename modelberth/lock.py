@@ -206,7 +206,8 @@ def settle(
         raise Refused([Finding("name", "services", f"no service is called {', '.join(strangers)}", f"one of {known}")])
     plans: list[Plan] = []
     better: list[Change] = []
-    problems: list[Finding] = [*errors(found), *unknown_versions(stack)]
+    known_before = tuple(found)
+    problems: list[Finding] = [*errors(known_before), *unknown_versions(stack)]
     command = f"modelberth plan --update {stack_name}"
     for name in sorted(stack.services):
         try:
@@ -229,7 +230,8 @@ def settle(
         raise Refused(dict.fromkeys(problems))
     new = [each.service for each in plans if each.service not in lock]
     decided = Locked({each.service: each.decision for each in plans}, pool_decisions(pools))
-    advised = (*(each for each in objections if each.level is not Level.ERROR), *awaited(stack, plans))
+    said = (*known_before, *objections)
+    advised = (*(each for each in said if each.level is not Level.ERROR), *awaited(stack, plans))
     unwritten = bool(new) or decided.pools != before
     return Settled(
         together(stack, plans),

@@ -11,7 +11,7 @@ from modelberth.catalog import Machine, catalog
 from modelberth.clouds.pool_changes import consequence
 from modelberth.clouds.targets import pool_wishes, target_wishes
 from modelberth.decision import Decision, PoolDecision
-from modelberth.errors import UnknownName
+from modelberth.errors import MACHINES_LISTED, UnknownName
 from modelberth.fields import LONGEST_NAME, tidied
 from modelberth.findings import Finding, Level, Refused, refuse
 from modelberth.names import Capacity
@@ -231,7 +231,7 @@ def _machine(name: str, pool: PoolSpec, users: Sequence[Plan], problems: list[Fi
         try:
             return catalog().machine(chosen[0])
         except UnknownName as unknown:
-            out = "one that modelberth catalog machines lists"
+            out = MACHINES_LISTED
             problems.append(Finding("pool", f"pools.{name}.machine_types", str(unknown), out))
     elif not chosen:
         message = "no service uses it, and nothing says what its nodes are"

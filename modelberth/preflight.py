@@ -123,7 +123,7 @@ def judge(stack: StackSpec, plans: Sequence[Plan], seen: Snapshot) -> list[Findi
         *_leave(stack, seen),
         *_namespace(stack, seen),
         *_apis(plans, seen),
-        *(() if stack.target.makes_pools else _nodes(stack, plans, seen)),
+        *_nodes(stack, [each for each in plans if not _made(stack, each)], seen),
         *_storage(stack, plans, seen),
         *_objects(stack, plans, seen),
     ]
@@ -179,7 +179,15 @@ def _apis(plans: Sequence[Plan], seen: Snapshot) -> Iterator[Finding]:
         yield _found(path, message, installed_by)
 
 
+def _made(stack: StackSpec, plan: Plan) -> bool:
+    """Whether the stack makes the nodes of a plan."""
+    pool = stack.pools.get(plan.decision.pool or "")
+    return stack.target.makes_pools and (pool is None or pool.create)
+
+
 def _nodes(stack: StackSpec, plans: Sequence[Plan], seen: Snapshot) -> Iterator[Finding]:
+    if not plans:
+        return
     if seen.nodes is None:
         out = "leave to list nodes, or count them by hand"
         yield _found("pools", "nodes may not be listed: GPUs are not checked", out, Level.WARNING)

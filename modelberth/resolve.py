@@ -10,7 +10,7 @@ from modelberth.catalog import Checkpoint, Format, Machine, Model, catalog
 from modelberth.decision import Source
 from modelberth.engines import ENGINES, Sizing, kept
 from modelberth.engines.choice import automatic
-from modelberth.errors import UnknownName, suggest
+from modelberth.errors import MACHINES_LISTED, UnknownName, suggest
 from modelberth.features import NOTHING_BESIDE, Beside, Served, beside
 from modelberth.findings import Finding, Level, errors
 from modelberth.memory import Unsized, gguf_bytes, safetensors_bytes, shape_of, stored_as
@@ -154,9 +154,7 @@ def _pool_names(name: str, pool: PoolSpec, target: Target) -> Iterator[Finding]:
         try:
             machine = catalog().machine(machine_id)
         except UnknownName as unknown:
-            yield Finding(
-                "machine", f"{path}.machine_types", str(unknown), "one that modelberth catalog machines lists"
-            )
+            yield Finding("machine", f"{path}.machine_types", str(unknown), MACHINES_LISTED)
             continue
         kind = kind_of(machine)
         if kind not in accelerators:

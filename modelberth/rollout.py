@@ -75,5 +75,6 @@ def _spare(mine: Share, stack: StackSpec, others: Sequence[Share]) -> str:
     if pool is None or decision.storage.access_mode == "ReadWriteOnce":
         return ""
     taken = mine.nodes + sum(each.nodes for each in others if each.decision.pool == decision.pool)
-    there = pool.max_nodes if stack.target.pools_grow else max(pool.min_nodes, pool.floor)
+    made = pool.create and not stack.target.pools_grow
+    there = max(pool.min_nodes, pool.floor) if made else pool.max_nodes
     return f"another node of pool {decision.pool}" if taken < there else ""

@@ -275,7 +275,7 @@ class PoolSpec(Part):
     capacity: tuple[Capacity, ...] = (Capacity.ON_DEMAND,)
     """Ways to get machines, in order; where one has none, the next is tried."""
     max_nodes: Whole
-    """Most nodes over all zones. Any of its ways may give them all: together they give what pods ask for."""
+    """Most nodes over all zones. Without a floor each of its ways may have so many: any can carry everything."""
     min_nodes: Count = 0
     """Nodes it never goes below, over all zones."""
     floor: Count = 0
@@ -360,7 +360,7 @@ class WeightsSpec(Part):
         if (self.bucket or self.prefix) and not (self.kind.in_bucket or self.kind is WeightsKind.AUTO):
             raise ValueError("bucket and prefix belong to kind bucket, stream or auto")
         if self.allow_pickle and self.kind in (WeightsKind.HUB, WeightsKind.EXISTING_CLAIM, WeightsKind.STREAM):
-            raise ValueError("allow_pickle belongs to kind claim, bucket or auto: a Job brings files for servers")
+            raise ValueError("allow_pickle belongs to kind claim, bucket or auto: a Job brings them, servers only read")
         if self.kind is WeightsKind.CLAIM and self.access_mode == "ReadOnlyMany":
             raise ValueError("kind claim is written by a Job: access_mode ReadWriteOnce or ReadWriteMany")
         if self.kind not in (WeightsKind.CLAIM, WeightsKind.AUTO) and self.size_gib:

@@ -12,7 +12,7 @@ from modelberth.catalog import Machine, Offer, catalog
 from modelberth.clouds import quotas
 from modelberth.clouds import zones as naming
 from modelberth.clouds.quotas import QuotaNeed
-from modelberth.errors import UnknownName, suggest
+from modelberth.errors import MACHINES_LISTED, UnknownName, suggest
 from modelberth.findings import Finding, Level
 from modelberth.names import Capacity
 
@@ -131,11 +131,7 @@ def supply_findings(
     try:
         machine = catalog().machine(machine_id)
     except UnknownName as error:
-        remedy = (
-            f"one of {', '.join(error.suggestions)}"
-            if error.suggestions
-            else "one that modelberth catalog machines lists"
-        )
+        remedy = f"one of {', '.join(error.suggestions)}" if error.suggestions else MACHINES_LISTED
         return (Finding("supply", f"{path}.machine_type", str(error), remedy),)
     named = {zone: (places or {}).get(zone, f"{path}.zones[{number}]") for number, zone in enumerate(zones)}
     return (

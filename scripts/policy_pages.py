@@ -178,7 +178,7 @@ def exemption() -> str:
     lines = ["| key | what |", "|---|---|"]
     for name, field in Exemption.model_fields.items():
         needed = "**required**. " if field.is_required() else ""
-        lines.append(f"| `{name}` | {needed}{field.description} |")
+        lines.append(f"| `{name}` | {needed}{' '.join((field.description or '').split())} |")
     return "\n".join(lines)
 
 

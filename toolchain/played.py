@@ -92,7 +92,7 @@ def real_up(policies: Path, stack: str, kind: str) -> int:
     """
     up = ["up", "--policy-pack", str(policies)]
     _announce(up, stack, kind)
-    there = _installed(["stack", "export"], stack, stdout=subprocess.PIPE)
+    there = _installed(["stack", "export"], stack, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if there.returncode or not _of_clouds(there.stdout):
         asked = [str(Path(sys.executable).with_name("modelberth")), "preflight", stack]
         if (code := subprocess.run(asked, cwd=engine.CLONE, check=False).returncode) not in (0, UNASKED):
@@ -117,15 +117,24 @@ def real_down(stack: str, kind: str) -> int:
         )
     if code := _installed(destroy, stack).returncode:
         return code
-    if left := kept(_installed(["stack", "export"], stack, stdout=subprocess.PIPE).stdout):
+    left = kept(_installed(["stack", "export"], stack, stdout=subprocess.PIPE).stdout)
+    if left:
         print(f"the account keeps {told(left)}")
         print("the next up builds the rest around them; `pulumi stack rm --force` forgets them and deletes nothing")
+    if forgotten := [each for each in retained(before.stdout) if each not in left]:
+        print(f"the account keeps, and the stack has forgotten, {told(forgotten)}")
+        print("name them in the stack before the next up, where it would make them again")
     return 0
 
 
 def kept(exported: str) -> tuple[str, ...]:
     """What an exported state holds in clouds: the type and the id of each."""
     return tuple(f"{each['type']} {each['id']}" for each in _of_clouds(exported))
+
+
+def retained(exported: str) -> tuple[str, ...]:
+    """What of an exported state stays in its cloud when the engine lets go of it."""
+    return tuple(f"{each['type']} {each['id']}" for each in _of_clouds(exported) if each.get("retainOnDelete"))
 
 
 def protected_clusters(exported: str) -> tuple[str, ...]:
@@ -149,7 +158,9 @@ def _announce(arguments: Sequence[str], stack: str, kind: str) -> None:
     print(f"stack {stack}: target {kind}, in the account that you are logged in to (CLOUD=real): {command}", flush=True)
 
 
-def _installed(arguments: Sequence[str], stack: str, *, stdout: int | None = None) -> subprocess.CompletedProcess[str]:
+def _installed(
+    arguments: Sequence[str], stack: str, *, stdout: int | None = None, stderr: int | None = None
+) -> subprocess.CompletedProcess[str]:
     """The installed engine on a stack of this project."""
     command = ["pulumi", *arguments, "--stack", stack]
     pulumi = build.installed_pulumi()
@@ -159,7 +170,9 @@ def _installed(arguments: Sequence[str], stack: str, *, stdout: int | None = Non
             f"a real account needs an installed pulumi of {least} or newer, which brings the cloud's own plugins; "
             f"with it: {' '.join(command)}"
         )
-    return subprocess.run([str(pulumi), *command[1:]], cwd=engine.CLONE, check=False, stdout=stdout, text=True)
+    return subprocess.run(
+        [str(pulumi), *command[1:]], cwd=engine.CLONE, check=False, stdout=stdout, stderr=stderr, text=True
+    )
 
 
 __all__ = ["Played", "first_line", "kept", "protected_clusters", "real_down", "real_up"]

@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from modelberth.clouds import base
-from modelberth.clouds.aws_fabric import Fabric, fabric, preparation
+from modelberth.clouds.aws_fabric import Fabric, fabric, pod_resources, preparation
 from modelberth.clouds.aws_groups import ami_type, user_data, uses_local_disks
 from modelberth.decision import POOL_LABEL
 from modelberth.names import Capacity
@@ -101,7 +101,7 @@ def _group(
         node_repair_config=aws.eks.NodeGroupNodeRepairConfigArgs(enabled=True),
         labels=labels(planned, way),
         taints=[_taint()] if planned.accelerator else None,
-        tags={**around.labels, **planned.billing},
+        tags={**around.labels, **planned.billing, **_offered(planned, around)},
         opts=child(
             parent,
             provider=around.provider,
@@ -110,6 +110,17 @@ def _group(
             custom_timeouts=pulumi.CustomTimeouts(create="60m", update="120m", delete="90m"),
         ),
     )
+
+
+def _offered(planned: PoolPlan, around: Surroundings) -> dict[str, str]:
+    """What a Cluster Autoscaler cannot know of a group without nodes, and pods ask for (kubernetes/autoscaler,
+    cluster-autoscaler/cloudprovider/aws/README.md, scaling a node group from 0).
+    """
+    if around.of.provisioner != "cluster-autoscaler":
+        return {}
+    group = pod_resources(planned.machine.id, pages=True) if cards(planned) else {}
+    offered = {"ephemeral-storage": f"{planned.decision.boot_disk_gib}Gi", **group}
+    return {f"k8s.io/cluster-autoscaler/node-template/resources/{name}": count for name, count in offered.items()}
 
 
 def _taint() -> aws.eks.NodeGroupTaintArgs:

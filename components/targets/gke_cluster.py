@@ -208,6 +208,7 @@ def system_pool(
         management=c.NodePoolManagementArgs(auto_repair=True, auto_upgrade=True),
         node_config=c.NodePoolNodeConfigArgs(
             machine_type=pool.machine_type,
+            disk_size_gb=around.of.system_disk_gib,
             image_type="COS_CONTAINERD",
             service_account=account.email,
             oauth_scopes=SCOPES,

@@ -16,5 +16,5 @@ def closed(target: Target, bucket: str) -> tuple[str, str] | None:
     message = f"pods may read {bucket} and use no key: encrypted with one of KMS, it answers AccessDenied as they start"
     return (
         message,
-        "kms_key of the target, its ARN, or their roles in the key's policy; nothing where it has none",
+        "their roles in the key's policy, or kms_key of the target where the key lies in its region; else nothing",
     )

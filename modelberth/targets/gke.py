@@ -24,6 +24,8 @@ from modelberth.targets.fields import (
 _CLUSTER = re.compile(r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?")
 _NAMED = "at most 40 lower-case letters, digits and '-', a letter first"
 """cloud.google.com/kubernetes-engine/docs/reference/rest/v1/projects.locations.clusters, name."""
+SYSTEM_DISK_GIB = 100
+"""What GKE gives by default."""
 
 
 class GkeNetwork(Part):
@@ -69,8 +71,8 @@ class Gke(Part):
 
     @property
     def system_disk_gib(self) -> int:
-        """Boot disk of a system node: what GKE gives by default."""
-        return 100
+        """Boot disk of a system node."""
+        return SYSTEM_DISK_GIB
 
     @property
     def first_system_nodes(self) -> int:

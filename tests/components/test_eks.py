@@ -119,6 +119,14 @@ def test_the_plugin_of_efa_runs_once_on_the_nodes_that_have_it_and_is_awaited_by
     assert EFA_PLUGIN in {each.rpartition("::")[2] for each in server["depends_on"]}
 
 
+def test_a_cluster_autoscaler_is_told_what_nodes_offer_that_do_not_exist_yet(recorded: dict[str, Recorded]) -> None:
+    tags = recorded["scaled"].inputs(GROUP, f"target-pool-{LONG}-spot")["tags"]
+    assert tags["k8s.io/cluster-autoscaler/node-template/resources/ephemeral-storage"] == "100Gi"
+    assert not [
+        key for key in recorded["spot"].inputs(GROUP, "target-pool-l40s-spot")["tags"] if "node-template" in key
+    ]
+
+
 def test_pools_whose_nodes_share_nothing_have_neither_plugin_nor_label_of_efa(recorded: dict[str, Recorded]) -> None:
     for case in ("spot", "karpenter", "scaled"):
         assert EFA_PLUGIN not in recorded[case].all(DAEMONS)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from modelberth import parse
+from modelberth.lock import settle
 from tests.components.eks_cases import EKS, L40S, NETWORK, SERVICE, Recorded, recorded
 
 GKE = {"project": "example-dev", "project_number": "123456789012", "region": "us-central1", "zones": ["us-central1-a"]}
@@ -50,6 +52,13 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recorded]:
 
 def keys(of: Recorded) -> list[str]:
     return sorted(each.rpartition(":")[2] for each in of.types if ":kms/" in each)
+
+
+@pytest.mark.parametrize("case", STACKS)
+def test_the_bill_has_a_key_where_one_is_made(found: dict[str, Recorded], case: str) -> None:
+    spec = parse.stack(STACKS[case])
+    billed = [each for each in settle(spec, {}).bill.costs if each.component == "encryption key"]
+    assert bool(billed) is bool(keys(found[case]))
 
 
 def opens(of: Recorded, role: str) -> list[dict[str, Any]]:

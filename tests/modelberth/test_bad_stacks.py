@@ -302,9 +302,14 @@ def test_each_problem_is_said_once_at_its_field_with_the_way_out(case: str) -> N
 
 
 def test_a_boot_disk_without_room_for_images_is_a_warning() -> None:
-    (finding,) = (each for each in settled(changed("eks", pool={"boot_disk_gib": 30})).findings if each.code == "pool")
+    (finding,) = (each for each in settled(changed("gke", pool={"boot_disk_gib": 100})).findings if each.code == "pool")
     assert (finding.path, finding.level) == ("pools.l4.boot_disk_gib", Level.WARNING)
-    assert finding.remedy == "boot_disk_gib: 100, or leave it out"
+    assert finding.remedy == "boot_disk_gib: 140, or leave it out"
+
+
+def test_a_boot_disk_of_a_node_whose_own_disks_hold_what_pods_write_may_be_small() -> None:
+    made = settled(changed("eks", pool={"boot_disk_gib": 30, "machine_types": ["g6.2xlarge"]}))
+    assert [each for each in made.findings if each.code == "pool"] == []
 
 
 @pytest.mark.parametrize("kind", ["gke", "eks", "existing"])

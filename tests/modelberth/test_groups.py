@@ -146,12 +146,12 @@ EKS = {
 }
 
 
-def note(*, create: bool = True, **cluster: Any) -> str:
+def note(*, create: bool = True, named: bool = True, **cluster: Any) -> str:
     """What the plan says of the fabric on a target that makes nodes."""
     nodes = pool("p5.48xlarge", max_nodes=2)
     nodes["pools"]["gpus"] |= {"zones": ["us-east-1a"], "create": create}
     keys = {**SHARED, **nodes, "target": {"kind": "eks", "eks": EKS | cluster}}
-    made = plan_of(keys=keys, **asked(pool="gpus"))
+    made = plan_of(keys=keys, **asked(**({"pool": "gpus"} if named else {})))
     (found,) = (each for each in made.findings if each.code == "fabric")
     return str(found)
 
@@ -161,6 +161,7 @@ def test_the_plan_says_which_devices_pods_get_and_that_the_image_decides_whether
     assert "each pod gets vpc.amazonaws.com/efa 32, hugepages-2Mi 5Gi" in said
     assert "if the image has libfabric and aws-ofi-nccl, else the pod network" in said
     assert "each pod gets vpc.amazonaws.com/efa 32: " in note(provisioner="karpenter")
+    assert "each pod gets vpc.amazonaws.com/efa 32, hugepages-2Mi 5Gi" in note(named=False)
 
 
 def test_nodes_that_exist_already_are_said_to_give_no_device() -> None:

@@ -64,12 +64,18 @@ def test_a_node_that_another_service_takes_is_no_spare() -> None:
 
 
 @pytest.mark.parametrize(
-    ("provisioner", "min_nodes", "surge"), [("groups", 0, 0), ("groups", 2, 1), ("karpenter", 0, 1)]
+    ("provisioner", "more", "surge"),
+    [
+        ("groups", {}, 0),
+        ("groups", {"min_nodes": 2}, 1),
+        ("groups", {"create": False}, 1),
+        ("karpenter", {}, 1),
+    ],
 )
 def test_a_pool_of_a_number_of_nodes_has_a_spare_only_where_one_is_kept(
-    provisioner: str, min_nodes: int, surge: int
+    provisioner: str, more: dict[str, Any], surge: int
 ) -> None:
-    pool = {"accelerators": ["nvidia-l40s"], "machine_types": ["g6e.2xlarge"], "max_nodes": 3, "min_nodes": min_nodes}
+    pool = {"accelerators": ["nvidia-l40s"], "machine_types": ["g6e.2xlarge"], "max_nodes": 3, **more}
     made = settle(
         stack_with(
             {"chat": CHAT},

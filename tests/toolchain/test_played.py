@@ -83,6 +83,20 @@ def test_what_a_cloud_keeps_is_told_without_components_providers_and_objects() -
     assert played.kept(json.dumps({"deployment": {"manifest": {}}})) == ()
 
 
+def test_what_an_account_keeps_although_the_stack_forgets_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = {"type": "aws:kms/key:Key", "custom": True, "id": "k-1", "retainOnDelete": True}
+    (tmp_path / "before").write_text(json.dumps({"deployment": {"resources": [key]}}))
+    (tmp_path / "after").write_text(json.dumps({"deployment": {"resources": []}}))
+    installed = tmp_path / "pulumi"
+    installed.write_text(f"#!/bin/sh\ncd {tmp_path}\ncase $1 in destroy) mv after before ;; *) cat before ;; esac\n")
+    installed.chmod(0o755)
+    monkeypatch.setattr(build, "installed_pulumi", lambda: installed)
+    assert played.real_down("prod", "eks") == 0
+    assert "the account keeps, and the stack has forgotten, aws:kms/key:Key k-1" in capsys.readouterr().out
+
+
 def test_a_cluster_that_is_protected_stops_down_before_its_nodes_go(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
