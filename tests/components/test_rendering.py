@@ -47,11 +47,16 @@ STACKS = {
 Registration = dict[str, Any]
 
 
+AGAIN = ("405b-on-two-nodes", "adapters-on-l40s", "autoscaled", "exposed", "prod", "production", "staging")
+"""Stacks that are registered a second time: between them they have every component, target and option."""
+
+
 @cache
 def everything(hash_seed: str) -> dict[str, tuple[Registration, ...]]:
-    """What every stack registers, in processes with this hash seed."""
+    """What every stack registers, in a process with this hash seed; with another than the first, those of AGAIN."""
+    stacks = {stack: file for stack, file in STACKS.items() if hash_seed == "1" or stack in AGAIN}
     done = subprocess.run(
-        [sys.executable, str(HERE / "record.py"), *map(str, STACKS.values())],
+        [sys.executable, str(HERE / "record.py"), *map(str, stacks.values())],
         capture_output=True,
         text=True,
         check=False,
@@ -59,7 +64,7 @@ def everything(hash_seed: str) -> dict[str, tuple[Registration, ...]]:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    return {stack: tuple(seen) for stack, seen in zip(STACKS, json.loads(done.stdout), strict=True)}
+    return {stack: tuple(seen) for stack, seen in zip(stacks, json.loads(done.stdout), strict=True)}
 
 
 def recorded(stack: str, hash_seed: str = "1") -> tuple[Registration, ...]:
@@ -90,7 +95,7 @@ def test_the_resources_of_a_stack_are_the_reviewed_ones(stack: str, golden: Any)
     golden(GOLDEN / stack / "resources.yaml", yaml.safe_dump_all(recorded(stack), sort_keys=False, width=120))
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("stack", AGAIN)
 def test_registrations_do_not_depend_on_the_hash_seed(stack: str) -> None:
     assert recorded(stack, "1") == recorded(stack, "2")
 

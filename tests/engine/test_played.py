@@ -73,9 +73,8 @@ OF_EKS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("kind", "cloud"), [pytest.param("gke", OF_GKE, marks=pytest.mark.stacks), ("eks", OF_EKS)], ids=["gke", "eks"]
-)
+@pytest.mark.stacks
+@pytest.mark.parametrize(("kind", "cloud"), [("gke", OF_GKE), ("eks", OF_EKS)], ids=["gke", "eks"])
 def test_what_a_stack_names_as_existing_is_there_on_stand_ins_and_is_named(
     kind: str, cloud: dict[str, Any], clone: Path
 ) -> None:

@@ -171,7 +171,10 @@ def test_where_all_is_made_the_one_total_is_that_of_all_components_with_what_is_
 
 
 def test_what_is_found_and_not_made_has_no_place_in_the_bill() -> None:
-    gke = MADE["target"]["gke"] | {"cluster": "theirs", "kms_key": "projects/p/locations/l/keyRings/r/cryptoKeys/k"}
+    gke = MADE["target"]["gke"] | {
+        "cluster": "theirs",
+        "kms_key": "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k",
+    }
     made = settle(stack_of(keys=MADE | {"target": {"kind": "gke", "gke": gke}}, pool="l4"), {})
     told = [cost.component for cost in made.bill.costs]
     assert [each for each in told if not each.startswith(("pool l4", "weights"))] == []
