@@ -10,6 +10,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from modelberth import parse
+from modelberth.decision import FILLED, IN_BUCKETS
 from modelberth.engines import Fetch
 from modelberth.findings import Finding, Refused
 from modelberth.host import FETCH_HOST, fetch_limit_seconds
@@ -23,9 +24,6 @@ from .options import child, refused, register
 from .targets.base import Bucket, Placed, Target
 
 core, meta = k8s.core.v1, k8s.meta.v1
-IN_BUCKETS = ("bucket", "stream")
-FILLED = ("claim", *IN_BUCKETS)
-"""Kinds that a Job fills."""
 
 
 class WeightStoreArgs(TypedDict):

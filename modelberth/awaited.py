@@ -14,9 +14,6 @@ from modelberth.requirements import Named, named
 from modelberth.spec import StackSpec
 from modelberth.units import duration
 
-FILLED = ("claim", "bucket", "stream")
-"""Kinds of storage that a Job fills."""
-
 
 def awaited(stack: StackSpec, plans: Sequence[Plan]) -> tuple[Finding, ...]:
     """One note for each Secret that must be there, where no preflight asks for it."""
@@ -51,7 +48,7 @@ def _wait(plan: Plan, each: Named) -> str:
     service, secret = plan.service, each.ref.name
     if each.path.endswith(".tls_secret"):
         return f"the door of {service} has no certificate"
-    if each.path.endswith(".token") and plan.launch.fetch and plan.decision.storage.kind in FILLED:
+    if each.path.endswith(".token") and plan.launch.fetch and plan.decision.storage.filled:
         limit = duration(fetch_limit_seconds(plan.fetch_s))
         return f"the pod of {service}'s download Job stays in ContainerCreating and goes on by itself, within {limit}"
     if all(variable.ref.secret != secret for variable in plan.launch.secret_env):

@@ -150,10 +150,9 @@ def _beside(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Cost]:
     managed = stack.target.managed
     if managed is None:
         return
-    stores = [each for each in stack.weights.values() if each.kind.in_bucket and not each.bucket]
-    planned = [each.decision.storage for each in plans]
-    buckets = stores or [each for each in planned if each.kind in ("bucket", "stream") and each.bucket is None]
-    if managed.kms_key is None and (managed.cluster is None or buckets):
+    stores = any(each.kind.in_bucket and not each.bucket for each in stack.weights.values())
+    buckets = any(each.decision.storage.in_bucket and each.decision.storage.bucket is None for each in plans)
+    if managed.kms_key is None and (managed.cluster is None or stores or buckets):
         yield Cost("encryption key", None, "no price of a key and its use is known")
     if managed.cluster is None:
         flows = " and flow logs" if managed.network is None else ""
@@ -184,7 +183,7 @@ def _buckets(stack: StackSpec, plans: Sequence[Plan]) -> Iterator[Cost]:
     held: dict[str, set[Source]] = {}
     for plan in plans:
         storage = plan.decision.storage
-        if storage.kind in ("bucket", "stream") and plan.launch.fetch:
+        if storage.in_bucket and plan.launch.fetch:
             name = f"weights {storage.store}" if storage.store else f"weights of {plan.service}"
             name += f": what is added to bucket {storage.bucket}" if storage.bucket else ": bucket"
             held.setdefault(name, set()).update((plan.decision.source, *plan.decision.beside))

@@ -62,6 +62,11 @@ class Drafting(_Frozen):
     source: Source | None = None
 
 
+IN_BUCKETS = ("bucket", "stream")
+FILLED = ("claim", *IN_BUCKETS)
+"""Kinds that a Job fills."""
+
+
 class Storage(_Frozen):
     """Where the weights of one service lie."""
 
@@ -77,6 +82,16 @@ class Storage(_Frozen):
     """Name of a bucket that exists; None: there is none, or one is made and named by its cloud."""
     prefix: str | None = None
     """Folder of the bucket that everything lies in; None: the bucket itself."""
+
+    @property
+    def in_bucket(self) -> bool:
+        """Whether they lie in a bucket."""
+        return self.kind in IN_BUCKETS
+
+    @property
+    def filled(self) -> bool:
+        """Whether a Job brings them there."""
+        return self.kind in FILLED
 
 
 class Host(_Frozen):

@@ -61,5 +61,5 @@ def moved_weights(spec: ServiceSpec, stack: StackSpec, decision: Decision) -> It
         yield f"weights are {spec.weights or 'of its own'} ({store.kind.value}), locked {kept.store or 'of its own'}"
     if store.kind.value == "auto" and kept.access_mode == "ReadWriteOnce" and spec.most_replicas > 1:
         yield f"a ReadWriteOnce claim is locked, for {spec.most_replicas} replicas"
-    if kept.kind in ("bucket", "stream") and (store.bucket, store.prefix) != (kept.bucket, kept.prefix or ""):
+    if kept.in_bucket and (store.bucket, store.prefix) != (kept.bucket, kept.prefix or ""):
         yield f"the bucket is {store.bucket or 'one that is made'}, locked {kept.bucket or 'one that is made'}"
