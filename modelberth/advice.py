@@ -13,6 +13,7 @@ from modelberth.fabric import fabric_of
 from modelberth.findings import Finding, Level
 from modelberth.fit import Fit, Verdict
 from modelberth.names import Packaging
+from modelberth.offered import makes_nodes
 from modelberth.placement import exchange_cost
 from modelberth.spec import Profile, ServiceSpec, StackSpec
 
@@ -102,8 +103,7 @@ def _several_nodes(spec: ServiceSpec, stack: StackSpec, path: str, decision: Dec
 
 def _joined(stack: StackSpec, path: str, decision: Decision) -> Finding:
     """Whether pods get devices of what joins their nodes, and what is left for the image to do."""
-    fabric, pool = fabric_of(catalog().machine(decision.machine_type)), stack.pools.get(decision.pool or "")
-    made = stack.target.makes_pools and (pool is None or pool.create)
+    fabric, made = fabric_of(catalog().machine(decision.machine_type)), makes_nodes(stack, decision.pool)
     devices = fabrics.devices(stack.target, decision.machine_type) if made else None
     if devices is None:
         message = (

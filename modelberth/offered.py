@@ -9,7 +9,7 @@ from modelberth.catalog import Machine, catalog
 from modelberth.catalog.schema import Price
 from modelberth.names import Capacity
 from modelberth.placement import kind_of
-from modelberth.spec import PoolSpec, Target
+from modelberth.spec import PoolSpec, StackSpec, Target
 from modelberth.supply import sold, zones_of
 
 
@@ -31,6 +31,12 @@ def zones(pool: PoolSpec, target: Target, machine_id: str) -> tuple[str, ...]:
     selling = zones_of(machine_id, where) if where else None
     named = tuple(zone for zone in target.zones if zone in (selling or ()))
     return named or target.zones
+
+
+def makes_nodes(stack: StackSpec, pool: str | None) -> bool:
+    """Whether the stack makes the nodes of a pool, or of services without one."""
+    spec = stack.pools.get(pool or "")
+    return stack.target.makes_pools and (spec is None or spec.create)
 
 
 @dataclass(frozen=True)

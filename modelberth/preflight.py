@@ -14,6 +14,7 @@ from modelberth.catalog.loader import index, read_rows
 from modelberth.catalog.schema import Row
 from modelberth.clouds import node_selector
 from modelberth.findings import Finding, Level
+from modelberth.offered import makes_nodes
 from modelberth.plan import Plan
 from modelberth.requirements import Named, Ref, created, named, needs
 from modelberth.spec import StackSpec, WeightsSpec
@@ -123,7 +124,7 @@ def judge(stack: StackSpec, plans: Sequence[Plan], seen: Snapshot) -> list[Findi
         *_leave(stack, seen),
         *_namespace(stack, seen),
         *_apis(plans, seen),
-        *_nodes(stack, [each for each in plans if not _made(stack, each)], seen),
+        *_nodes(stack, [each for each in plans if not makes_nodes(stack, each.decision.pool)], seen),
         *_storage(stack, plans, seen),
         *_objects(stack, plans, seen),
     ]
@@ -177,12 +178,6 @@ def _apis(plans: Sequence[Plan], seen: Snapshot) -> Iterator[Finding]:
         lacks = f"{' and no '.join(kinds)} ({api})" if kinds != [""] else api
         message = f"the cluster has no {lacks}: {name} is installed by you, not by this stack"
         yield _found(path, message, installed_by)
-
-
-def _made(stack: StackSpec, plan: Plan) -> bool:
-    """Whether the stack makes the nodes of a plan."""
-    pool = stack.pools.get(plan.decision.pool or "")
-    return stack.target.makes_pools and (pool is None or pool.create)
 
 
 def _nodes(stack: StackSpec, plans: Sequence[Plan], seen: Snapshot) -> Iterator[Finding]:
