@@ -320,8 +320,7 @@ def _supply(pool: PoolPlan, spec: PoolSpec, stack: StackSpec) -> Iterator[Findin
     stated = f"pools.{pool.name}.zones" if spec.zones else f"target.{stack.target.kind}.zones"
     order = spec.zones or named
     places = {zone: f"{stated}[{order.index(zone)}]" for zone in pool.zones if zone in named}
-    where = region(stack.target)
-    yield from supply_findings(f"pools.{pool.name}", pool.machine.id, places, ways, region=where, places=places)
+    yield from supply_findings(f"pools.{pool.name}", pool.machine.id, places, ways, region=region(stack.target))
 
 
 def _objections(pool: PoolPlan, spec: PoolSpec, where: str | None = None) -> Iterator[Finding]:

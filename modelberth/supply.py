@@ -116,16 +116,15 @@ def table(machines: Iterable[str], region: str | None = None) -> list[str]:
 def supply_findings(
     path: str,
     machine_id: str,
-    zones: Iterable[str],
+    zones: Mapping[str, str],
     capacity: Capacity | Iterable[Capacity],
     *,
     region: str | None = None,
-    places: Mapping[str, str] | None = None,
 ) -> tuple[Finding, ...]:
-    """What is wrong with wanting this machine type in these zones in these ways.
+    """What is wrong with wanting this machine type in these zones, each with the field that names it, in these ways.
 
-    With a region, zones of another one are wrong too. ``path`` is the field of the pool; findings are at its
-    ``machine_type``, ``zones`` and ``capacity``; ``places`` says of zones where else they are named.
+    With a region, zones of another one are wrong too. ``path`` is the field of the pool; other findings are at its
+    ``machine_type``, ``zones`` and ``capacity``.
     """
     wanted = (capacity,) if isinstance(capacity, Capacity) else tuple(capacity)
     try:
@@ -133,9 +132,8 @@ def supply_findings(
     except UnknownName as error:
         remedy = f"one of {', '.join(error.suggestions)}" if error.suggestions else MACHINES_LISTED
         return (Finding("supply", f"{path}.machine_type", str(error), remedy),)
-    named = {zone: (places or {}).get(zone, f"{path}.zones[{number}]") for number, zone in enumerate(zones)}
     return (
-        *_zone_findings(f"{path}.zones", machine, named, region),
+        *_zone_findings(f"{path}.zones", machine, zones, region),
         *_way_findings(f"{path}.capacity", machine, wanted),
     )
 

@@ -11,8 +11,10 @@ from modelberth.supply import quota_needed, region_of, sales, sold, supply_findi
 RESERVATION, ON_DEMAND, FLEX_START, SPOT = Capacity
 
 
-def said(*args, **kwargs) -> list[tuple[str, str, str, str]]:
-    return [(f.level.value, f.path, f.message, f.remedy) for f in supply_findings("pools.gpu", *args, **kwargs)]
+def said(machine, zones, *args, **kwargs) -> list[tuple[str, str, str, str]]:
+    named = {zone: f"pools.gpu.zones[{number}]" for number, zone in enumerate(zones)}
+    findings = supply_findings("pools.gpu", machine, named, *args, **kwargs)
+    return [(f.level.value, f.path, f.message, f.remedy) for f in findings]
 
 
 def test_zones_of_a_region_are_known_empty_or_unknown() -> None:
