@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import pulumi
@@ -72,13 +73,12 @@ class EksCluster(Target):
             opts=child(self),
         )
         self._around = eks_keys.Surroundings(name, prefix(name), of, tags, amazon, self)
-        self._used_key: eks_keys.Key | None = None
         given = _existing(of)
-        self._network = network or given or eks_network.make(self._around, self._key())
+        self._network = network or given or eks_network.make(self._around, self._key)
         found = cluster if cluster is not None else found_cluster(of.cluster, "target.eks.cluster")
         ready: Sequence[pulumi.Resource] = ()
         if found is None:
-            made = eks_cluster.make(self._around, self._network, self._key())
+            made = eks_cluster.make(self._around, self._network, self._key)
             self._cluster, self._nodes, ready = made.cluster, made.nodes, made.ready
         else:
             self._cluster, self._nodes = self._found(found)
@@ -97,11 +97,10 @@ class EksCluster(Target):
         self.namespace = namespace.metadata.name  # type: ignore[reportAttributeAccessIssue]
         register(self)
 
+    @cached_property
     def _key(self) -> eks_keys.Key:
         """The key, once: nothing is made of it until a cluster, a network or a bucket that is made uses it."""
-        if self._used_key is None:
-            self._used_key = eks_keys.key(self._around)
-        return self._used_key
+        return eks_keys.key(self._around)
 
     def _found(self, name: pulumi.Input[str]) -> tuple[aws.eks.Cluster, eks_cluster.Nodes]:
         around = self._around
@@ -151,13 +150,13 @@ class EksCluster(Target):
         """A private bucket for weights."""
         if existing is not None:
             return eks_buckets.found(existing)
-        return eks_buckets.make(name, labels, self._around, self._key(), parent)
+        return eks_buckets.make(name, labels, self._around, self._key, parent)
 
     def may_read(
         self, name: str, bucket: Bucket, account: pulumi.Input[str], parent: pulumi.Resource, *, write: bool = False
     ) -> Sequence[pulumi.Resource]:
         """A role on one bucket for one ServiceAccount. One that exists is opened by a key that is named, or none."""
-        key = self._key() if bucket.made or self._around.of.kms_key else None
+        key = self._key if bucket.made or self._around.of.kms_key else None
         return eks_buckets.may_use(
             name, bucket, self.namespace, account, self._around, self._cluster, key, parent, write=write
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import pulumi
@@ -61,7 +62,6 @@ class GkeCluster(Target):
         self.spec = TargetSpec(kind="gke", gke=of)
         google = gcp.Provider(f"{name}-google", project=of.project, region=of.region, opts=child(self))
         self._around = gke_cluster.Surroundings(name, prefix(name), of, args.get("billing", {}), google, self)
-        self._used_key: gke_cluster.Key | None = None
         account, roles = gke_cluster.nodes_account(self._around)
         self._nodes = account.email
         found = cluster if cluster is not None else found_cluster(of.cluster, "target.gke.cluster")
@@ -84,11 +84,10 @@ class GkeCluster(Target):
         self.namespace = namespace.metadata.name  # type: ignore[reportAttributeAccessIssue]
         register(self)
 
+    @cached_property
     def _key(self) -> gke_cluster.Key:
         """The key, once: nothing is made of it until a cluster or a bucket that is made uses it."""
-        if self._used_key is None:
-            self._used_key = gke_cluster.key(self._around, self._encrypts)
-        return self._used_key
+        return gke_cluster.key(self._around, self._encrypts)
 
     def _made(
         self,
@@ -100,7 +99,7 @@ class GkeCluster(Target):
         if network is None and given:
             network = gke_network.Network(given.network, given.subnetwork, given.pods_range, given.services_range)
         where = network or gke_network.make(around.name, around.prefix, around.of.region, self, around.provider)
-        cluster = gke_cluster.cluster(around, where, self._key(), account, roles)
+        cluster = gke_cluster.cluster(around, where, self._key, account, roles)
         return cluster, (gke_cluster.system_pool(around, cluster.id, account, around.of.system),)
 
     def _found(self, name: pulumi.Input[str]) -> gcp.container.Cluster:
@@ -125,7 +124,7 @@ class GkeCluster(Target):
         """A private bucket for weights."""
         if existing is not None:
             return gke_buckets.found(existing)
-        return gke_buckets.make(name, labels, self._around, self._key(), parent)
+        return gke_buckets.make(name, labels, self._around, self._key, parent)
 
     def may_read(
         self, name: str, bucket: Bucket, account: pulumi.Input[str], parent: pulumi.Resource, *, write: bool = False
