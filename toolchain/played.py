@@ -10,7 +10,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,18 +129,22 @@ def real_down(stack: str, kind: str) -> int:
 
 def kept(exported: str) -> tuple[str, ...]:
     """What an exported state holds in clouds: the type and the id of each."""
-    return tuple(f"{each['type']} {each['id']}" for each in _of_clouds(exported))
+    return _named(_of_clouds(exported))
 
 
 def retained(exported: str) -> tuple[str, ...]:
     """What of an exported state stays in its cloud when the engine lets go of it."""
-    return tuple(f"{each['type']} {each['id']}" for each in _of_clouds(exported) if each.get("retainOnDelete"))
+    return _named(each for each in _of_clouds(exported) if each.get("retainOnDelete"))
 
 
 def protected_clusters(exported: str) -> tuple[str, ...]:
     """The clusters of an exported state that the engine does not delete: the type and the id of each."""
     found = (each for each in _of_clouds(exported) if each.get("protect"))
-    return tuple(f"{each['type']} {each['id']}" for each in found if each["type"].endswith("/cluster:Cluster"))
+    return _named(each for each in found if each["type"].endswith("/cluster:Cluster"))
+
+
+def _named(resources: Iterable[dict[str, Any]]) -> tuple[str, ...]:
+    return tuple(f"{each['type']} {each['id']}" for each in resources)
 
 
 def _of_clouds(exported: str) -> list[dict[str, Any]]:
