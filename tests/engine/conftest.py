@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,26 @@ from modelberth import stackfiles
 from modelberth.lock import dump, settle
 from tests.conftest import copy_of_tracked
 from toolchain import engine
-from toolchain.cluster import Cluster
+from toolchain.cluster import Cluster, down, lws, processes, up
 from toolchain.kube import Kube
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICIES = ROOT / "policies"
 TIMEOUT_S = 240
+
+
+@contextmanager
+def cluster_with_groups(folder: Path, nodes: Sequence[Mapping[str, Any]]) -> Iterator[Cluster]:
+    """A cluster of its own with these nodes and the controller for groups, whose webhooks see every pod of one."""
+    (folder / "nodes.yaml").write_text(yaml.safe_dump(nodes))
+    try:
+        made = up(folder / "cluster", folder / "nodes.yaml")
+        controller = lws.install(made)
+        yield made
+        controller.stop()  # while the API server still answers, so that it need not be killed
+    finally:
+        down(folder / "cluster", purge=True)
+    assert list(processes.marked(folder / "cluster")) == []
 
 
 def copy_of_the_pack(root: Path) -> None:

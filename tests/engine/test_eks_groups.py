@@ -13,10 +13,10 @@ import yaml
 from modelberth.clouds import node_profile
 from modelberth.units import GIB, quantity
 from tests.components.eks_cases import BLOCK, H100, LARGE, stack
-from tests.engine.conftest import pods_of
+from tests.engine.conftest import cluster_with_groups, pods_of
 from tests.engine.stands import Stand
 from tests.providers import device_plugins
-from toolchain.cluster import Cluster, down, lws, processes, up
+from toolchain.cluster import Cluster
 from toolchain.kube import Kube, Manifest
 
 pytestmark = [pytest.mark.engine, pytest.mark.stacks]
@@ -33,16 +33,9 @@ QUICK = {"modelberth.dev/simulated-load": "1s"}
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of its own, with the controller, whose webhooks see every pod of a group."""
-    folder = tmp_path_factory.mktemp("groups")
-    (folder / "nodes.yaml").write_text(yaml.safe_dump([{"machine": "m7i.xlarge", "count": 1, "zone": "us-east-1a"}]))
-    try:
-        made = up(folder / "cluster", folder / "nodes.yaml")
-        controller = lws.install(made)
+    nodes = [{"machine": "m7i.xlarge", "count": 1, "zone": "us-east-1a"}]
+    with cluster_with_groups(tmp_path_factory.mktemp("groups"), nodes) as made:
         yield made
-        controller.stop()  # while the API server still answers, so that it need not be killed
-    finally:
-        down(folder / "cluster", purge=True)
-    assert list(processes.marked(folder / "cluster")) == []
 
 
 @pytest.fixture(scope="module")

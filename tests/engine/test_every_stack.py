@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from modelberth import stackfiles
+from tests.engine.conftest import cluster_with_groups
 from tests.engine.stands import ROOT, Stand
 from tests.providers.cloud import Cloud
-from toolchain.cluster import Cluster, down, lws, up
+from toolchain.cluster import Cluster
 from toolchain.kube import Kube
 
 pytestmark = [pytest.mark.engine, pytest.mark.stacks]
@@ -52,19 +53,12 @@ class Program(Stand):
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of its own, with nodes of one's own too, the controller for groups, and k3s' class of volumes."""
-    folder = tmp_path_factory.mktemp("stacks")
-    (folder / "nodes.yaml").write_text(yaml.safe_dump(NODES))
-    try:
-        made = up(folder / "cluster", folder / "nodes.yaml")
-        controller = lws.install(made)
+    with cluster_with_groups(tmp_path_factory.mktemp("stacks"), NODES) as made:
         kube = Kube(made.kubeconfig)
         simulated = kube.get("/apis/storage.k8s.io/v1/storageclasses/simulated")
         kept = {key: simulated[key] for key in ("apiVersion", "kind", "provisioner", "volumeBindingMode")}
         kube.create({**kept, "metadata": {"name": "local-path"}})
         yield made
-        controller.stop()
-    finally:
-        down(folder / "cluster", purge=True)
 
 
 def on(cluster: Cluster, kind: str, keys: dict[str, Any]) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.engine.conftest import Project, pods_of
+from tests.engine.conftest import Project, cluster_with_groups, pods_of
 from toolchain import crds
-from toolchain.cluster import Cluster, down, lws, processes, up
+from toolchain.cluster import Cluster
 from toolchain.kube import Kube, KubeError, Manifest
 
 pytestmark = pytest.mark.engine
@@ -52,16 +52,8 @@ KEYS = {
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of its own: nodes with eight GPUs, and the controller, whose webhooks see every pod of a group."""
-    folder = tmp_path_factory.mktemp("groups")
-    (folder / "nodes.yaml").write_text(yaml.safe_dump(NODES))
-    try:
-        made = up(folder / "cluster", folder / "nodes.yaml")
-        controller = lws.install(made)
+    with cluster_with_groups(tmp_path_factory.mktemp("groups"), NODES) as made:
         yield made
-        controller.stop()  # while the API server still answers, so that it need not be killed
-    finally:
-        down(folder / "cluster", purge=True)
-    assert list(processes.marked(folder / "cluster")) == []
 
 
 @pytest.fixture(scope="module")

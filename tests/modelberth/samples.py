@@ -19,6 +19,15 @@ LLAMA_8B = "meta-llama/Llama-3.1-8B-Instruct"
 LLAMA_70B = "meta-llama/Llama-3.1-70B-Instruct"
 QWEN_7B = "Qwen/Qwen2.5-7B-Instruct"
 
+EKS = {
+    "kind": "eks",
+    "eks": {
+        "region": "eu-central-1",
+        "account": "123456789012",
+        "zones": ["eu-central-1a", "eu-central-1b"],
+        "administrators": ["arn:aws:iam::123456789012:role/deployer"],
+    },
+}
 L4_POOL = {"accelerators": ["nvidia-l4"], "machine_types": ["g2-standard-8"], "max_nodes": 2}
 CPU_POOL = {"accelerators": ["cpu"], "machine_types": ["c3-standard-8"], "max_nodes": 1}
 

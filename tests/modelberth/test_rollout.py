@@ -9,19 +9,10 @@ import pytest
 from modelberth.errors import ModelberthError
 from modelberth.lock import settle
 from modelberth.rollout import Rollout
-from tests.modelberth.samples import stack_with
+from tests.modelberth.samples import EKS, stack_with
 
 L4 = {"accelerators": ["nvidia-l4"], "machine_types": ["g2-standard-8"]}
 L4X2 = {"accelerators": ["nvidia-l4"], "machine_types": ["g2-standard-24"]}
-EKS = {
-    "kind": "eks",
-    "eks": {
-        "region": "eu-central-1",
-        "account": "123456789012",
-        "zones": ["eu-central-1a", "eu-central-1b"],
-        "administrators": ["arn:aws:iam::123456789012:role/deployer"],
-    },
-}
 HUB = {"w": {"kind": "hub"}}
 SHARED = {"w": {"kind": "claim", "size_gib": 40, "access_mode": "ReadWriteMany"}}
 CHAT = {"model": "Qwen/Qwen2.5-7B-Instruct", "context": 4096, "concurrency": 4, "pool": "gpus", "weights": "w"}

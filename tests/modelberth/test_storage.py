@@ -25,6 +25,7 @@ from modelberth.plan import Plan, plan, replay
 from modelberth.spec import StackSpec
 from modelberth.storage import Need, candidate, choose_storage, hindrances
 from modelberth.units import GIB, MIB, ceil_to
+from tests.modelberth.samples import EKS
 
 GCP, AWS, ANY = offers("gcp", "made"), offers("aws", "made"), offers(None, "existing")
 LLAMA_8B = "meta-llama/Llama-3.1-8B-Instruct"
@@ -35,15 +36,6 @@ GKE = {
         "project_number": "123456789012",
         "region": "us-central1",
         "zones": ["us-central1-a"],
-    },
-}
-EKS = {
-    "kind": "eks",
-    "eks": {
-        "region": "eu-central-1",
-        "account": "123456789012",
-        "zones": ["eu-central-1a", "eu-central-1b"],
-        "administrators": ["arn:aws:iam::123456789012:role/deployer"],
     },
 }
 
